@@ -1,0 +1,142 @@
+"""The calls of the builders' API: paths, bodies, answers.
+
+All under `/builds/{deployment}/{attempt}/`, with `Authorization: Bearer <build token>`:
+
+| call | body | answer |
+|---|---|---|
+| `GET job` | | 200 Job |
+| `POST heartbeat` | | 200 `{"cancel": bool}` |
+| `POST step` | Step name, milliseconds | 204 |
+| `POST facts` | Facts | 204 |
+| `POST lines` | a line batch | 204 once it is stored |
+| `POST manifest` | Manifest | 200 `{"missing": [sha256, ...]}` |
+| `PUT blobs/{sha256}` | the bytes, with Content-Length | 204 |
+| `POST finish` | Finish | 204 once it is decided |
+
+401: the token is wrong. 409: this attempt has ended (canceled, replaced, past its bound): the builder stops. 5xx and a refused
+connection: try again. Other 4xx: the sentence in `details` is the reason of failure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Self
+
+HEARTBEAT_SECONDS = 10.0
+LEASE_SECONDS = 60.0
+"""A builder whose heartbeats nobody answered for this long ends itself; the gateway believes in it for as long."""
+EXIT_OK = "ok"
+EXIT_FAILED = "failed"
+EXIT_LOST = "lost"
+"""The machine, not the project, is at fault: the gateway may start another attempt."""
+
+
+class Message:
+    """JSON with camelCase names to and from the dataclasses below."""
+
+    def to_json(self) -> bytes:
+        return json.dumps(_camel(dataclasses.asdict(self)), separators=(",", ":")).encode()  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        """Raises ValueError for anything that is not exactly this message. Unknown names are refused."""
+        try:
+            found = json.loads(body)
+            return cls(**{_snake(name): value for name, value in found.items()})._checked()
+        except (TypeError, AttributeError, RecursionError, UnicodeError) as error:
+            raise ValueError(f"This is not a {cls.__name__}: {error}") from error
+
+    def _checked(self) -> Self:
+        return self
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job(Message):
+    """What to build and within which limits. Sizes in bytes, times in seconds."""
+
+    project_slug: str
+    git_url: str
+    branch: str | None
+    root_directory: str | None
+    install_command: str | None
+    build_command: str | None
+    output_directory: str | None
+    node_version: str | None
+    time_limit_seconds: int
+    memory_bytes: int
+    processes: int
+    disk_bytes: int
+    log_bytes: int
+    output_files: int
+    output_bytes: int
+    file_bytes: int
+    allow_private_hosts: list[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StepStarted(Message):
+    step: str
+    at: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts(Message):
+    """What the builder found out, as soon as it knows: what is None stays as it was."""
+
+    commit_sha: str | None = None
+    commit_message: str | None = None
+    framework: str | None = None
+    node_version: str | None = None
+    isolation: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """`path` is relative, `/`-separated, UTF-8, without empty, `.` or `..` segments."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest(Message):
+    """The whole output of a build."""
+
+    files: tuple[ManifestFile, ...]
+    framework: str | None = None
+    is_single_page: bool = False
+    hashed_folders: tuple[str, ...] = ()
+
+    def _checked(self) -> Manifest:
+        files = tuple(file if isinstance(file, ManifestFile) else ManifestFile(**file) for file in self.files)
+        return dataclasses.replace(self, files=files, hashed_folders=tuple(self.hashed_folders))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finish(Message):
+    """How it ended. `exit`: ok, failed, lost. `last_seq`: how many log lines this attempt sent in all."""
+
+    exit: str
+    last_seq: int
+    reason: str | None = None
+    step: str | None = None
+    exit_code: int | None = None
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_camel_name(name): _camel(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_camel(item) for item in value]
+    return value
+
+
+def _camel_name(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name)

@@ -1,0 +1,102 @@
+"""Line batches: how log lines travel. A batch once made never changes, so sending it again is harmless.
+
+The record is JSON: `{"PROJECT_ID", "DEPLOYMENT_ID", "attempt", "first_seq", "lines": [[milliseconds, stream, step, text], ...]}`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+
+from builder.protocol.steps import Step, Stream
+
+MAX_BATCH_BYTES = 64 * 1024
+MAX_BATCH_SECONDS = 0.25
+MAX_LINE_BYTES = 16 * 1024
+"""A longer line is split into several; no byte is lost."""
+MAX_RECORD_BYTES = 1024 * 1024
+MAX_SEQ = 2**53
+MAX_ATTEMPT = 100
+
+_STREAMS = frozenset(Stream)
+_STEPS = frozenset(Step)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """`at`: milliseconds since 1970 by the builder's clock."""
+
+    at: int
+    stream: str
+    step: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LineBatch:
+    """Lines `first_seq`, `first_seq + 1`, ... of one attempt of one deployment. Never empty."""
+
+    project: str
+    deployment_id: uuid.UUID
+    attempt: int
+    first_seq: int
+    lines: tuple[Line, ...]
+
+    @property
+    def last_seq(self) -> int:
+        return self.first_seq + len(self.lines) - 1
+
+
+def encode_batch(batch: LineBatch) -> bytes:
+    return json.dumps(
+        {
+            "PROJECT_ID": batch.project,
+            "DEPLOYMENT_ID": str(batch.deployment_id),
+            "attempt": batch.attempt,
+            "first_seq": batch.first_seq,
+            "lines": [[line.at, line.stream, line.step, line.text] for line in batch.lines],
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()
+
+
+def decode_batch(record: bytes) -> LineBatch:
+    """The batch that these bytes hold. Raises ValueError with a sentence for anything else."""
+    if len(record) > MAX_RECORD_BYTES:
+        raise ValueError(f"A line batch has at most {MAX_RECORD_BYTES} bytes.")
+    try:
+        body = json.loads(record)
+        lines = tuple(_decode_line(*line) for line in body["lines"])
+        batch = LineBatch(
+            project=_text(body["PROJECT_ID"]),
+            deployment_id=uuid.UUID(_text(body["DEPLOYMENT_ID"])),
+            attempt=_number(body["attempt"], 1, MAX_ATTEMPT),
+            first_seq=_number(body["first_seq"], 1, MAX_SEQ),
+            lines=lines,
+        )
+    except (KeyError, TypeError, UnicodeError, RecursionError) as error:
+        raise ValueError(f"This is not a line batch: {type(error).__name__} {error}.") from error
+    if not lines:
+        raise ValueError("A line batch holds at least one line.")
+    return batch
+
+
+def _decode_line(at: object, stream: object, step: object, text: object) -> Line:
+    if stream not in _STREAMS or step not in _STEPS:
+        raise ValueError(f"Unknown stream or step: {stream!r}, {step!r}.")
+    return Line(_number(at, 0, 2**53), Stream(str(stream)), Step(str(step)), _text(text))
+
+
+def _number(value: object, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"Expected a whole number from {least} to {most}, not {value!r:.40}.")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("Expected text.")
+    value.encode()
+    return value

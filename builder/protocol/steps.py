@@ -1,0 +1,23 @@
+"""The steps of a build, in order, and the streams of its log."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Step(enum.StrEnum):
+    PREPARE = "prepare"
+    CLONE = "clone"
+    DETECT = "detect"
+    INSTALL = "install"
+    BUILD = "build"
+    COLLECT = "collect"
+    UPLOAD = "upload"
+
+
+class Stream(enum.StrEnum):
+    """`system`: the platform itself is speaking."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    SYSTEM = "system"

@@ -1,0 +1,85 @@
+"""Jobs that live as long as the gateway: each has a name, a stop, a deadline, and shows in the health."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Job(Protocol):
+    """Works until `stopping` is set; calls `progress` whenever it has shown that it works."""
+
+    async def __call__(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None: ...
+
+
+class Health:
+    """The troubles of the gateway by the name of what is in trouble. Empty: ready."""
+
+    def __init__(self) -> None:
+        self.troubles: dict[str, str] = {}
+
+    def trouble(self, name: str, sentence: str) -> None:
+        self.troubles[name] = sentence
+
+    def recovered(self, name: str) -> None:
+        self.troubles.pop(name, None)
+
+
+@contextlib.asynccontextmanager
+async def kept_running(
+    name: str,
+    job: Job,
+    health: Health,
+    *,
+    grace_seconds: float = 10.0,
+    first_delay_seconds: float = 0.5,
+    last_delay_seconds: float = 5.0,
+) -> AsyncIterator[None]:
+    """Run a job, again if it fails, until the block is left.
+
+    A failure is loud (log, health) but local: the sites stay up while it heals. On leaving, the job has
+    `grace_seconds` to finish its batch; then it is cancelled.
+    """
+    stopping = asyncio.Event()
+    delay = first_delay_seconds
+
+    def progress() -> None:
+        nonlocal delay
+        delay = first_delay_seconds
+        health.recovered(name)
+
+    async def run() -> None:
+        nonlocal delay
+        while not stopping.is_set():
+            try:
+                await job(stopping=stopping, progress=progress)
+                if not stopping.is_set():
+                    raise RuntimeError("ended without being asked to")
+            except Exception as error:  # protects the sites from a job that fails in a way nobody foresaw
+                log.exception("%s failed, trying again in %.1f s", name, delay)
+                health.trouble(name, f"{name} failed and is tried again: {error or type(error).__name__}")
+                await wait_until(stopping, delay)
+                delay = min(delay * 2, last_delay_seconds)
+
+    task = asyncio.create_task(run(), name=name)
+    try:
+        yield
+    finally:
+        stopping.set()
+        _, unfinished = await asyncio.wait([task], timeout=grace_seconds)
+        if unfinished:
+            log.error("%s did not stop within %.0f s", name, grace_seconds)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def wait_until(event: asyncio.Event, timeout_seconds: float) -> bool:
+    """Wait for the event, no longer than the time limit. Says whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_seconds)
+    return event.is_set()

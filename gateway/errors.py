@@ -1,0 +1,53 @@
+"""The words in which the gateway says that something cannot be done. No HTTP here."""
+
+
+class GatewayError(Exception):
+    """A full sentence that is safe to show to whoever asked."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class Invalid(GatewayError):
+    """The input is wrong. `fields` names each wrong field with its own sentence."""
+
+    def __init__(self, sentence: str, fields: dict[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.fields = fields or {}
+
+
+class NotFound(GatewayError):
+    """There is no such thing, or not for this caller."""
+
+
+class Conflict(GatewayError):
+    """The thing exists in a state that does not allow this."""
+
+
+class Unauthorized(GatewayError):
+    """Nobody is logged in, or the token is wrong."""
+
+
+class Forbidden(GatewayError):
+    """The caller is known, and still may not."""
+
+
+class TooLarge(GatewayError):
+    """More bytes than the limit that the sentence names."""
+
+
+class Unavailable(GatewayError):
+    """An engine is away. The same call may succeed later."""
+
+
+class ConfigError(GatewayError):
+    """The configuration is wrong: the gateway does not start."""
+
+
+class LaunchRefused(GatewayError):
+    """The launcher did not start a builder. `final` means that trying again cannot help."""
+
+    def __init__(self, sentence: str, *, final: bool = False) -> None:
+        super().__init__(sentence)
+        self.final = final

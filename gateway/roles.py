@@ -1,0 +1,118 @@
+"""The protocols behind which the engines stand (docs/architecture.md). Nothing else asks which engine it has."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from builder.protocol.lines import LineBatch
+from gateway.models import LogLine, LogPosition
+
+
+class LogStore(Protocol):
+    """Keeps line batches. Appending a batch twice is harmless; a read never shows a line twice."""
+
+    async def append(self, batches: Sequence[LineBatch]) -> None:
+        """Store all batches or raise Unavailable (then: unknown which; append them again)."""
+
+    async def read(self, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
+        """At most `limit` lines after `after`, ordered by attempt and seq. Gaps are passed over silently."""
+
+    async def missing(self, deployment_id: uuid.UUID, attempt: int, last_seq: int) -> list[tuple[int, int]]:
+        """The ranges [first, last] of 1..last_seq that are not stored, in order."""
+
+    async def drop_before(self, day: datetime.date) -> int:
+        """Forget the batches received before that UTC day. Says how many partitions went."""
+
+
+class LogRecords(Protocol):
+    """A subscription to the log transport."""
+
+    async def fetch(self, limit: int, timeout_seconds: float) -> Sequence[LineBatch]:
+        """Batches that wait, at most `limit`; empty when none came in time."""
+
+    async def commit(self) -> None:
+        """What was fetched is stored: never hand it out again, tell its senders."""
+
+
+class LogTransport(Protocol):
+    """Brings line batches from the builders to the consumer."""
+
+    def subscribe(self) -> AbstractAsyncContextManager[LogRecords]:
+        """What was fetched and not committed when the block is left will be handed out again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """`etag` is opaque; `modified_at` is when the object was last written."""
+
+    key: str
+    size: int
+    modified_at: datetime.datetime
+    etag: str = ""
+
+
+class ObjectReader(Protocol):
+    """An open object: its size in whole, and the chosen bytes once, in order, in pieces of at most 256 KiB."""
+
+    info: ObjectInfo
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class ObjectStore(Protocol):
+    """Blobs and releases by key. Keys are `/`-separated, relative, without `.` or `..` segments.
+
+    A key that is not stored raises NotFound, a store that is away Unavailable.
+    """
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None = None) -> None:
+        """Store exactly `size` bytes atomically: readers see nothing or all. A wrong size or digest raises Invalid, and nothing is kept."""
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> AbstractAsyncContextManager[ObjectReader]:
+        """Read `length` bytes from `start` (to the end by default)."""
+
+    async def exists(self, key: str) -> bool: ...
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in no order."""
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Forget these keys; one that is not stored is not an error."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LaunchOrder:
+    """All that a launcher needs to start one attempt. `token` opens the builders' API for this attempt alone."""
+
+    deployment_id: uuid.UUID
+    attempt: int
+    project_slug: str
+    git_url: str
+    token: str
+    builders_url: str
+
+
+class BuilderState(enum.StrEnum):
+    RUNNING = "running"
+    GONE = "gone"
+
+
+class Launcher(Protocol):
+    """Starts, finds and stops builders."""
+
+    name: str
+
+    async def launch(self, order: LaunchOrder) -> str:
+        """Start a builder, or find the one that this very order started before; its handle. Raises LaunchRefused."""
+
+    async def find(self, handle: str) -> BuilderState:
+        """GONE only if it certainly runs no more. Raises Unavailable when it cannot be said."""
+
+    async def stop(self, handle: str, reason: str) -> None:
+        """End the builder and all its children, soon. One that is gone is not an error."""
