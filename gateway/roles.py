@@ -72,7 +72,7 @@ class ObjectStore(Protocol):
     """
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None = None) -> None:
-        """Store exactly `size` bytes atomically: readers see nothing or all. A wrong size or digest raises Invalid, and nothing is kept."""
+        """Store exactly `size` bytes: readers see nothing or all. A wrong size or digest: Invalid, nothing is kept."""
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> AbstractAsyncContextManager[ObjectReader]:
         """Read `length` bytes from `start` (to the end by default)."""

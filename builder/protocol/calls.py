@@ -13,8 +13,8 @@ All under `/builds/{deployment}/{attempt}/`, with `Authorization: Bearer <build 
 | `PUT blobs/{sha256}` | the bytes, with Content-Length | 204 |
 | `POST finish` | Finish | 204 once it is decided |
 
-401: the token is wrong. 409: this attempt has ended (canceled, replaced, past its bound): the builder stops. 5xx and a refused
-connection: try again. Other 4xx: the sentence in `details` is the reason of failure.
+401: the token is wrong. 409: this attempt has ended (canceled, replaced, past its bound): the builder stops.
+5xx and a refused connection: try again. Other 4xx: the sentence in `details` is the reason of failure.
 """
 
 from __future__ import annotations

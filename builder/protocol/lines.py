@@ -1,6 +1,7 @@
 """Line batches: how log lines travel. A batch once made never changes, so sending it again is harmless.
 
-The record is JSON: `{"PROJECT_ID", "DEPLOYMENT_ID", "attempt", "first_seq", "lines": [[milliseconds, stream, step, text], ...]}`.
+The record is JSON: `{"PROJECT_ID", "DEPLOYMENT_ID", "attempt", "first_seq", "lines": [...]}`, each line
+`[milliseconds, stream, step, text]`.
 """
 
 from __future__ import annotations
