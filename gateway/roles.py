@@ -39,6 +39,9 @@ class LogRecords(Protocol):
     async def commit(self) -> None:
         """What was fetched is stored: never hand it out again, tell its senders."""
 
+    async def put_aside(self, batch: LineBatch, reason: str) -> None:
+        """This fetched batch can never be stored: tell its sender, or keep it where a person looks. Commit comes after."""
+
 
 class LogTransport(Protocol):
     """Brings line batches from the builders to the consumer."""

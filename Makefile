@@ -1,0 +1,58 @@
+# Each target sets up by itself what it needs. `make help` lists them.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+GIT_URL ?=
+CONFORMANCE_DATA ?= ../shared/conformance
+
+.PHONY: help demo run test soak check conformance format lock wheel clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
+
+$(VENV)/run.stamp: pyproject.toml requirements.lock scripts/setup.sh
+	@PYTHON=$(PYTHON) sh scripts/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
+	@PYTHON=$(PYTHON) sh scripts/setup.sh $(VENV) --dev
+	@touch $@
+
+demo: $(VENV)/run.stamp ## Deploy the bundled example (or GIT_URL=https://...), show its log, serve it until Ctrl-C
+	@$(BIN)/python scripts/demo.py $(GIT_URL)
+
+run: $(VENV)/run.stamp ## Start the gateway alone
+	@$(BIN)/buildspace serve $(ARGS)
+
+test: $(VENV)/dev.stamp ## Run every test on real servers (ARGS='tests/unit -k slug' narrows it)
+	@sh scripts/test_tools.sh
+	@$(BIN)/python -m pytest --cov=gateway --cov=builder --cov-report=term -m "not soak" $(ARGS)
+
+soak: $(VENV)/dev.stamp ## Run the long tests
+	@sh scripts/test_tools.sh
+	@$(BIN)/python -m pytest -m soak --timeout=1800 $(ARGS)
+
+check: $(VENV)/dev.stamp ## Lint, types, direction of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+conformance: $(VENV)/dev.stamp ## Hold file resolution and framework detection against CONFORMANCE_DATA
+	@CONFORMANCE_DATA=$(CONFORMANCE_DATA) $(BIN)/python -m pytest tests/conformance $(ARGS)
+
+format: $(VENV)/dev.stamp ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(VENV)/dev.stamp ## Resolve the dependencies anew into requirements*.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements-dev.lock
+
+wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
+	@$(BIN)/uv build --wheel --out-dir dist --quiet
+
+clean: ## Remove the virtual environment and caches; buildspace-data/ is kept
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

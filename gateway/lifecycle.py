@@ -1,0 +1,103 @@
+"""A deployment's life: states, events, which state follows, and the bounds. Decides only, does nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+
+from builder.protocol.lines import MAX_SEQ
+from gateway.errors import Conflict
+from gateway.models import Deployment, Status
+
+REFUSALS = 20
+"""So often may the launcher refuse one deployment; with the delays below that is about an hour."""
+LONGEST_REFUSAL_SECONDS = 240.0
+GRACE_SECONDS = 300.0
+"""What an attempt may take beyond the build's own time limit: to start, to upload, to finish."""
+LOG_GRACE_SECONDS = 60.0
+"""A finished log that still lacks lines is waited for this long after the last line that arrived."""
+LOG_SETTLE_SECONDS = 5.0
+"""As above, when nobody said how many lines there are."""
+
+
+class Event(enum.StrEnum):
+    CLAIMED = "claimed"
+    REFUSED = "refused"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    LOST = "lost"
+    CANCELED = "canceled"
+
+
+_FOLLOWS = {
+    (Status.QUEUE, Event.CLAIMED): Status.BUILDING,
+    (Status.QUEUE, Event.CANCELED): Status.CANCELED,
+    (Status.BUILDING, Event.REFUSED): Status.QUEUE,
+    (Status.BUILDING, Event.PUBLISHED): Status.READY,
+    (Status.BUILDING, Event.FAILED): Status.FAILED,
+    (Status.BUILDING, Event.LOST): Status.QUEUE,
+    (Status.BUILDING, Event.CANCELED): Status.CANCELED,
+}
+
+
+def follow(status: Status, event: Event, *, is_last_try: bool = False) -> Status:
+    """The state after the event. Raises Conflict when the event means nothing in this state.
+
+    `is_last_try`: no attempt (LOST) or no further refusal (REFUSED) is left, so the deployment ends.
+    """
+    following = _FOLLOWS.get((status, event))
+    if following is None:
+        raise Conflict(f"A deployment in {status} can't be {event}.")
+    return Status.FAILED if following is Status.QUEUE and is_last_try else following
+
+
+def is_running(deployment: Deployment, attempt: int) -> bool:
+    """Whether this attempt may still say anything: its token opens the builders' API for so long."""
+    return deployment.status is Status.BUILDING and deployment.attempt == attempt
+
+
+def refusal_delay_seconds(refusals: int) -> float:
+    """How long to wait after the refusal that follows `refusals` others."""
+    return min(2.0 * 2.0 ** min(refusals, 16), LONGEST_REFUSAL_SECONDS)
+
+
+def is_past_bound(deployment: Deployment, now: datetime.datetime, time_limit_seconds: float) -> bool:
+    """Whether the running attempt has taken longer than any attempt may."""
+    if deployment.started_at is None:
+        return False
+    return (now - deployment.started_at).total_seconds() > time_limit_seconds + GRACE_SECONDS
+
+
+def time_limit_sentence(time_limit_seconds: float) -> str:
+    minutes = round(time_limit_seconds / 60)
+    limit = f"{minutes} minute{'' if minutes == 1 else 's'}" if minutes else f"{time_limit_seconds:.0f} seconds"
+    return f"The build was stopped: it did not end within its time limit of {limit}."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LogEnd:
+    """What is known of an ended log: whether every line is there, and the ranges that are not."""
+
+    complete: bool
+    missing: tuple[tuple[int, int], ...]
+
+
+def look_until(last_seq: int | None) -> int:
+    """Up to which seq to ask the log store for missing lines."""
+    return MAX_SEQ if last_seq is None else last_seq
+
+
+def decide_log_end(last_seq: int | None, missing: list[tuple[int, int]], quiet_seconds: float) -> LogEnd | None:
+    """How the log ended, or None: wait for more lines.
+
+    `missing` is what the log store lacks of 1..look_until(last_seq); `quiet_seconds` is how long that has not changed.
+    A log is complete only when the builder said how many lines there are and all are stored. Of a builder that never
+    said so (lost, canceled, stopped) the log ends with the last stored line, and `missing` holds the gaps before it.
+    """
+    if last_seq is None:
+        gaps = tuple(span for span in missing if span[1] < MAX_SEQ)
+        return LogEnd(False, gaps) if quiet_seconds >= LOG_SETTLE_SECONDS else None
+    if not missing:
+        return LogEnd(True, ())
+    return LogEnd(False, tuple(missing)) if quiet_seconds >= LOG_GRACE_SECONDS else None

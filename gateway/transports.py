@@ -1,0 +1,117 @@
+"""The log transport that needs no engine: what builders post waits here for the consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import AsyncIterator, Sequence
+
+from builder.protocol.lines import LineBatch
+from gateway.background import wait_until
+from gateway.errors import Invalid, Unavailable
+
+CAPACITY_BYTES = 32 * 1024 * 1024
+COMMIT_SECONDS = 20.0
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Parcel:
+    """A batch and the sender who waits for its commit."""
+
+    batch: LineBatch
+    stored: asyncio.Future[None]
+    size: int
+
+
+class HttpLogTransport:
+    """A bounded queue in memory. It may be lost at any time: a sender keeps its batch until `send` returns."""
+
+    def __init__(self, capacity_bytes: int = CAPACITY_BYTES, commit_seconds: float = COMMIT_SECONDS) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._commit_seconds = commit_seconds
+        self._waiting: collections.deque[_Parcel] = collections.deque()
+        self._size = 0
+        self._arrived = asyncio.Event()
+        self._is_subscribed = False
+
+    async def send(self, batch: LineBatch) -> None:
+        """Return once the batch is stored. Raises Unavailable (send it again) or Invalid (it can never be stored)."""
+        parcel = _Parcel(batch, asyncio.get_running_loop().create_future(), _size_of(batch))
+        if self._waiting and self._size + parcel.size > self._capacity_bytes:
+            raise Unavailable("Too many log lines wait to be stored. Send them again later.")
+        self._put(parcel)
+        try:
+            async with asyncio.timeout(self._commit_seconds):
+                await parcel.stored
+        except TimeoutError as error:
+            raise Unavailable("The log store did not take the lines in time. Send them again.") from error
+        finally:
+            # Whoever gave up sends the batch again: keeping it too would fill the queue during an outage.
+            self._drop(parcel)
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[HttpLogRecords]:
+        """One subscription at a time; what it fetched and did not commit goes back to the head of the queue."""
+        if self._is_subscribed:
+            raise RuntimeError("The log transport has one consumer in a process.")
+        self._is_subscribed = True
+        records = HttpLogRecords(self)
+        try:
+            yield records
+        finally:
+            self._is_subscribed = False
+            for parcel in reversed(records.uncommitted):
+                if not parcel.stored.done():
+                    self._put(parcel, at_head=True)
+
+    async def take(self, limit: int, timeout_seconds: float) -> list[_Parcel]:
+        """The parcels that wait, oldest first; empty when none came in time."""
+        if not self._waiting:
+            self._arrived.clear()
+            await wait_until(self._arrived, timeout_seconds)
+        taken = list(itertools.islice(self._waiting, limit))
+        for parcel in taken:
+            self._drop(parcel)
+        return taken
+
+    def _put(self, parcel: _Parcel, *, at_head: bool = False) -> None:
+        (self._waiting.appendleft if at_head else self._waiting.append)(parcel)
+        self._size += parcel.size
+        self._arrived.set()
+
+    def _drop(self, parcel: _Parcel) -> None:
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(parcel)
+            self._size -= parcel.size
+
+
+class HttpLogRecords:
+    """What one subscription has fetched."""
+
+    def __init__(self, transport: HttpLogTransport) -> None:
+        self._transport = transport
+        self.uncommitted: list[_Parcel] = []
+
+    async def fetch(self, limit: int, timeout_seconds: float) -> Sequence[LineBatch]:
+        parcels = await self._transport.take(limit, timeout_seconds)
+        self.uncommitted.extend(parcels)
+        return [parcel.batch for parcel in parcels]
+
+    async def commit(self) -> None:
+        for parcel in self.uncommitted:
+            if not parcel.stored.done():
+                parcel.stored.set_result(None)
+        self.uncommitted.clear()
+
+    async def put_aside(self, batch: LineBatch, reason: str) -> None:
+        """There is nowhere to keep it: its senders are told why it can't be stored."""
+        for parcel in self.uncommitted:
+            if parcel.batch is batch and not parcel.stored.done():
+                parcel.stored.set_exception(Invalid(reason))
+
+
+def _size_of(batch: LineBatch) -> int:
+    return sum(len(line.text) + 100 for line in batch.lines)

@@ -1,0 +1,1 @@
+"""What a checkout needs beside the product: its set-up, the demo, a git server."""

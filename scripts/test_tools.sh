@@ -1,0 +1,18 @@
+#!/bin/sh
+# What the tests need beside Python: git, bubblewrap and pasta, Chromium. Installs what is missing as root;
+# anyone else is told the one command.
+set -eu
+missing=""
+command -v git >/dev/null || missing="$missing git"
+command -v bwrap >/dev/null || missing="$missing bubblewrap"
+command -v pasta >/dev/null || missing="$missing passt"
+command -v ip >/dev/null || missing="$missing iproute2"
+[ -x /usr/bin/chromium ] || missing="$missing chromium"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+    echo "The tests need more of Debian's packages. Run: sudo apt-get install$missing" >&2
+    exit 1
+fi
+echo "Installing$missing"
+apt-get -qq update
+DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >/dev/null
