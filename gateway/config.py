@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
+import ipaddress
+import tomllib
+import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from builder.protocol.giturls import check_allowed_hosts
+from gateway.errors import ConfigError
 
 ENVIRONMENT_NAMES = {"DATABASE_URL": ("postgres", "url")}
 """Names that people know. Every other setting is BUILDSPACE_<SECTION>_<KEY>."""
@@ -121,3 +129,161 @@ class Config:
     def builders_url(self) -> str:
         host = f"[{self.builders.host}]" if ":" in self.builders.host else self.builders.host
         return self.builders.url or f"http://{host}:{self.builders.port}"
+
+    @property
+    def is_loopback_only(self) -> bool:
+        """Whether nobody on another machine can reach the API."""
+        return all(is_loopback(host) for host in self.api.host)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The defaults, under the file, under the environment. Anything unknown or wrong raises ConfigError."""
+    values: dict[str, dict[str, object]] = _read(path) if path is not None else {}
+    sections = {
+        field.name: typing.cast("type[typing.Any]", field.default_factory) for field in dataclasses.fields(Config)
+    }
+    for section, keys in values.items():
+        if section not in sections or not isinstance(keys, dict):
+            raise ConfigError(f"{section}: there is no such section; the sections are {', '.join(sections)}.")
+        for key in keys:
+            if key not in sections[section].__dataclass_fields__:
+                known = ", ".join(sections[section].__dataclass_fields__)
+                raise ConfigError(f"{section}.{key}: there is no such setting; {section} has {known}.")
+    for name, text in environ.items():
+        if (place := _place(name, sections)) is not None:
+            section, key = place
+            values.setdefault(section, {})[key] = _from_text(name, text, _type_of(sections[section], key))
+    config = Config(**{name: _section(name, kind, values.get(name, {})) for name, kind in sections.items()})
+    _check(config)
+    return config
+
+
+def _read(path: Path) -> dict[str, dict[str, object]]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+
+
+def _place(name: str, sections: Mapping[str, type[typing.Any]]) -> tuple[str, str] | None:
+    """(section, key) that an environment variable sets; None: it is not ours."""
+    if name in ENVIRONMENT_NAMES:
+        return ENVIRONMENT_NAMES[name]
+    if not name.startswith("BUILDSPACE_"):
+        return None
+    for section, kind in sections.items():
+        key = name.removeprefix(f"BUILDSPACE_{section.upper()}_").lower()
+        if name.startswith(f"BUILDSPACE_{section.upper()}_") and key in kind.__dataclass_fields__:
+            return section, key
+    raise ConfigError(f"{name}: there is no such setting; names are BUILDSPACE_<SECTION>_<KEY>, as in config.toml.")
+
+
+def _type_of(section: type, key: str) -> object:
+    return typing.get_type_hints(section)[key]
+
+
+def _from_text(name: str, text: str, kind: object) -> object:
+    if kind is int or kind is float:
+        try:
+            return typing.cast("Callable[[str], object]", kind)(text)
+        except ValueError as error:
+            raise ConfigError(f"{name}: expected {_word(kind)}, not {text!r}.") from error
+    if kind == list[str]:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _section(name: str, kind: type, values: Mapping[str, object]) -> typing.Any:
+    return kind(**{key: _value(f"{name}.{key}", value, _type_of(kind, key)) for key, value in values.items()})
+
+
+def _value(name: str, value: object, kind: object) -> object:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind == list[str] and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    raise ConfigError(f"{name}: expected {_word(kind)}, not {'...' if kind is Secret else repr(value)}.")
+
+
+def _word(kind: object) -> str:
+    if kind == list[str]:
+        return "a list of texts"
+    return {int: "a whole number", float: "a number"}.get(typing.cast("type", kind), "text")
+
+
+def _check(config: Config) -> None:
+    """What types cannot say."""
+    for name, port in (("sites", config.sites.port), ("api", config.api.port), ("builders", config.builders.port)):
+        _demand(0 <= port <= 65535, f"{name}.port: a port is from 0 to 65535, not {port}.")
+    for name, hosts in (("sites", config.sites.host), ("api", config.api.host), ("builders", [config.builders.host])):
+        _demand(bool(hosts), f"{name}.host: name at least one address to listen on.")
+        for host in hosts:
+            _demand(
+                _is_address(host), f"{name}.host: expected an IP address such as 127.0.0.1 or 0.0.0.0, not {host!r}."
+            )
+    _check_sites_url(config.sites.url)
+    for origin in config.api.cors_origins:
+        _demand(
+            urlsplit(origin).scheme in ("http", "https")
+            and origin == f"{urlsplit(origin).scheme}://{urlsplit(origin).netloc}",
+            f"api.cors_origins: expected origins such as https://app.example.com, not {origin!r}.",
+        )
+    isolations = ("auto", "strong", "basic", "none")
+    _demand(
+        config.builder.isolation in isolations,
+        f"builder.isolation: expected one of {', '.join(isolations)}, not {config.builder.isolation!r}.",
+    )
+    token = config.auth.token.reveal()
+    _demand(not token or len(token) >= 16, "auth.token: a token has at least 16 characters.")
+    _demand(token.isascii() and token.isprintable() and " " not in token, "auth.token: printable ASCII without spaces.")
+    try:
+        check_allowed_hosts(config.builder.allow_private_hosts)
+    except ValueError as error:
+        raise ConfigError(f"builder.allow_private_hosts: {error}") from error
+    sections: tuple[typing.Any, ...] = (config.builder, config.retention, config.sites, config.api, config.postgres)
+    for section in sections:
+        for field in dataclasses.fields(section):
+            value = getattr(section, field.name)
+            if isinstance(value, int | float) and field.name != "port":
+                name = f"{type(section).__name__.lower()}.{field.name}"
+                _demand(value > 0, f"{name}: expected more than 0, not {value}.")
+
+
+def _check_sites_url(url: str) -> None:
+    example = 'expected an address with {slug} as its first label, such as "http://{slug}.localhost:8000"'
+    try:
+        parts = urlsplit(url.replace("{slug}", "slug"))
+        well_formed = parts.scheme in ("http", "https") and (parts.hostname or "").startswith("slug.")
+        parts.port  # noqa: B018 - a wrong port raises here
+    except ValueError:
+        well_formed = False
+    _demand(
+        well_formed and url.count("{slug}") == 1 and parts.path in ("", "/") and not parts.query,
+        f"sites.url: {example}, not {url!r}.",
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _demand(is_so: bool, sentence: str) -> None:
+    if not is_so:
+        raise ConfigError(sentence)

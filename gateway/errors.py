@@ -33,8 +33,24 @@ class Forbidden(GatewayError):
     """The caller is known, and still may not."""
 
 
+class Misdirected(GatewayError):
+    """The request names a host that is not ours."""
+
+
+class UnsupportedMedia(GatewayError):
+    """The body is of a type that is not read here."""
+
+
 class TooLarge(GatewayError):
     """More bytes than the limit that the sentence names."""
+
+
+class TooSlow(GatewayError):
+    """The caller took longer than the time limit that the sentence names."""
+
+
+class Unsupported(GatewayError):
+    """What was sent is of a kind that is not understood here."""
 
 
 class Unavailable(GatewayError):

@@ -94,6 +94,7 @@ class Deployment:
     log_complete: bool | None
     log_missing: tuple[tuple[int, int], ...]
     is_live: bool
+    isolation: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

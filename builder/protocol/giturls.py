@@ -205,7 +205,7 @@ def _parse_path(path: str) -> str:
 
 
 def _refuse_private(url: GitUrl, allow_private_hosts: Sequence[str]) -> None:
-    addresses = _known_addresses(url.host)
+    addresses = known_addresses(url.host)
     is_named = _is_named(url.host, url.port, allow_private_hosts)
     is_opened = is_named or any(_is_in(address, url.port, allow_private_hosts) for address in addresses)
     if addresses and not is_opened and not all(is_public(address) for address in addresses):
@@ -214,7 +214,7 @@ def _refuse_private(url: GitUrl, allow_private_hosts: Sequence[str]) -> None:
         raise ValueError("A git URL begins with https://, not http://: what is built must arrive unchanged.")
 
 
-def _known_addresses(host: str) -> tuple[Address, ...]:
+def known_addresses(host: str) -> tuple[Address, ...]:
     """The addresses of a host that needs no resolver."""
     if host in ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback") or host.endswith(".localhost"):
         return _LOOPBACK

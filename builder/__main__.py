@@ -1,0 +1,134 @@
+"""`python -m builder`: builds one deployment and exits. 0: the gateway knows how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, MutableMapping
+from pathlib import Path
+
+import aiohttp
+
+from builder.api import BuildersApi
+from builder.errors import BuildFailed, Ended, Lost
+from builder.job import Build, Folders
+from builder.logs import LineSender
+from builder.protocol.calls import Job
+from builder.publish import Attempt
+from builder.sandbox import Sandbox, open_sandbox
+
+EXIT_TOLD = 0
+EXIT_USAGE = 2
+EXIT_ENDED = 3
+EXIT_UNREACHABLE = 4
+PR_SET_DUMPABLE = 4
+
+logger = logging.getLogger("builder")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What the launcher says. The token is shown by nothing."""
+
+    url: str
+    token: str = dataclasses.field(repr=False)
+    deployment_id: uuid.UUID
+    attempt: int
+    isolation: str
+    work: str
+
+
+def take_settings(environ: MutableMapping[str, str]) -> Settings:
+    """Read the settings and remove the token from the environment. Raises ValueError with a sentence."""
+    token = environ.pop("BUILDSPACE_TOKEN", "")
+    missing = [name for name in ("BUILDSPACE_URL", "DEPLOYMENT_ID") if not environ.get(name)]
+    if missing or not token:
+        names = ", ".join([*missing, *([] if token else ["BUILDSPACE_TOKEN"])])
+        raise ValueError(f"A launcher starts this program, with {names} in its environment.")
+    return Settings(
+        url=environ["BUILDSPACE_URL"],
+        token=token,
+        deployment_id=uuid.UUID(environ["DEPLOYMENT_ID"]),
+        attempt=int(environ.get("BUILDSPACE_ATTEMPT", "1")),
+        isolation=environ.get("BUILDSPACE_ISOLATION", "strong"),
+        work=environ.get("BUILDSPACE_WORK", ""),
+    )
+
+
+def hide_from_children() -> None:
+    """Children of the same account can't read this process: not its memory, not its first environment."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+async def build(settings: Settings) -> int:
+    with contextlib.ExitStack() as stack:
+        work = Path(settings.work or stack.enter_context(tempfile.TemporaryDirectory(prefix="buildspace-")))
+        folders = Folders(work / "private", work / "build")
+        async with _connected(settings) as api:
+            job = await api.fetch_job()
+            folders.private.mkdir(mode=0o700, parents=True, exist_ok=True)
+            attempt = _make_attempt(settings, job, api, folders)
+            await attempt.run()
+            return EXIT_TOLD
+
+
+def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folders) -> Attempt:
+    log = LineSender(
+        api.send_lines,
+        project=job.project_slug,
+        deployment_id=settings.deployment_id,
+        attempt=settings.attempt,
+        spool_directory=folders.private,
+        limit_bytes=job.log_bytes,
+    )
+
+    def open_for(job: Job) -> Sandbox:
+        return open_sandbox(settings.isolation, job.allow_private_hosts, work=folders.build)
+
+    async def do() -> None:
+        folders.make()
+        await Build(job, api, log, folders, open_for).do()
+
+    return Attempt(api, log, do)
+
+
+@contextlib.asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[BuildersApi]:
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        yield BuildersApi(session, settings.url, settings.token, settings.deployment_id, settings.attempt)
+
+
+async def main() -> int:
+    try:
+        settings = take_settings(os.environ)
+    except ValueError as error:
+        logger.error("%s", error)
+        return EXIT_USAGE
+    task = asyncio.ensure_future(build(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except Ended as error:
+        logger.warning("this attempt is over: %s", error)
+        return EXIT_ENDED
+    except (Lost, BuildFailed) as error:
+        logger.error("the gateway could not be told: %s", error.reason)
+        return EXIT_UNREACHABLE
+    except asyncio.CancelledError:
+        logger.warning("stopped by a signal")
+        return EXIT_ENDED
+
+
+if __name__ == "__main__":
+    hide_from_children()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,219 @@
+"""Clones a repository: argv lists, one protocol, pinned addresses; no submodules, hooks, prompts or redirects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import re
+import resource
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from builder.disk import watched_disk
+from builder.errors import BuildFailed
+from builder.logs import LineSender
+from builder.protocol.giturls import GitUrl, parse_git_url
+from builder.protocol.steps import Stream
+from builder.remote import Remote, find_remote
+from builder.run import Tail, plain_code, read_lines
+
+GIT_SECONDS = 600.0
+SLOW_BYTES_PER_SECOND = 512
+SLOW_SECONDS = 60
+MESSAGE_LETTERS = 500
+PASSED_ON = ("PATH", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE")
+
+_BRANCH = re.compile(r"(?!.*(?:\.\.|//|@\{))(?![-./])[^\x00-\x20\x7f~^:?*\[\\]{1,255}(?<![./])\Z")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Commit:
+    sha: str
+    message: str
+
+
+def check_branch(branch: str) -> None:
+    """Raises ValueError with a sentence for what git would not take as the name of a branch or tag."""
+    if not _BRANCH.match(branch) or any(part.endswith(".lock") for part in branch.split("/")):
+        raise ValueError("The branch is not a name that git accepts.")
+
+
+async def clone(
+    url_text: str,
+    branch: str | None,
+    target: Path,
+    log: LineSender,
+    *,
+    private: Path,
+    allow_private_hosts: Sequence[str],
+    disk_bytes: int,
+    memory_bytes: int,
+    environ: Mapping[str, str] = os.environ,
+) -> Commit:
+    """The newest commit of the branch, checked out at `target`, which must not exist. Raises BuildFailed."""
+    try:
+        url = parse_git_url(url_text, allow_private_hosts)
+        if branch is not None:
+            check_branch(branch)
+    except ValueError as error:
+        raise BuildFailed(str(error)) from error
+    await log.say(f"Cloning {url}" + (f", branch {branch}" if branch else ""))
+    remote = await find_remote(url, allow_private_hosts, environ)
+    if remote.url != url:
+        await log.say(f"The server redirects to {remote.url}")
+    git = _Git(private, remote.url.scheme, environ, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
+    code, tail = await git.run(_clone_arguments(remote, branch, target), log, target, disk_bytes)
+    if code != 0:
+        raise BuildFailed(_explain(url, branch, code, tail), exit_code=plain_code(code))
+    return await _read_commit(git, url, target)
+
+
+def _clone_arguments(remote: Remote, branch: str | None, target: Path) -> list[str]:
+    addresses = ",".join(f"[{address}]" if address.version == 6 else str(address) for address in remote.addresses)
+    pinned = f"{remote.url.host}:{remote.url.port}:{addresses}"
+    settings = [f"http.curloptResolve={pinned}"] if not _is_literal(remote.url) else []
+    return [
+        *(part for setting in settings for part in ("-c", setting)),
+        "clone",
+        "--progress",
+        "--depth=1",
+        "--single-branch",
+        "--no-tags",
+        "--no-recurse-submodules",
+        "--template=",
+        *([f"--branch={branch}"] if branch is not None else []),
+        "--",
+        str(remote.url),
+        target.name,
+    ]
+
+
+def _is_literal(url: GitUrl) -> bool:
+    return ":" in url.host or url.host.replace(".", "").isdigit()
+
+
+class _Git:
+    """Runs git with nothing of the machine's configuration."""
+
+    def __init__(
+        self, private: Path, scheme: str, environ: Mapping[str, str], *, memory_bytes: int, disk_bytes: int
+    ) -> None:
+        self._home = private / "git-home"
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._limits = ((resource.RLIMIT_DATA, memory_bytes), (resource.RLIMIT_FSIZE, disk_bytes))
+        self._environment = {name: environ[name] for name in PASSED_ON if name in environ} | {
+            "HOME": str(self._home),
+            "XDG_CONFIG_HOME": str(self._home),
+            "LC_ALL": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_ALLOW_PROTOCOL": scheme,
+            "GIT_PROTOCOL_FROM_USER": "0",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+        }
+        settings = {
+            "core.hooksPath": os.devnull,
+            "core.fsmonitor": "false",
+            "core.askPass": "",
+            "credential.helper": "",
+            "protocol.allow": "never",
+            f"protocol.{scheme}.allow": "always",
+            "http.followRedirects": "false",
+            "http.lowSpeedLimit": str(SLOW_BYTES_PER_SECOND),
+            "http.lowSpeedTime": str(SLOW_SECONDS),
+            "transfer.bundleURI": "false",
+            "fetch.writeCommitGraph": "false",
+            "advice.detachedHead": "false",
+            "gc.auto": "0",
+            "maintenance.auto": "false",
+        }
+        self._settings = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    async def run(self, arguments: Sequence[str], log: LineSender, folder: Path, disk_bytes: int) -> tuple[int, str]:
+        """Its exit code and its last lines; everything that it says goes into the log."""
+        tail = Tail()
+
+        async def keep(stream: Stream, text: str) -> None:
+            tail.add(stream, text)
+            await log.write(stream, text.rstrip())
+
+        process = await self._start(arguments, folder.parent)
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - started with pipes
+        stop = self._stopper(process)
+        try:
+            async with asyncio.timeout(GIT_SECONDS), watched_disk(folder, disk_bytes, stop):
+                # Git tells its progress on stderr: nothing of it is an error before the exit code says so.
+                await read_lines(process.stderr, Stream.STDOUT, keep)
+                await read_lines(process.stdout, Stream.STDOUT, keep)
+                return await process.wait(), tail.text()
+        except TimeoutError as error:
+            raise BuildFailed(f"The clone took longer than {GIT_SECONDS:.0f} s.") from error
+        finally:
+            await stop()
+            await process.wait()
+
+    async def read(self, arguments: Sequence[str]) -> str:
+        """What git prints. Empty when it fails."""
+        process = await self._start(arguments, self._home)
+        try:
+            async with asyncio.timeout(GIT_SECONDS):
+                output, _ = await process.communicate()
+        finally:
+            await self._stopper(process)()
+            await process.wait()
+        return output.decode(errors="replace") if process.returncode == 0 else ""
+
+    async def _start(self, arguments: Sequence[str], folder: Path) -> asyncio.subprocess.Process:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "git",
+                *self._settings,
+                *arguments,
+                cwd=folder,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise BuildFailed("This machine has no git. The operator must install it.") from error
+        for limit, most in self._limits:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, limit, (most, most))
+        return process
+
+    def _stopper(self, process: asyncio.subprocess.Process) -> Callable[[], Awaitable[None]]:
+        async def stop() -> None:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+        return stop
+
+
+async def _read_commit(git: _Git, url: GitUrl, target: Path) -> Commit:
+    """Asked before anything of the repository ran."""
+    shown = await git.read(["-C", str(target), "log", "-1", "--no-show-signature", "--format=%H%n%s"])
+    sha, _, message = shown.partition("\n")
+    if not sha:
+        raise BuildFailed(f"The repository {url} is empty.")
+    return Commit(sha.strip(), message.strip()[:MESSAGE_LETTERS])
+
+
+def _explain(url: GitUrl, branch: str | None, code: int, tail: str) -> str:
+    if "Remote branch" in tail and "not found" in tail:
+        return f"There is no branch or tag called {branch!r} in {url}."
+    if "Authentication failed" in tail or "could not read Username" in tail:
+        return f"{url} is private or does not exist: the server asks for a login. Only public ones are built."
+    if "not found" in tail and "repository" in tail:
+        return f"There is no git repository at {url}."
+    if "No space left on device" in tail:
+        return "The builder's disk is full."
+    return f"git clone failed with exit code {plain_code(code)}.\n{tail}"

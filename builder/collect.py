@@ -1,0 +1,183 @@
+"""Collects the output of a build, when nothing of it runs any more: regular files, no link followed, within limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from builder.checkout import Checkout, open_file, opened_folder
+from builder.errors import BuildFailed
+from builder.protocol.calls import ManifestFile
+
+CHUNK_BYTES = 1024 * 1024
+MAX_NOTES = 20
+MAX_DEPTH = 100
+MAX_PATH_BYTES = 1024
+NOT_PUBLISHED = frozenset({".git", "node_modules"})
+ERROR_PAGES = frozenset({"200.html", "404.html"})
+
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
+_ENDINGS = re.compile(r"(?:\.(?:map|br|gz|chunk|LICENSE|txt|[A-Za-z0-9]{1,5}))+\Z")
+_DIGEST = re.compile(r"(?:^|[.\-_/])[A-Za-z0-9_-]*(?=[A-Za-z0-9_-]{8}\Z)[a-z_-]*[A-Z0-9]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    files: int
+    bytes: int
+    file_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Output:
+    """`folder`: where the files lie, relative to the repository. `notes`: what was left out, for the log."""
+
+    folder: PurePosixPath
+    files: tuple[ManifestFile, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+def find_output(checkout: Checkout, candidates: Sequence[str]) -> list[PurePosixPath]:
+    """The candidates that are folders, in order. `*` stands for any one name."""
+    found: list[PurePosixPath] = []
+    for candidate in candidates:
+        paths = [PurePosixPath(".")]
+        for part in PurePosixPath(candidate).parts:
+            paths = [path / name for path in paths for name in _names(checkout, path, part)]
+        found.extend(path for path in paths if checkout.is_folder(path))
+    return list(dict.fromkeys(found))
+
+
+def _names(checkout: Checkout, path: PurePosixPath, part: str) -> list[str]:
+    return checkout.names(path, folders=True) if part == "*" else [part]
+
+
+def collect_output(root: Path, folder: PurePosixPath, limits: Limits, *, is_source: bool) -> Output:
+    """Every file below `folder` with its digest. `is_source`: the folder is the repository, of which only what is meant
+    for the public is taken. Raises BuildFailed when a limit is passed.
+    """
+    walk = _Walk(limits, is_source=is_source)
+    with opened_folder(root, folder) as descriptor:
+        walk.visit(descriptor, "", 0)
+    return Output(folder, tuple(sorted(walk.files, key=lambda file: file.path)), tuple(walk.all_notes()))
+
+
+class _Walk:
+    def __init__(self, limits: Limits, *, is_source: bool) -> None:
+        self.files: list[ManifestFile] = []
+        self._limits = limits
+        self._is_source = is_source
+        self._notes: list[str] = []
+        self._skipped = 0
+        self._bytes = 0
+
+    def visit(self, folder: int, prefix: str, depth: int) -> None:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries)
+        for name, mode in found:
+            path = prefix + name
+            if self._is_private(name):
+                continue
+            if _ODD.search(name) or len(os.fsencode(path)) > MAX_PATH_BYTES or depth > MAX_DEPTH:
+                self._skip(path, "its name can't be part of a URL here")
+            elif stat.S_ISDIR(mode):
+                self._enter(folder, name, path, depth)
+            elif stat.S_ISREG(mode):
+                self._take(folder, name, path)
+            else:
+                self._skip(path, "it is a symbolic link" if stat.S_ISLNK(mode) else "it is no regular file")
+
+    def all_notes(self) -> list[str]:
+        more = self._skipped - len(self._notes)
+        return [*self._notes, f"{more} more were left out."] if more else self._notes
+
+    def _is_private(self, name: str) -> bool:
+        if name == ".git":
+            return True
+        return self._is_source and (name in NOT_PUBLISHED or (name.startswith(".") and name != ".well-known"))
+
+    def _enter(self, folder: int, name: str, path: str, depth: int) -> None:
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            self.visit(inner, f"{path}/", depth + 1)
+        finally:
+            os.close(inner)
+
+    def _take(self, folder: int, name: str, path: str) -> None:
+        descriptor = open_file(name, folder)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            if status.st_nlink != 1:
+                self._skip(path, "it has several names (hard links)")
+                return
+            self._count(path, status.st_size)
+            digest = hashlib.sha256()
+            size = 0
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+        if size != status.st_size:
+            raise BuildFailed(f"{path} changed while it was read.")
+        self.files.append(ManifestFile(path, digest.hexdigest(), size))
+
+    def _count(self, path: str, size: int) -> None:
+        if size > self._limits.file_bytes:
+            raise BuildFailed(f"{path} has {size} bytes; a file of a site has at most {self._limits.file_bytes}.")
+        if len(self.files) >= self._limits.files:
+            raise BuildFailed(f"The output has more than {self._limits.files} files.")
+        self._bytes += size
+        if self._bytes > self._limits.bytes:
+            raise BuildFailed(f"The output has more than {self._limits.bytes} bytes.")
+
+    def _skip(self, path: str, why: str) -> None:
+        self._skipped += 1
+        if len(self._notes) < MAX_NOTES:
+            self._notes.append(f"Left out {_printable(path)}: {why}.")
+
+
+def _printable(path: str) -> str:
+    return os.fsencode(path).decode(errors="replace").encode("unicode_escape").decode("ascii")[:200]
+
+
+def read_file(root: Path, folder: PurePosixPath, path: str) -> Iterator[bytes]:
+    """The bytes of a collected file, opened with the same care. Raises OSError if it is no regular file any more."""
+    whole = folder / path
+    with opened_folder(root, whole.parent) as descriptor:
+        inner = open_file(whole.name, descriptor)
+    with os.fdopen(inner, "rb", buffering=0) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def is_single_page(files: Sequence[ManifestFile]) -> bool:
+    """One page at the root and no other: whatever address is asked for, it is the page's own affair."""
+    pages = {file.path for file in files if file.path.endswith((".html", ".htm"))}
+    return pages - ERROR_PAGES == {"index.html"}
+
+
+def keep_hashed(folders: Sequence[str], files: Sequence[ManifestFile]) -> tuple[str, ...]:
+    """Those folders in which every name bears a digest: the rest must not be cached for ever.
+
+    Folders like `_next/` are the framework's own; a project may put files of its own into those like `assets/`.
+    """
+    kept = []
+    for folder in folders:
+        inside = [file.path.removeprefix(folder) for file in files if file.path.startswith(folder)]
+        if inside and (folder.startswith("_") or all(bears_digest(path) for path in inside)):
+            kept.append(folder)
+    return tuple(kept)
+
+
+def bears_digest(path: str) -> bool:
+    """In its own name, or in that of a folder above it."""
+    *folders, name = path.split("/")
+    return any(_DIGEST.search(part) for part in (*folders, _ENDINGS.sub("", name)))

@@ -1,0 +1,199 @@
+"""Finds out how a repository is built: the user's settings first, then the `build` script, then the framework."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+from builder.checkout import HERE, Checkout
+from builder.errors import BuildFailed
+from builder.frameworks import FRAMEWORKS, PLAIN_OUTPUTS, Framework
+from builder.managers import Choice, choose_manager
+from builder.protocol.calls import Job
+
+KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+PLAIN = "Static HTML"
+
+
+class Package:
+    """What the package.json of the project says, and the files beside it."""
+
+    def __init__(self, checkout: Checkout, root: PurePosixPath) -> None:
+        self.checkout = checkout
+        self.root = root
+        self.json = _read_package(checkout, root)
+        self.dependencies = frozenset(name for kind in KINDS for name in self.table(kind))
+        self.scripts = self.table("scripts")
+
+    def table(self, name: str) -> dict[str, str]:
+        """An object of texts in package.json; empty for anything else."""
+        found = (self.json or {}).get(name)
+        items = found.items() if isinstance(found, dict) else ()
+        return {key: value for key, value in items if isinstance(value, str)}
+
+    def read(self, name: str) -> str | None:
+        return self.checkout.read(self.root / name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """How to build. Commands are argv; None: there is nothing to do. `outputs`: folders to look for, relative to the
+    repository; `is_output_given`: the user named it, so nothing else will do.
+    """
+
+    package: Package
+    framework: Framework | None
+    manager: Choice | None
+    install: tuple[str, ...] | None
+    install_shown: str
+    install_root: PurePosixPath
+    build: tuple[str, ...] | None
+    build_shown: str
+    outputs: tuple[str, ...]
+    is_output_given: bool
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        if self.framework:
+            return self.framework.name
+        return "Node.js" if self.build or self.install else PLAIN
+
+
+def make_plan(job: Job, checkout: Checkout) -> Plan:
+    """Raises BuildFailed for a project that cannot become a site of files, with the fix."""
+    root = find_root(job.root_directory, checkout)
+    package = Package(checkout, root)
+    framework = detect_framework(package)
+    notes = _check_server(job, package, framework)
+    build = _choose_build(job, package, framework)
+    manager = choose_manager(checkout, root) if package.json is not None else None
+    if build is not None and manager is not None and build == ():
+        build = manager.manager.run_script("build")
+    install = _choose_install(job, manager, has_build=build is not None)
+    if manager is not None and install is not None:
+        notes.extend(manager.notes)
+    outputs = _choose_outputs(job, package, framework, has_build=build is not None)
+    return Plan(
+        package=package,
+        framework=framework,
+        manager=manager,
+        install=install,
+        install_shown=_shown(install),
+        install_root=manager.root if manager is not None and job.install_command is None else root,
+        build=build,
+        build_shown=_shown(build),
+        outputs=outputs,
+        is_output_given=bool(job.output_directory),
+        notes=tuple(notes),
+    )
+
+
+def find_root(root_directory: str | None, checkout: Checkout) -> PurePosixPath:
+    """The folder of the project in the repository."""
+    root = clean_path(root_directory or ".", "rootDirectory")
+    if not checkout.is_folder(root):
+        raise BuildFailed(
+            f"There is no folder {root_directory!r} in the repository (rootDirectory). {_existing(checkout, HERE)}"
+        )
+    return root
+
+
+def clean_path(text: str, name: str) -> PurePosixPath:
+    """A path inside the repository. Raises BuildFailed for one that leaves it."""
+    path = PurePosixPath(posixpath.normpath(text.strip().lstrip("/") or "."))
+    if path.parts[:1] == ("..",) or "\0" in text:
+        raise BuildFailed(f"{name} must lie inside the repository, {text!r} does not.")
+    return path
+
+
+def detect_framework(package: Package) -> Framework | None:
+    names = set(package.checkout.names(package.root, folders=False))
+    return next((framework for framework in FRAMEWORKS if _is_framework(framework, package, names)), None)
+
+
+def _is_framework(framework: Framework, package: Package, names: set[str]) -> bool:
+    if any(name in package.dependencies for name in framework.packages):
+        return all(name in package.dependencies for name in framework.beside)
+    found = [file for file in framework.files if file in names]
+    if not framework.marker:
+        return bool(found)
+    return any(re.search(rf"\b{framework.marker}\b", package.read(file) or "", re.IGNORECASE) for file in found)
+
+
+def _read_package(checkout: Checkout, root: PurePosixPath) -> dict[str, Any] | None:
+    try:
+        return checkout.read_json(root / "package.json")
+    except ValueError as error:
+        raise BuildFailed(f"package.json can't be read: {error}") from error
+
+
+def _check_server(job: Job, package: Package, framework: Framework | None) -> list[str]:
+    """Who says by hand how to build, or where the output lies, is believed."""
+    needs = framework.needs_server(package) if framework and framework.needs_server else None
+    if needs is None:
+        return []
+    if job.build_command is None and job.output_directory is None:
+        raise BuildFailed(needs)
+    return [f"Mind: {needs}"]
+
+
+def _choose_build(job: Job, package: Package, framework: Framework | None) -> tuple[str, ...] | None:
+    """The empty tuple stands for the `build` script, whichever manager runs it."""
+    if job.build_command is not None:
+        return _shell(job.build_command)
+    if package.scripts.get("build", "").strip():
+        return ()
+    return _shell(framework.build) if framework and framework.build else None
+
+
+def _choose_install(job: Job, manager: Choice | None, *, has_build: bool) -> tuple[str, ...] | None:
+    if job.install_command is not None:
+        return _shell(job.install_command)
+    return manager.install if manager is not None and has_build else None
+
+
+def _shell(text: str) -> tuple[str, ...] | None:
+    """A command of the user is a line of shell by nature: a shell inside the sandbox reads it. Empty: none."""
+    return ("sh", "-c", text) if text.strip() else None
+
+
+def _shown(argv: tuple[str, ...] | None) -> str:
+    if argv is None:
+        return ""
+    return argv[2] if argv[:2] == ("sh", "-c") else " ".join(argv)
+
+
+def _choose_outputs(job: Job, package: Package, framework: Framework | None, *, has_build: bool) -> tuple[str, ...]:
+    if job.output_directory:
+        return (
+            str(clean_path(posixpath.join(str(package.root), job.output_directory.lstrip("/")), "outputDirectory")),
+        )
+    folders: tuple[str, ...]
+    if not has_build:
+        folders = ("public", ".")
+    elif framework and framework.outputs:
+        folders = (*_configured_outputs(package, framework), *framework.outputs)
+    else:
+        folders = (*PLAIN_OUTPUTS, ".")
+    return tuple(str(package.root / folder) for folder in folders)
+
+
+def _configured_outputs(package: Package, framework: Framework) -> Iterable[str]:
+    """Where angular.json says that the output goes. Everything else keeps to its default or names it by hand."""
+    text = package.read("angular.json") if "Angular" in framework.name or framework.name == "Scully" else None
+    for found in re.finditer(r'"outputPath"\s*:\s*(?:\{\s*"base"\s*:\s*)?"([^"\\]{1,200})"', text or ""):
+        path = posixpath.normpath(found[1].lstrip("/"))
+        if not path.startswith(".."):
+            yield from (f"{path}/browser", path)
+
+
+def _existing(checkout: Checkout, folder: PurePosixPath) -> str:
+    names = [name for name in checkout.names(folder, folders=True) if name not in (".git", "node_modules")]
+    if not names:
+        return "There are no folders there."
+    return "The folders there: " + ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") + "."

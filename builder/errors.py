@@ -1,0 +1,24 @@
+"""The ways in which a build ends early."""
+
+from __future__ import annotations
+
+
+class BuildFailed(Exception):
+    """The project is at fault. A full sentence that its owner can act on."""
+
+    def __init__(self, reason: str, exit_code: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.exit_code = exit_code
+
+
+class Lost(Exception):
+    """The machine or the network is at fault: another attempt may do better."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Ended(Exception):
+    """This attempt is over, whatever the builder does: canceled, replaced, or given up by the gateway."""

@@ -1,0 +1,245 @@
+"""The frameworks that we know: how to tell them, how they build, where their output lies. First match wins."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from builder.needs_server import (
+    Needs,
+    astro_needs_server,
+    next_needs_server,
+    nuxt_needs_server,
+    react_router_needs_server,
+    remix_needs_server,
+    solid_start_needs_server,
+    sveltekit_needs_server,
+    tanstack_needs_server,
+    with_a_server,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Framework:
+    """`packages`: one of these is a dependency; `beside`: all of these too; `files`: or one of these exists, with the
+    text `marker` in it if there is one. `outputs`: folders to look for, in order; `*` is any one name.
+    `build` is used where the project has no `build` script. `needs_server` says why it can't be served as files.
+    """
+
+    name: str
+    packages: tuple[str, ...] = ()
+    build: str | None = None
+    outputs: tuple[str, ...] = ()
+    is_single_page: bool = False
+    hashed_folders: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    marker: str = ""
+    beside: tuple[str, ...] = ()
+    needs_server: Needs | None = None
+
+
+VITE_CONFIGS = ("vite.config.js", "vite.config.ts", "vite.config.mjs", "vite.config.mts")
+
+FRAMEWORKS = (
+    # Frameworks on top of others come first.
+    Framework("Blitz.js", ("blitz",), "blitz build", (".next",), needs_server=with_a_server("Blitz.js")),
+    Framework(
+        "RedwoodJS", ("@redwoodjs/core",), "rw build web", ("web/dist",), needs_server=with_a_server("RedwoodJS")
+    ),
+    Framework(
+        "Hydrogen",
+        ("@shopify/hydrogen",),
+        "shopify hydrogen build",
+        ("dist/client", "dist"),
+        files=("hydrogen.config.js", "hydrogen.config.ts"),
+        needs_server=with_a_server("Hydrogen"),
+    ),
+    Framework(
+        "Remix",
+        ("@remix-run/dev", "@remix-run/react", "@remix-run/server-runtime", "remix"),
+        "remix vite:build",
+        ("build/client", "public"),
+        is_single_page=True,
+        hashed_folders=("assets/",),
+        files=("remix.config.js", "remix.config.mjs"),
+        needs_server=remix_needs_server,
+    ),
+    Framework(
+        "React Router",
+        ("@react-router/dev",),
+        "react-router build",
+        ("build/client",),
+        is_single_page=True,
+        hashed_folders=("assets/",),
+        files=("react-router.config.js", "react-router.config.ts"),
+        needs_server=react_router_needs_server,
+    ),
+    Framework(
+        "TanStack Start",
+        ("@tanstack/react-start", "@tanstack/solid-start", "@tanstack/start"),
+        "vite build",
+        ("dist/client", ".output/public", "dist"),
+        is_single_page=True,
+        hashed_folders=("assets/",),
+        needs_server=tanstack_needs_server,
+    ),
+    Framework(
+        "SolidStart",
+        ("@solidjs/start", "solid-start"),
+        "vinxi build",
+        (".output/public", "dist/public", "dist"),
+        is_single_page=True,
+        hashed_folders=("_build/assets/", "assets/"),
+        needs_server=solid_start_needs_server,
+    ),
+    Framework("Expo", ("expo",), "expo export -p web", ("dist", "web-build"), hashed_folders=("_expo/static/",)),
+    Framework(
+        "Next.js",
+        ("next",),
+        "next build",
+        ("out",),
+        hashed_folders=("_next/static/",),
+        needs_server=next_needs_server,
+    ),
+    Framework("Gatsby", ("gatsby",), "gatsby build", ("public",), hashed_folders=("static/",)),
+    Framework("Analog", ("@analogjs/platform",), "vite build", ("dist/analog/public",), hashed_folders=("assets/",)),
+    Framework(
+        "Astro",
+        ("astro",),
+        "astro build",
+        ("dist",),
+        hashed_folders=("_astro/",),
+        needs_server=astro_needs_server,
+    ),
+    Framework(
+        "Nuxt",
+        ("nuxt", "nuxt3", "nuxt-edge", "nuxt-nightly"),
+        "nuxt generate",
+        (".output/public", "dist"),
+        is_single_page=True,
+        hashed_folders=("_nuxt/",),
+        needs_server=nuxt_needs_server,
+    ),
+    Framework(
+        "SvelteKit",
+        ("@sveltejs/kit",),
+        "vite build",
+        ("build",),
+        hashed_folders=("_app/immutable/",),
+        needs_server=sveltekit_needs_server,
+    ),
+    Framework("Sapper", ("sapper",), "sapper export", ("__sapper__/export",), hashed_folders=("client/",)),
+    Framework("Qwik", ("@builder.io/qwik", "@qwik.dev/core"), None, ("dist",), hashed_folders=("build/", "assets/")),
+    Framework("Vike", ("vike",), "vike build", ("dist/client",), hashed_folders=("assets/",)),
+    Framework("Waku", ("waku",), "waku build", ("dist/public",), hashed_folders=("assets/",)),
+    Framework(
+        "Docusaurus",
+        ("@docusaurus/core",),
+        "docusaurus build",
+        ("build",),
+        hashed_folders=("assets/js/", "assets/css/"),
+    ),
+    Framework("Docusaurus 1", ("docusaurus",), "docusaurus-build", ("build/*", "build")),
+    Framework(
+        "VitePress",
+        ("vitepress",),
+        "vitepress build docs",
+        ("docs/.vitepress/dist", ".vitepress/dist"),
+        hashed_folders=("assets/",),
+    ),
+    Framework(
+        "VuePress",
+        ("vuepress",),
+        "vuepress build src",
+        ("src/.vuepress/dist", "docs/.vuepress/dist", ".vuepress/dist"),
+        hashed_folders=("assets/js/", "assets/css/"),
+    ),
+    Framework("Eleventy", ("@11ty/eleventy",), "eleventy", ("_site",)),
+    Framework("Hexo", ("hexo",), "hexo generate", ("public",)),
+    Framework("Gridsome", ("gridsome",), "gridsome build", ("dist",), hashed_folders=("assets/js/", "assets/css/")),
+    Framework("Saber", ("saber",), "saber build", ("public",), hashed_folders=("_saber/",)),
+    Framework(
+        "Observable Framework",
+        ("@observablehq/framework",),
+        "observable build",
+        ("dist",),
+        hashed_folders=("_observablehq/", "_file/", "_npm/", "_import/"),
+    ),
+    Framework("Sanity", ("sanity", "@sanity/cli"), "sanity build", ("dist",), is_single_page=True),
+    # Applications of one page.
+    Framework("Scully", ("@scullyio/init",), "ng build && scully", ("dist/static", "dist/*/browser", "dist/*", "dist")),
+    Framework("Ionic Angular", ("@ionic/angular",), "ng build", ("www", "dist/*/browser", "dist"), is_single_page=True),
+    Framework(
+        "Angular",
+        ("@angular/cli",),
+        "ng build",
+        ("dist/*/browser", "dist/*", "dist"),
+        is_single_page=True,
+        files=("angular.json",),
+    ),
+    Framework(
+        "Create React App",
+        ("react-scripts", "react-dev-utils"),
+        "react-scripts build",
+        ("build",),
+        is_single_page=True,
+        hashed_folders=("static/",),
+    ),
+    Framework("Vue CLI", ("@vue/cli-service",), "vue-cli-service build", ("dist",), is_single_page=True),
+    Framework(
+        "Quasar",
+        ("@quasar/app", "@quasar/app-vite", "@quasar/app-webpack", "quasar-cli"),
+        "quasar build",
+        ("dist/spa", "dist/pwa"),
+        is_single_page=True,
+    ),
+    Framework("Ember.js", ("ember-source", "ember-cli"), "ember build", ("dist",), is_single_page=True),
+    Framework("Preact CLI", ("preact-cli",), "preact build", ("build",), is_single_page=True),
+    Framework("Polymer", ("polymer-cli",), "polymer build", ("build/default", "build/*", "build"), is_single_page=True),
+    Framework("Stencil", ("@stencil/core",), "stencil build", ("www", "dist"), is_single_page=True),
+    Framework("Dojo", ("@dojo/framework",), "dojo build", ("output/dist",), is_single_page=True, files=(".dojorc",)),
+    Framework("UmiJS", ("umi",), "umi build", ("dist",), is_single_page=True),
+    Framework("React Static", ("react-static",), "react-static build", ("dist",)),
+    Framework("Phenomic", ("@phenomic/core",), "phenomic build", ("public",)),
+    Framework("NestJS", ("@nestjs/core",), "nest build", (), needs_server=with_a_server("NestJS")),
+    Framework(
+        "Nitro",
+        ("nitropack", "nitro"),
+        "nitro build",
+        (".output/public", "dist"),
+        needs_server=with_a_server("Nitro", "preset: 'static'", "nitro.config"),
+    ),
+    # Bundlers and task runners: whatever is built with them, unless it was something above.
+    Framework("Vite", ("vite",), "vite build", ("dist",), is_single_page=True, hashed_folders=("assets/",)),
+    Framework("Svelte", ("svelte",), "rollup -c", ("public",), is_single_page=True, beside=("sirv-cli",)),
+    Framework(
+        "Ionic React",
+        ("@ionic/react",),
+        "react-scripts build",
+        ("build",),
+        is_single_page=True,
+        hashed_folders=("static/",),
+    ),
+    Framework("Parcel", ("parcel", "parcel-bundler"), "parcel build", ("dist",)),
+    Framework("WMR", ("wmr",), "wmr build", ("dist",)),
+    Framework("Brunch", ("brunch",), "brunch build --production", ("public",), files=("brunch-config.js",)),
+    Framework("Metalsmith", ("metalsmith",), "metalsmith", ("build",)),
+    Framework("Wintersmith", ("wintersmith",), "wintersmith build", ("build",)),
+    Framework("DocPad", ("docpad",), "docpad generate", ("out",)),
+    Framework("Harp", ("harp",), "harp compile", ("www", "build")),
+    Framework("Roots", ("roots",), "roots compile", ("public",)),
+    Framework("Assemble", ("assemble",), "grunt build", ("dist",)),
+    Framework("Storybook", ("storybook",), "storybook build", ("storybook-static",)),
+    Framework("gulp", ("gulp",), "gulp build", ("dist", "build", "public")),
+    Framework("Grunt", ("grunt",), "grunt build", ("dist", "build", "public")),
+    # Tools that do not come from npm: they build if the operator installed them.
+    Framework("Hugo", (), "hugo --gc", ("public",), files=("hugo.toml", "hugo.yaml", "hugo.json")),
+    Framework(
+        "Hugo", (), "hugo --gc", ("public",), files=("config.toml", "config.yaml", "config.json"), marker="baseURL"
+    ),
+    Framework("Zola", (), "zola build", ("public",), files=("config.toml",), marker="base_url"),
+    Framework("Middleman", (), "bundle exec middleman build", ("build",), files=("config.rb",)),
+    Framework("Jekyll", (), "jekyll build", ("_site",), files=("_config.yml", "_config.yaml", "_config.toml")),
+)
+
+PLAIN_OUTPUTS = ("dist", "build", "out", "_site", "www", "output", "site", "public")
+"""Where to look after the build script of a framework that we do not know."""

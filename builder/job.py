@@ -1,0 +1,232 @@
+"""One build from the clone to the upload: the seven steps in order."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from builder import collect
+from builder.api import BuildersApi
+from builder.checkout import Checkout
+from builder.clone import clone
+from builder.collect import Output, collect_output, find_output, is_single_page, keep_hashed
+from builder.commands import SOURCE, TOOLS, Commands
+from builder.detect import Plan, make_plan
+from builder.environment import make_environment
+from builder.errors import BuildFailed, Lost
+from builder.logs import LineSender
+from builder.node import SYSTEM_PATH, Node, Place, choose_node, find_places, read_wish
+from builder.protocol.calls import Facts, Job, Manifest
+from builder.protocol.steps import Step
+from builder.run import Command, Runner
+from builder.sandbox import Limits, Sandbox, SandboxError
+from builder.upload import count_files, megabytes, upload
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Folders:
+    """`private` is the builder's own; `build` is all that the build may write to."""
+
+    private: Path
+    build: Path
+
+    @property
+    def source(self) -> Path:
+        return self.build / SOURCE
+
+    @property
+    def tools(self) -> Path:
+        return self.build / TOOLS
+
+    def make(self) -> None:
+        self.private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (
+            self.build,
+            self.build / "home",
+            *(self.tools / name for name in ("npm", "pnpm", "yarn", "bun")),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+class Build:
+    """Does one job. `open_sandbox` is called with the job's private hosts, before anything of the project runs."""
+
+    def __init__(
+        self,
+        job: Job,
+        api: BuildersApi,
+        log: LineSender,
+        folders: Folders,
+        open_sandbox: Callable[[Job], Sandbox],
+    ) -> None:
+        self._job = job
+        self._api = api
+        self._log = log
+        self._folders = folders
+        try:
+            self._sandbox = open_sandbox(job)
+        except SandboxError as error:
+            raise Lost(str(error)) from error
+        self._checkout = Checkout(folders.source)
+
+    async def do(self) -> None:
+        """Returns when the gateway has the whole output. Raises BuildFailed, Lost or Ended."""
+        try:
+            async with asyncio.timeout(self._job.time_limit_seconds):
+                await self._prepare()
+                await self._clone()
+                plan = await self._detect()
+                await self._run(plan)
+        except TimeoutError as error:
+            raise BuildFailed(
+                f"The build took longer than its limit of {self._job.time_limit_seconds} s and was stopped."
+            ) from error
+        finally:
+            await self._sandbox.kill_all()
+        output = await self._collect(plan)
+        await self._upload(plan, output)
+
+    async def _begin(self, step: Step) -> None:
+        self._log.step = step
+        await self._api.start_step(step, int(time.time() * 1000))
+
+    async def _prepare(self) -> None:
+        await self._begin(Step.PREPARE)
+        await asyncio.to_thread(self._folders.make)
+        await self._api.add_facts(Facts(isolation=self._sandbox.name))
+        await self._log.say(f"Building {self._job.project_slug} (isolation: {self._sandbox.name})")
+
+    async def _clone(self) -> None:
+        await self._begin(Step.CLONE)
+        commit = await clone(
+            self._job.git_url,
+            self._job.branch,
+            self._folders.source,
+            self._log,
+            private=self._folders.private,
+            allow_private_hosts=self._job.allow_private_hosts,
+            disk_bytes=self._job.disk_bytes,
+            memory_bytes=self._job.memory_bytes,
+        )
+        await self._api.add_facts(Facts(commit_sha=commit.sha, commit_message=commit.message))
+        await self._log.say(f"Commit {commit.sha[:8]} {commit.message}")
+
+    async def _detect(self) -> Plan:
+        await self._begin(Step.DETECT)
+        plan = await asyncio.to_thread(make_plan, self._job, self._checkout)
+        await self._api.add_facts(Facts(framework=plan.name))
+        await self._log.say(
+            f"Detected {plan.name}" + (f", {plan.manager.manager.name}" if plan.install and plan.manager else "")
+        )
+        for note in plan.notes:
+            await self._log.say(note)
+        return plan
+
+    async def _run(self, plan: Plan) -> None:
+        if plan.install is None and plan.build is None:
+            await self._log.say("There is nothing to install or to build.")
+            return
+        runner = self._make_runner()
+        node = await self._choose_node(plan, runner)
+        commands = Commands(plan, node, self._sandbox.path(self._folders.build), SYSTEM_PATH)
+        await self._begin(Step.INSTALL)
+        for command in (commands.install_manager(), commands.install()):
+            if command is not None:
+                await runner.run(command)
+        await self._begin(Step.BUILD)
+        build = commands.build()
+        if build is not None:
+            await runner.run(build)
+
+    def _make_runner(self) -> Runner:
+        return Runner(
+            self._sandbox,
+            self._log,
+            work=self._folders.build,
+            environment=make_environment(self._sandbox.path(self._folders.build / "home")),
+            limits=Limits(
+                memory_bytes=self._job.memory_bytes,
+                processes=self._job.processes,
+                disk_bytes=self._job.disk_bytes,
+                time_limit_seconds=self._job.time_limit_seconds,
+            ),
+        )
+
+    async def _choose_node(self, plan: Plan, runner: Runner) -> Node | None:
+        async def ask(place: Place) -> str:
+            command = Command(
+                ("node", "--version"), "node --version", PurePosixPath("."), {"PATH": place.path}, place.read_only
+            )
+            code, output = await runner.capture(command)
+            return output if code == 0 else ""
+
+        root = plan.manager.root if plan.manager else plan.package.root
+        wish, notes = await asyncio.to_thread(read_wish, self._job.node_version, plan.package, root)
+        places = await asyncio.to_thread(find_places, self._folders.tools, self._sandbox.path(self._folders.tools))
+        node = await choose_node(wish, places, ask)
+        if node is None:
+            if plan.manager is not None:
+                raise BuildFailed("This builder has no Node. The operator must install one.")
+            return None
+        for note in (*notes, *node.notes):
+            await self._log.say(note)
+        await self._log.say(f"Node {node.version} ({node.place.origin})")
+        await self._api.add_facts(Facts(node_version=node.version))
+        return node
+
+    async def _collect(self, plan: Plan) -> Output:
+        await self._begin(Step.COLLECT)
+        try:
+            output = await asyncio.to_thread(self._find_files, plan)
+        except OSError as error:
+            raise BuildFailed(f"The output can't be read: {error.strerror or error} ({error.filename}).") from error
+        for note in output.notes:
+            await self._log.say(note)
+        await self._log.say(
+            f"Collected {count_files(len(output.files))}, {megabytes(output.bytes)}, from {_named(output.folder)}"
+        )
+        return output
+
+    def _find_files(self, plan: Plan) -> Output:
+        """The first folder that holds a page; the first that holds a file if no page is anywhere."""
+        limits = collect.Limits(self._job.output_files, self._job.output_bytes, self._job.file_bytes)
+        second_best = None
+        for folder in find_output(self._checkout, plan.outputs):
+            is_source = folder == plan.package.root or folder in plan.package.root.parents
+            has_page = any(name.endswith((".html", ".htm")) for name in self._checkout.names(folder, folders=False))
+            if (is_source or plan.build is None) and not has_page and not plan.is_output_given:
+                continue
+            output = collect_output(self._folders.source, folder, limits, is_source=is_source)
+            if has_page and output.files:
+                return output
+            if output.files and second_best is None:
+                second_best = output
+        if second_best is None:
+            raise BuildFailed(self._explain_no_output(plan))
+        return second_best
+
+    def _explain_no_output(self, plan: Plan) -> str:
+        looked = ", ".join(_named(PurePosixPath(output)) for output in plan.outputs[:8]) or "no folder"
+        names = [name for name in self._checkout.names(plan.package.root, folders=True) if not name.startswith(".")]
+        existing = ", ".join(name for name in names if name != "node_modules") or "none"
+        if plan.build is None:
+            return f"There is nothing to publish: no page in {looked}, and no build command. Folders there: {existing}."
+        return f"The build left no files in {looked}. Folders there: {existing}. Name the right one as outputDirectory."
+
+    async def _upload(self, plan: Plan, output: Output) -> None:
+        await self._begin(Step.UPLOAD)
+        framework = plan.framework
+        manifest = Manifest(
+            files=output.files,
+            framework=plan.name,
+            is_single_page=framework is not None and framework.is_single_page and is_single_page(output.files),
+            hashed_folders=keep_hashed(framework.hashed_folders if framework else (), output.files),
+        )
+        await upload(self._api, self._log, self._folders.source, output, manifest)
+
+
+def _named(folder: PurePosixPath) -> str:
+    return "the repository's root" if str(folder) == "." else f"{folder}/"

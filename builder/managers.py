@@ -1,0 +1,175 @@
+"""Package managers: which one a project uses, told by its lockfile, and the commands that it wants."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from builder.checkout import Checkout
+
+_FIELD = re.compile(
+    r"(npm|pnpm|yarn|bun)@(\d{1,4})(\.\d{1,6}\.\d{1,6}(?:-[0-9A-Za-z.-]{1,40})?)?(?:\+[0-9A-Za-z.=/+-]+)?\Z"
+)
+_LOCK_VERSION = re.compile(r"^lockfileVersion:\s*['\"]?(\d+)", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manager:
+    """`package`: the npm package to install it from, with its version; empty for npm, which comes with Node."""
+
+    name: str
+    package: str
+    frozen_install: tuple[str, ...]
+    free_install: tuple[str, ...]
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    needs_scripts: bool = False
+    """Its own package is complete only after its install scripts ran."""
+
+    @property
+    def version(self) -> str:
+        return self.package.rpartition("@")[2]
+
+    def run_script(self, script: str) -> tuple[str, ...]:
+        return (self.name, "run", script)
+
+
+NPM = Manager("npm", "", ("npm", "ci"), ("npm", "install"))
+YARN_1 = Manager(
+    "yarn",
+    "yarn@1.22.22",
+    ("yarn", "install", "--frozen-lockfile", "--non-interactive"),
+    ("yarn", "install", "--non-interactive"),
+)
+YARN = Manager("yarn", "@yarnpkg/cli-dist@4.18.1", ("yarn", "install", "--immutable"), ("yarn", "install"))
+BUN = Manager("bun", "bun@1.4.5", ("bun", "install", "--frozen-lockfile"), ("bun", "install"), needs_scripts=True)
+PNPM_VERSIONS = {"5": "7.33.7", "6": "8.15.9", "9": "10.34.9"}
+"""The pnpm that still reads a lockfile of this version."""
+PNPM_VERSION = "10.34.9"
+
+LOCKFILES = (
+    ("pnpm-lock.yaml", "pnpm"),
+    ("bun.lock", "bun"),
+    ("bun.lockb", "bun"),
+    ("yarn.lock", "yarn"),
+    ("package-lock.json", "npm"),
+    ("npm-shrinkwrap.json", "npm"),
+)
+"""Those that people leave behind when they change come last."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """`root`: where to install, the package itself or its workspace's root. `notes` are lines for the log."""
+
+    manager: Manager
+    root: PurePosixPath
+    lockfile: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def install(self) -> tuple[str, ...]:
+        return self.manager.frozen_install if self.lockfile else self.manager.free_install
+
+
+def choose_manager(checkout: Checkout, package_root: PurePosixPath) -> Choice:
+    """Never fails: npm is the manager of last resort."""
+    root = find_install_root(checkout, package_root)
+    field, notes = _read_field(checkout, root)
+    found = [(file, name) for file, name in LOCKFILES if file in checkout.names(root, folders=False)]
+    named = [(file, name) for file, name in found if field and name == field[1]]
+    lockfile, name = next(iter([*named, *found, (None, field[1] if field else "npm")]))
+    if len({name for _, name in found}) > 1:
+        others = ", ".join(file for file, other in found if other != name)
+        notes.append(f"There are several lockfiles: {lockfile} is used, {others} ignored.")
+    if lockfile is None:
+        notes.append("There is no lockfile, so versions may differ from one build to the next.")
+    manager = _make_manager(checkout, root, name, lockfile)
+    if field:
+        manager, note = _honour_field(manager, field)
+        notes.extend(note)
+    return Choice(manager, root, lockfile, tuple(notes))
+
+
+def find_install_root(checkout: Checkout, package_root: PurePosixPath) -> PurePosixPath:
+    """The package's own folder if a lockfile is in it, else the nearest workspace above it that has one."""
+    for folder in (package_root, *package_root.parents):
+        names = checkout.names(folder, folders=False)
+        if any(file in names for file, _ in LOCKFILES) and (
+            folder == package_root or _is_member(checkout, folder, package_root)
+        ):
+            return folder
+    return package_root
+
+
+def _is_member(checkout: Checkout, folder: PurePosixPath, package_root: PurePosixPath) -> bool:
+    if checkout.has(folder / "pnpm-workspace.yaml"):
+        return True
+    workspaces = _read_package(checkout, folder).get("workspaces")
+    patterns = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
+    relative = str(package_root.relative_to(folder))
+    return isinstance(patterns, list) and _is_matched(relative, [item for item in patterns if isinstance(item, str)])
+
+
+def _is_matched(relative: str, patterns: Sequence[str]) -> bool:
+    is_in = False
+    for pattern in patterns:
+        plain = pattern.removeprefix("!").removeprefix("./").rstrip("/")
+        if fnmatch.fnmatchcase(relative, plain) or fnmatch.fnmatchcase(relative, plain.replace("**/", "")):
+            is_in = not pattern.startswith("!")
+    return is_in
+
+
+def _read_package(checkout: Checkout, folder: PurePosixPath) -> dict[str, object]:
+    try:
+        return checkout.read_json(folder / "package.json") or {}
+    except ValueError:
+        return {}
+
+
+def _read_field(checkout: Checkout, root: PurePosixPath) -> tuple[re.Match[str] | None, list[str]]:
+    text = _read_package(checkout, root).get("packageManager")
+    if not isinstance(text, str):
+        return None, []
+    field = _FIELD.match(text)
+    return field, [] if field else [f"The packageManager {text[:60]!r} was not understood and is ignored."]
+
+
+def _make_manager(checkout: Checkout, root: PurePosixPath, name: str, lockfile: str | None) -> Manager:
+    if name == "pnpm":
+        return _pnpm(_pnpm_version(checkout, root))
+    if name == "yarn":
+        text = checkout.read(root / "yarn.lock") if lockfile else None
+        return YARN_1 if text is not None and "__metadata:" not in text[:2000] else YARN
+    return BUN if name == "bun" else NPM
+
+
+def _pnpm(version: str) -> Manager:
+    return Manager(
+        "pnpm",
+        f"pnpm@{version}",
+        ("pnpm", "install", "--frozen-lockfile"),
+        ("pnpm", "install", "--no-frozen-lockfile"),
+        # The version was chosen here: pnpm shall not fetch another one by itself.
+        {"npm_config_manage_package_manager_versions": "false", "npm_config_package_manager_strict": "false"},
+    )
+
+
+def _pnpm_version(checkout: Checkout, root: PurePosixPath) -> str:
+    found = _LOCK_VERSION.search((checkout.read(root / "pnpm-lock.yaml") or "")[:2000])
+    return PNPM_VERSIONS.get(found[1], PNPM_VERSION) if found else PNPM_VERSION
+
+
+def _honour_field(manager: Manager, field: re.Match[str]) -> tuple[Manager, list[str]]:
+    """The very version that the project names, if it is of the major version that we know to work."""
+    name, major, rest = field.groups()
+    if not manager.package or name != manager.name:
+        return manager, []
+    if major != manager.version.partition(".")[0]:
+        return manager, [f"packageManager asks for {name} {major}{rest or ''}; {manager.version} is used."]
+    if rest:
+        package = manager.package.rpartition("@")[0]
+        return dataclasses.replace(manager, package=f"{package}@{major}{rest}"), []
+    return manager, []

@@ -1,0 +1,114 @@
+"""Runs one attempt beside its heartbeats and its log, and tells the gateway how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable
+
+from builder.api import BuildersApi
+from builder.errors import BuildFailed, Ended, Lost
+from builder.logs import LineSender
+from builder.protocol.calls import EXIT_FAILED, EXIT_LOST, EXIT_OK, HEARTBEAT_SECONDS, LEASE_SECONDS, Finish
+
+FAREWELL_SECONDS = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempt:
+    """`build` does the steps; it is canceled, and waited for, when the attempt ends early."""
+
+    api: BuildersApi
+    log: LineSender
+    build: Callable[[], Awaitable[None]]
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    lease_seconds: float = LEASE_SECONDS
+
+    async def run(self) -> str:
+        """How it ended. Raises Ended if the gateway gave up on it, or cannot be reached any more."""
+        tasks = [
+            asyncio.create_task(self._work(), name="build"),
+            asyncio.create_task(self._beat(), name="heartbeats"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(task.result() for task in tasks if task in done)
+        except asyncio.CancelledError:
+            await _end_all(tasks)
+            await self._say_goodbye()
+            raise
+        finally:
+            await _end_all(tasks)
+
+    async def _work(self) -> str:
+        sender = asyncio.create_task(self.log.run(), name="log lines")
+        try:
+            return await self._conclude(sender)
+        finally:
+            await _end_all([sender])
+
+    async def _conclude(self, sender: asyncio.Task[None]) -> str:
+        end = await self._outcome(sender)
+        if end.reason is not None:
+            await self.log.say(end.reason)
+        self.log.close()
+        await sender
+        end = dataclasses.replace(end, last_seq=self.log.last_seq)
+        await self.api.finish(end)
+        return end.exit
+
+    async def _outcome(self, sender: asyncio.Task[None]) -> Finish:
+        build = asyncio.ensure_future(self.build())
+        try:
+            await asyncio.wait({build, sender}, return_when=asyncio.FIRST_COMPLETED)
+            if not build.done():
+                # Lines can't be sent any more: the error says why.
+                await sender
+            await build
+        except BuildFailed as error:
+            return Finish(EXIT_FAILED, 0, reason=error.reason, step=self.log.step, exit_code=error.exit_code)
+        except Lost as error:
+            return Finish(EXIT_LOST, 0, reason=error.reason, step=self.log.step)
+        except Ended:
+            raise
+        except Exception as error:  # Protects the deployment from a builder that dies without a word.
+            logger.exception("the builder failed")
+            reason = f"The builder itself failed in the step {self.log.step} ({type(error).__name__})."
+            return Finish(EXIT_LOST, 0, reason=reason, step=self.log.step)
+        finally:
+            await _end_all([build])
+        return Finish(EXIT_OK, 0)
+
+    async def _beat(self) -> str:
+        """Never returns: raises Ended when the attempt is over."""
+        loop = asyncio.get_running_loop()
+        answered_at = loop.time()
+        while True:
+            began = loop.time()
+            try:
+                if await self.api.heartbeat():
+                    raise Ended("The deployment was canceled.")
+                answered_at = began
+            except (Lost, BuildFailed) as error:
+                if loop.time() - answered_at >= self.lease_seconds:
+                    raise Ended(f"Nobody answered a heartbeat for {self.lease_seconds:.0f} s.") from error
+            await asyncio.sleep(max(0.0, began + self.heartbeat_seconds - loop.time()))
+
+    async def _say_goodbye(self) -> None:
+        """Somebody stops this builder: the gateway need not wait for the lease to end."""
+        finish = Finish(
+            EXIT_LOST, self.log.last_seq, reason="The builder was stopped from outside.", step=self.log.step
+        )
+        with contextlib.suppress(Ended, Lost, BuildFailed, TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self.api.finish(finish)
+
+
+async def _end_all(tasks: list[asyncio.Task[str]] | list[asyncio.Task[None]] | list[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

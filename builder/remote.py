@@ -1,0 +1,151 @@
+"""Finds out where a git URL leads before git connects: addresses, redirects, and whether a repository answers."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ipaddress
+import os
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from builder.errors import BuildFailed, Lost
+from builder.protocol.giturls import Address, GitUrl, is_allowed_address, known_addresses, parse_git_url
+
+MAX_REDIRECTS = 5
+ANSWER_SECONDS = 30.0
+TRIES = 3
+CHUNK_BYTES = 64 * 1024
+SERVICE = "/info/refs?service=git-upload-pack"
+CERTIFICATE_NAMES = ("GIT_SSL_CAINFO", "SSL_CERT_FILE")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Remote:
+    """Where to clone from: no redirect left to follow, and the only addresses that the host may have."""
+
+    url: GitUrl
+    addresses: tuple[Address, ...]
+
+
+async def find_remote(
+    url: GitUrl, allow_private_hosts: Sequence[str], environ: Mapping[str, str] = os.environ
+) -> Remote:
+    """Follow redirects by hand: every step is looked at like the first URL. Raises BuildFailed with a sentence."""
+    for _ in range(MAX_REDIRECTS + 1):
+        addresses = await resolve(url, allow_private_hosts)
+        location = await _ask(Remote(url, addresses), environ)
+        if location is None:
+            return Remote(url, addresses)
+        url = _redirected(url, location, allow_private_hosts)
+    raise BuildFailed(f"The git server redirects more than {MAX_REDIRECTS} times.")
+
+
+async def resolve(url: GitUrl, allow_private_hosts: Sequence[str]) -> tuple[Address, ...]:
+    """The addresses of the host. Raises BuildFailed if one of them is private and not opened by the operator."""
+    addresses = known_addresses(url.host) or await _look_up(url)
+    for address in addresses:
+        if not is_allowed_address(url, address, allow_private_hosts):
+            raise BuildFailed(
+                f"{url.host} leads to the private address {address}. "
+                "The operator can open it with builder.allow_private_hosts."
+            )
+    return addresses
+
+
+async def _look_up(url: GitUrl) -> tuple[Address, ...]:
+    loop = asyncio.get_running_loop()
+    for tried in range(TRIES):
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+            return tuple(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+        except TimeoutError as error:
+            raise Lost(f"The name {url.host} could not be looked up in time.") from error
+        except socket.gaierror as error:
+            if error.errno != socket.EAI_AGAIN:
+                raise BuildFailed(f"There is no host called {url.host}.") from error
+        await asyncio.sleep(tried + 1)
+    raise BuildFailed(f"The name {url.host} could not be looked up: no name server answered.")
+
+
+async def _ask(remote: Remote, environ: Mapping[str, str]) -> str | None:
+    """Where the server redirects to; None if a repository answers."""
+    connector = aiohttp.TCPConnector(resolver=_Pinned(remote), ssl=_trust(environ), use_dns_cache=False)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    headers = {"User-Agent": "git/2 buildspace", "Accept": "*/*", "Git-Protocol": "version=2"}
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers, trust_env=False) as session,
+            session.get(f"{str(remote.url).rstrip('/')}{SERVICE}", allow_redirects=False) as response,
+        ):
+            if response.status in (301, 302, 303, 307, 308):
+                return response.headers.get("Location", "")
+            _check_status(remote.url, response.status)
+            # A short answer is read so that the connection ends in peace.
+            await response.content.read(CHUNK_BYTES)
+            return None
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise BuildFailed(f"The certificate of {remote.url.host} is not trusted: {error.certificate_error}.") from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise BuildFailed(f"{remote.url.host} could not be reached on port {remote.url.port}.") from error
+
+
+def _check_status(url: GitUrl, status: int) -> None:
+    if status in (401, 403):
+        # Large hosts answer so for repositories that do not exist, too.
+        raise BuildFailed(
+            f"{url} is private or does not exist: the server asks for a login. Only public ones are built."
+        )
+    if status in (404, 410):
+        raise BuildFailed(f"There is no git repository at {url}.")
+    if status >= 500 or status == 429:
+        raise BuildFailed(f"The git server at {url.host} is in trouble: it answered {status}. Try again later.")
+    if status != 200:
+        raise BuildFailed(f"The git server at {url.host} answered {status} where a repository was expected.")
+
+
+def _redirected(url: GitUrl, location: str, allow_private_hosts: Sequence[str]) -> GitUrl:
+    target = urllib.parse.urljoin(f"{str(url).rstrip('/')}{SERVICE}", location)
+    if not target.endswith(SERVICE):
+        raise BuildFailed(f"There is no git repository at {url}: the server redirects elsewhere.")
+    try:
+        return parse_git_url(target.removesuffix(SERVICE), allow_private_hosts)
+    except ValueError as error:
+        raise BuildFailed(f"The git server redirects to a URL that is not accepted. {error}") from error
+
+
+def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The same certificates that git will trust."""
+    file = next((environ[name] for name in CERTIFICATE_NAMES if environ.get(name)), None)
+    return ssl.create_default_context(cafile=file)
+
+
+class _Pinned(AbstractResolver):
+    """Answers with the addresses that were looked at, whatever name servers say by now."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET6 if address.version == 6 else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self._remote.addresses
+        ]
+
+    async def close(self) -> None:
+        pass

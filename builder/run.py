@@ -1,0 +1,185 @@
+"""Runs one command in the sandbox: both streams into the log, bounded in time, its end told in words."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from builder.disk import watched_disk
+from builder.errors import BuildFailed, Lost
+from builder.logs import LineSender
+from builder.protocol.steps import Stream
+from builder.sandbox import Limits, Sandbox
+from builder.splitting import LineSplitter, strip_ansi
+
+CHUNK_BYTES = 64 * 1024
+DRAIN_SECONDS = 2.0
+TAIL_LINES = 20
+TAIL_LINE_LETTERS = 300
+CAPTURE_BYTES = 64 * 1024
+CAPTURE_SECONDS = 30.0
+SANDBOX_FAILED = 125
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    """`shown` is what the log calls it, `directory` is relative to the work folder."""
+
+    argv: tuple[str, ...]
+    shown: str
+    directory: PurePath
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    read_only: tuple[Path, ...] = ()
+
+
+class Runner:
+    """Runs commands one after another. Nothing of a command lives on when it has ended."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        log: LineSender,
+        *,
+        work: Path,
+        environment: Mapping[str, str],
+        limits: Limits,
+    ) -> None:
+        self._sandbox = sandbox
+        self._log = log
+        self._work = work
+        self._environment = environment
+        self._limits = limits
+
+    async def run(self, command: Command) -> None:
+        """Returns when the command ended with 0. Raises BuildFailed with its last lines otherwise."""
+        await self._log.say(f"$ {command.shown}")
+        tail = Tail()
+        watch = watched_disk(self._work, self._limits.disk_bytes, self._sandbox.kill_all)
+        async with self._started(command) as process, watch:
+            code = await self._read_until_exit(process, tail)
+        if code == SANDBOX_FAILED:
+            raise Lost(f"The sandbox could not be set up: {tail.text()[-500:] or 'it does not say why'}")
+        if code != 0:
+            raise BuildFailed(
+                explain(command.shown, code, tail.text(), self._limits.memory_bytes), exit_code=plain_code(code)
+            )
+
+    async def capture(self, command: Command) -> tuple[int, str]:
+        """Run a short command quietly: its exit code, and what it printed on stdout."""
+        try:
+            async with asyncio.timeout(CAPTURE_SECONDS), self._started(command) as process:
+                assert process.stdout is not None  # noqa: S101 - started with pipes
+                output = await process.stdout.read(CAPTURE_BYTES)
+                return await process.wait(), output.decode(errors="replace")
+        except TimeoutError:
+            return 124, ""
+
+    @contextlib.asynccontextmanager
+    async def _started(self, command: Command) -> AsyncIterator[asyncio.subprocess.Process]:
+        process = await self._sandbox.start(
+            command.argv,
+            environment={**self._environment, **command.environment},
+            directory=command.directory,
+            limits=self._limits,
+            read_only=command.read_only,
+        )
+        try:
+            yield process
+        finally:
+            await self._sandbox.kill_all()
+            await process.wait()
+
+    async def _read_until_exit(self, process: asyncio.subprocess.Process, tail: Tail) -> int:
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - started with pipes
+
+        async def keep(stream: Stream, text: str) -> None:
+            tail.add(stream, text)
+            await self._log.write(stream, text)
+
+        readers = [
+            asyncio.create_task(read_lines(process.stdout, Stream.STDOUT, keep)),
+            asyncio.create_task(read_lines(process.stderr, Stream.STDERR, keep)),
+        ]
+        exit_ = asyncio.create_task(process.wait())
+        try:
+            # A reader that fails (the log is full) ends the command; one that is done just saw its pipe close.
+            await _first_error_or(exit_, readers)
+            # A grandchild may hold the pipes open: what is in them is read, then nothing of it is left to write more.
+            await asyncio.wait(readers, timeout=DRAIN_SECONDS)
+            await self._sandbox.kill_all()
+            await asyncio.gather(*readers)
+            return exit_.result()
+        finally:
+            for task in (exit_, *readers):
+                task.cancel()
+            await asyncio.gather(exit_, *readers, return_exceptions=True)
+
+
+async def _first_error_or(exit_: asyncio.Task[int], readers: Sequence[asyncio.Task[None]]) -> None:
+    waiting: set[asyncio.Task[Any]] = {exit_, *readers}
+    while exit_ in waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+class Tail:
+    """The last lines that tell why a command failed: those of stderr, or of stdout where stderr is silent."""
+
+    def __init__(self) -> None:
+        self._lines = {stream: collections.deque[str](maxlen=TAIL_LINES) for stream in Stream}
+
+    def add(self, stream: Stream, text: str) -> None:
+        shown = strip_ansi(text[: 4 * TAIL_LINE_LETTERS]).rstrip()[:TAIL_LINE_LETTERS]
+        if shown:
+            self._lines[stream].append(shown)
+
+    def text(self) -> str:
+        return "\n".join(self._lines[Stream.STDERR] or self._lines[Stream.STDOUT])
+
+
+async def read_lines(
+    reader: asyncio.StreamReader, stream: Stream, keep: Callable[[Stream, str], Awaitable[None]]
+) -> None:
+    """Hand each line to `keep`, in order, until the stream ends."""
+    splitter = LineSplitter()
+    while chunk := await reader.read(CHUNK_BYTES):
+        for line in splitter.feed(chunk):
+            await keep(stream, line)
+    for line in splitter.flush():
+        await keep(stream, line)
+
+
+def plain_code(code: int) -> int:
+    """As a shell would say it: 128 and the signal's number."""
+    return 128 - code if code < 0 else code
+
+
+def explain(shown: str, code: int, tail: str, memory_bytes: int) -> str:
+    """The reason of a failure: a sentence, then the last lines."""
+    code = plain_code(code)
+    memory = f"{memory_bytes // 2**20} MiB"
+    if "heap out of memory" in tail:
+        sentence = f"`{shown}` ran out of memory: a process has at most {memory}."
+    elif code == 128 + signal.SIGKILL:
+        sentence = f"`{shown}` was killed: most likely it needed more memory than the {memory} that a build has."
+    elif code == 127:
+        sentence = f"`{shown}` failed with exit code 127: a command in it was not found."
+    elif 128 < code < 128 + signal.NSIG:
+        sentence = f"`{shown}` was ended by a signal ({_signal_name(code - 128)}, exit code {code})."
+    else:
+        sentence = f"`{shown}` failed with exit code {code}."
+    return f"{sentence}\n{tail}" if tail else sentence
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -1,0 +1,116 @@
+"""What a strong sandbox may reach: the public network, the name servers, and what the operator opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import itertools
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+PRIVATE = (
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
+FORWARDED_NAME_SERVER = "169.254.1.1"
+"""Stands for a name server on the machine's own loopback, which a build does not see."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reach:
+    """`forward`: questions to FORWARDED_NAME_SERVER are to go to the machine's own name server."""
+
+    allowed: list[str]
+    denied: list[str]
+    resolv_conf: str
+    forward: bool
+
+
+def find_reach(allow_private_hosts: Sequence[str]) -> Reach:
+    """As this machine is now. Asks the name servers for names in `allow_private_hosts`."""
+    resolv_conf, servers, forward = plan_name_servers(Path("/etc/resolv.conf").read_text())
+    opened = list(networks_of(allow_private_hosts))
+    allowed = [ipaddress.ip_network(server) for server in servers] + opened
+    denied = [ipaddress.ip_network(each) for each in dict.fromkeys((*PRIVATE, *own_addresses()))]
+    kept = [each for each in denied if not any(_holds(allowed_one, each) for allowed_one in allowed)]
+    return Reach([str(each) for each in allowed], [str(each) for each in kept], resolv_conf, forward)
+
+
+def plan_name_servers(resolv_conf: str) -> tuple[str, list[str], bool]:
+    """What the build reads as resolv.conf, the name servers in it, and whether they stand for one on loopback."""
+    lines = resolv_conf.splitlines()
+    servers = [
+        line.split()[1].partition("%")[0] for line in lines if len(line.split()) > 1 and line.startswith("nameserver")
+    ]
+    public = [server for server in servers if _is_address(server) and not ipaddress.ip_address(server).is_loopback]
+    others = [line for line in lines if not line.startswith("nameserver")]
+    used = public or [FORWARDED_NAME_SERVER]
+    return "\n".join([*others, *(f"nameserver {server}" for server in used), ""]), used, not public
+
+
+def networks_of(hosts: Iterable[str]) -> Iterable[Network]:
+    """The networks that these entries mean: `host`, `host:port`, an address, a network. Loopback stays closed."""
+    for entry in hosts:
+        for text in _addresses_of(entry):
+            network = ipaddress.ip_network(text, strict=False)
+            if not network.is_loopback:
+                yield network
+
+
+def port_of(entry: str) -> int | None:
+    """8443 of `registry.example:8443` and `[fd00::1]:8443`; None where no port is named."""
+    host, colon, port = entry.rpartition(":")
+    is_bare_ipv6 = ":" in host and not host.endswith("]")
+    return int(port) if colon and port.isdigit() and not is_bare_ipv6 else None
+
+
+def _addresses_of(entry: str) -> Iterable[str]:
+    host = entry if port_of(entry) is None else entry.rpartition(":")[0]
+    host = host.strip("[]")
+    if _is_network(host):
+        return [host]
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return []  # a name that nobody knows now opens nothing
+
+
+def own_addresses() -> Iterable[str]:
+    """The machine's own, but loopback: what listens there is the platform's, not the public's."""
+    trie = Path("/proc/net/fib_trie").read_text().splitlines()
+    for before, line in itertools.pairwise(trie):
+        if "/32 host LOCAL" in line and not (address := before.split()[-1]).startswith("127."):
+            yield address
+    six = Path("/proc/net/if_inet6")
+    for line in six.read_text().splitlines() if six.exists() else ():
+        own = ipaddress.IPv6Address(int(line.split()[0], 16))
+        if not own.is_loopback and not own.is_link_local:
+            yield str(own)
+
+
+def _holds(outer: Network, inner: Network) -> bool:
+    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""basic: Landlock and seccomp. Needs nothing but the kernel and libseccomp, works inside containers.
+
+Holds the platform's environment, memory, processes, files, loopback TCP (but the ports 443 and 53), and Unix sockets.
+Does not hold UDP, and, where platform and build share an account, the modes and times of that account's files.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+from builder.sandbox import Limits
+from builder.sandbox.addresses import port_of
+from builder.sandbox.inside.plan import Landlock, Plan
+from builder.sandbox.seccomp import compile_filter
+from builder.sandbox.supervised import SupervisedSandbox
+
+READABLE = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store"),
+    *("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime"),
+    *("/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf"),
+    *("/etc/passwd", "/etc/group", "/etc/services", "/etc/protocols", "/etc/mime.types"),
+    *("/proc", "/sys/devices/system/cpu", "/sys/fs/cgroup"),
+)
+"""/proc is closed by the kernel where it matters: environment and memory of processes outside are not readable."""
+WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+"""Not /dev/shm: the platform's own database has its memory there."""
+PORTS = (443, 53)
+
+
+class BasicSandbox(SupervisedSandbox):
+    name = "basic"
+
+    def _plan(
+        self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
+    ) -> Plan:
+        environment.setdefault("TMPDIR", str(self._temporary_folder))
+        plan = super()._plan(argv, environment, directory, limits, read_only)
+        landlock = Landlock(
+            read=[*READABLE, *map(str, read_only)],
+            write=[str(self.work), *WRITABLE_DEVICES],
+            ports=sorted({*PORTS, *ports_of(self.allow_private_hosts)}),
+        )
+        return dataclasses.replace(plan, landlock=landlock, seccomp=base64.b64encode(compile_filter()).decode())
+
+    def _make_folders(self) -> None:
+        self._temporary_folder.mkdir(exist_ok=True)
+
+    @property
+    def _temporary_folder(self) -> Path:
+        return self.work / "tmp"
+
+
+def ports_of(hosts: Iterable[str]) -> Iterable[int]:
+    return (port for port in map(port_of, hosts) if port is not None)

@@ -1,0 +1,91 @@
+"""What the attacks aim at: throw-away listeners, a secret, a sleeper. Tells what was reached, seen from here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass
+class Decoys:
+    """`targets` is what the attacks are told."""
+
+    targets: dict[str, Any]
+    listeners: dict[str, socket.socket]
+    sleeper: subprocess.Popen[bytes]
+
+    def reached(self) -> list[str]:
+        """The names of those that felt something."""
+        heard = [name for name, listener in self.listeners.items() if _heard(listener)]
+        return [*heard, *(["signals"] if self.sleeper.poll() is not None else [])]
+
+
+@contextlib.contextmanager
+def set_up_decoys(folder: Path) -> Iterator[Decoys]:
+    """In `folder`, which is not the work folder."""
+    name = str(secrets.randbelow(10**15))
+    secret = folder / "secret"
+    secret.write_text(name)
+    secret.chmod(0o600)
+    with contextlib.ExitStack() as stack:
+        listeners = {
+            "loopback": stack.enter_context(_listener(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))),
+            "udp": stack.enter_context(_listener(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))),
+            "unix_socket": stack.enter_context(_listener(socket.AF_UNIX, socket.SOCK_STREAM, str(folder / "socket"))),
+            "abstract_socket": stack.enter_context(_listener(socket.AF_UNIX, socket.SOCK_STREAM, f"\0{name}")),
+            "datagram_by_socket_pair": stack.enter_context(
+                _listener(socket.AF_UNIX, socket.SOCK_DGRAM, f"\0{name}-datagram")
+            ),
+        }
+        sleeper = stack.enter_context(_sleeper(name))
+        targets = {
+            "tcp": listeners["loopback"].getsockname()[1],
+            "udp": listeners["udp"].getsockname()[1],
+            "unix": str(folder / "socket"),
+            "abstract": name,
+            "datagram": f"{name}-datagram",
+            "secret": str(secret),
+            "marker": name,
+            "pid": sleeper.pid,
+        }
+        yield Decoys(targets, listeners, sleeper)
+
+
+@contextlib.contextmanager
+def _sleeper(name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the platform's account that is open to it: its arguments and its environment hold the name."""
+    process = subprocess.Popen(["sleep", f"60.{name}"], env={"BUILDSPACE_DECOY": name})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listener(family: int, kind: int, address: Any) -> socket.socket:
+    opened = socket.socket(family, kind)
+    opened.setblocking(False)
+    opened.bind(address)
+    if kind == socket.SOCK_STREAM:
+        opened.listen()
+    if isinstance(address, str) and not address.startswith("\0"):
+        os.chmod(address, 0o777)  # noqa: S103 - the sandbox must hold, not the mode
+    return opened
+
+
+def _heard(listener: socket.socket) -> bool:
+    try:
+        if listener.type == socket.SOCK_STREAM:
+            listener.accept()[0].close()
+        else:
+            listener.recv(16)
+    except BlockingIOError:
+        return False
+    return True

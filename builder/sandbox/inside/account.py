@@ -1,0 +1,57 @@
+"""Gives up root: the paths that the build needs are made reachable, then the account is left for good."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from builder.sandbox.inside import kernel
+
+
+def become(user: int, needed: Iterable[str]) -> None:
+    """Go on as `user`, without groups and capabilities; `needed` paths stay reachable at their places."""
+    uncover(user, sorted(needed))
+    kernel.drop_bounding_capabilities()
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def uncover(user: int, needed: list[str]) -> None:
+    """In a mount namespace of our own, hide each folder that `user` may not enter behind an empty one, and hang the
+    needed paths into it: what lies beside them stays out of reach.
+    """
+    closed = {path: folder for path in needed if (folder := closed_ancestor(path, user))}
+    if not closed:
+        return
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    opened = {path: os.open(path, os.O_PATH) for path in closed}
+    for folder in sorted(set(closed.values())):
+        kernel.mount("tmpfs", folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0711,size=1m")
+    os.umask(0o022)
+    for path in sorted(closed):
+        _make_place(path, opened[path])
+        kernel.mount(f"/proc/self/fd/{opened[path]}", path, "", kernel.MS_BIND | kernel.MS_REC)
+        os.close(opened[path])
+
+
+def closed_ancestor(path: str, user: int) -> str | None:
+    """The topmost folder above `path` that `user` may not pass through."""
+    parts = os.path.abspath(path).split("/")[1:-1]
+    for depth in range(1, len(parts) + 1):
+        folder = "/" + "/".join(parts[:depth])
+        status = os.stat(folder)
+        may_enter = stat.S_IXUSR if status.st_uid == user else stat.S_IXOTH
+        if not status.st_mode & may_enter:
+            return folder
+    return None
+
+
+def _make_place(path: str, opened: int) -> None:
+    if stat.S_ISDIR(os.fstat(opened).st_mode):
+        os.makedirs(path, exist_ok=True)
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))

@@ -1,0 +1,101 @@
+"""The last steps of a process before it becomes the build's command."""
+
+from __future__ import annotations
+
+import base64
+import os
+import resource
+import signal
+import sys
+from typing import NoReturn
+
+from builder.sandbox.inside import account, kernel, landlock
+from builder.sandbox.inside.plan import Plan
+
+NOT_SET_UP = 125
+NO_SUCH_COMMAND = 127
+NICENESS = 10
+FIRST_TO_DIE = 1000
+"""When memory runs out, the build goes before the platform."""
+
+
+def run_confined(plan: Plan, supervisor: int) -> NoReturn:
+    """Become the command, or say on stderr why not and end."""
+    try:
+        _confine(plan, supervisor)
+    except (OSError, ValueError) as error:
+        _give_up(NOT_SET_UP, f"sandbox: {error}")
+    try:
+        os.execvpe(plan.argv[0], plan.argv, plan.environment)  # noqa: S606 - an argument list is the point
+    except FileNotFoundError:
+        _give_up(NO_SUCH_COMMAND, f"{plan.argv[0]}: command not found")
+    except OSError as error:
+        _give_up(NO_SUCH_COMMAND - 1, f"{plan.argv[0]}: {error.strerror}")
+
+
+def _confine(plan: Plan, supervisor: int) -> None:
+    os.setsid()
+    _forget_signals()
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(FIRST_TO_DIE))
+    os.nice(NICENESS)
+    if plan.user is not None:
+        account.become(plan.user, plan.needed)
+    if plan.folder is not None:
+        _write_files(plan.folder, plan.files)
+    os.chdir(plan.directory)
+    for number, value in plan.limits.items():
+        limit(number, value)
+    if plan.processes is not None:
+        limit(resource.RLIMIT_NPROC, plan.processes + tasks_of(os.getuid()))
+    if plan.landlock is not None:
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1, "no_new_privs")
+        landlock.restrict(plan.landlock.read, plan.landlock.write, plan.landlock.ports)
+    if plan.seccomp is not None:
+        kernel.load_filter(base64.b64decode(plan.seccomp))
+    _die_with(supervisor)
+
+
+def _forget_signals() -> None:
+    """Python ignores some signals, and the supervisor blocks some; the command begins with none of this."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _write_files(folder: str, files: dict[str, str]) -> None:
+    os.mkdir(folder, 0o700)
+    for name, content in files.items():
+        with open(f"{folder}/{name}", "xb") as file:
+            file.write(base64.b64decode(content))
+
+
+def limit(number: int, value: int) -> None:
+    """Lower a limit for good; one that is lower already stays."""
+    _, hard = resource.getrlimit(number)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(number, (value, value))
+
+
+def tasks_of(user: int) -> int:
+    """How many threads this account has now: the kernel counts them all."""
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.stat(f"/proc/{name}/task").st_uid == user:
+                    count += os.stat(f"/proc/{name}/task").st_nlink - 2
+            except OSError:
+                continue  # it ended while we looked
+    return count
+
+
+def _die_with(supervisor: int) -> None:
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, "pdeathsig")
+    if os.getppid() != supervisor:
+        _give_up(NOT_SET_UP, "sandbox: its supervisor is gone")
+
+
+def _give_up(code: int, sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 - stderr goes to the build log
+    os._exit(code)

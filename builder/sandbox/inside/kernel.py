@@ -1,0 +1,85 @@
+"""The system calls that Python does not offer: prctl, Landlock, seccomp, mounts."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+SECCOMP_MODE_FILTER = 2
+
+CLONE_NEWNS = 0x00020000
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_NOSUID = 2
+MS_NODEV = 4
+
+_LANDLOCK_CREATE_RULESET = 444
+_LANDLOCK_ADD_RULE = 445
+_LANDLOCK_RESTRICT_SELF = 446
+"""The numbers are the same on every architecture."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def prctl(option: int, value: int, what: str) -> None:
+    _check(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), what)
+
+
+def drop_bounding_capabilities() -> None:
+    """No program started from here can gain a capability. Harmless where there is none to drop."""
+    capability = 0
+    while _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) == 0:
+        capability += 1
+
+
+def load_filter(program: bytes) -> None:
+    """Put this process and all that it starts under a seccomp program. Needs no_new_privs."""
+    held = ctypes.create_string_buffer(program, len(program))
+    value = _FilterProgram(len(program) // 8, ctypes.cast(held, ctypes.c_void_p))
+    _check(_libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(value), 0, 0), "seccomp")
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    done = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    _check(done, f"mount on {target}")
+
+
+def landlock_version() -> int:
+    """0: this kernel has no Landlock, or it is switched off."""
+    return max(0, int(_libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
+
+
+def landlock_create(attributes: bytes) -> int:
+    made = _libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    return _check(made, "landlock_create_ruleset")
+
+
+def landlock_add(ruleset: int, kind: int, rule: bytes) -> None:
+    _check(_libc.syscall(_LANDLOCK_ADD_RULE, ruleset, kind, rule, 0), "landlock_add_rule")
+
+
+def landlock_restrict(ruleset: int) -> None:
+    _check(_libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+
+
+def _check(answer: int, what: str) -> int:
+    if answer < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return int(answer)

@@ -1,0 +1,57 @@
+"""Landlock: which files may be read and written, which TCP ports may be connected to, whom a signal may reach.
+
+What a rule does not name is denied. The words are those of linux/landlock.h.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable
+
+from builder.sandbox.inside import kernel
+
+LEAST_VERSION = 4
+"""The first that knows TCP. Version 6 adds signals and abstract sockets."""
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+_BEFORE_REFER = _REFER - 1
+_CONNECT_TCP = 2
+_SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
+_RULE_PATH, _RULE_PORT = 1, 2
+
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+
+
+def restrict(read: Iterable[str], write: Iterable[str], ports: Iterable[int]) -> None:
+    """Bind this process and all that it starts. Paths that do not exist are passed over. Needs no_new_privs."""
+    version = kernel.landlock_version()
+    if version < LEAST_VERSION:
+        raise OSError(f"Landlock has version {version} here, and {LEAST_VERSION} is needed")
+    everything = _BEFORE_REFER | _REFER | _TRUNCATE | (_IOCTL_DEV if version >= 5 else 0)
+    attributes = struct.pack("=QQ", everything, _CONNECT_TCP)
+    if version >= 6:
+        attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
+    ruleset = kernel.landlock_create(attributes)
+    for path in read:
+        _allow_path(ruleset, path, _READ & everything)
+    for path in write:
+        _allow_path(ruleset, path, everything)
+    for port in ports:
+        kernel.landlock_add(ruleset, _RULE_PORT, struct.pack("=QQ", _CONNECT_TCP, port))
+    kernel.landlock_restrict(ruleset)
+    os.close(ruleset)
+
+
+def _allow_path(ruleset: int, path: str, access: int) -> None:
+    try:
+        opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return
+    try:
+        if not os.path.isdir(path):
+            access &= _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+        kernel.landlock_add(ruleset, _RULE_PATH, struct.pack("=Qi", access, opened))
+    finally:
+        os.close(opened)

@@ -1,0 +1,45 @@
+"""What a sandbox tells its supervisor: travels as JSON over stdin, so that no argument list shows an environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Self
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Landlock:
+    read: list[str]
+    write: list[str]
+    ports: list[int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """One command. `limits` are those of setrlimit by number. `files` (name to base64) are put into a new
+    `folder` and go with the command. `processes`: on top of those that the account has already.
+    """
+
+    builder_pid: int
+    argv: list[str]
+    environment: dict[str, str]
+    directory: str
+    time_limit_seconds: float
+    limits: dict[int, int]
+    processes: int | None = None
+    user: int | None = None
+    needed: list[str] = dataclasses.field(default_factory=list)
+    folder: str | None = None
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    landlock: Landlock | None = None
+    seccomp: str | None = None
+
+    def to_json(self) -> bytes:
+        return json.dumps(dataclasses.asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        found = json.loads(text)
+        found["limits"] = {int(number): value for number, value in found["limits"].items()}
+        found["landlock"] = Landlock(**found["landlock"]) if found["landlock"] else None
+        return cls(**found)

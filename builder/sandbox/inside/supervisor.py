@@ -1,0 +1,78 @@
+"""Starts one command in its confinement, waits for it, and leaves nothing of it behind.
+
+One process between builder and build: it adopts what the build orphans, notices when the builder dies, and is out of
+the build's reach.
+Exit codes: the command's own, 128 + N after signal N, 124 out of time, 125 no sandbox, 127 no command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+from builder.sandbox.inside import kernel, processes
+from builder.sandbox.inside.confine import run_confined
+from builder.sandbox.inside.plan import Plan
+
+OUT_OF_TIME = 124
+NOT_SET_UP = 125
+_AWAITED = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+def main() -> int:
+    plan = Plan.from_json(sys.stdin.buffer.read())
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1, "subreaper")
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM, "pdeathsig")
+    if os.getppid() != plan.builder_pid:
+        return NOT_SET_UP
+    supervisor = os.getpid()
+    command = os.fork()
+    if command == 0:
+        run_confined(plan, supervisor)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "dumpable")
+    code = wait_for(command, plan.time_limit_seconds)
+    gone = processes.end_descendants()
+    if plan.folder is not None:
+        remove_files(plan.folder, plan.files)
+    if not gone:
+        print("sandbox: some processes could not be killed", file=sys.stderr)  # noqa: T201 - stderr goes to the build log
+        return NOT_SET_UP
+    return code
+
+
+def wait_for(command: int, time_limit_seconds: float) -> int:
+    """Until the command ends, its time is over, or somebody wants it to end."""
+    deadline = time.monotonic() + time_limit_seconds
+    while True:
+        came = signal.sigtimedwait(_AWAITED, max(0.0, deadline - time.monotonic()))
+        if came is None:
+            return OUT_OF_TIME
+        if came.si_signo != signal.SIGCHLD:
+            return 128 + came.si_signo
+        code = reap(command)
+        if code is not None:
+            return code
+
+
+def reap(command: int) -> int | None:
+    """Bury whoever has ended; the exit code of the command, if it is among them."""
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return None
+        if pid == command:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def remove_files(folder: str, names: Iterable[str]) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for name in names:
+            os.unlink(f"{folder}/{name}")
+        os.rmdir(folder)

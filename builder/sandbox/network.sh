@@ -1,0 +1,31 @@
+# The first command in pasta's namespaces, and root there. Leaves one way out: the default route.
+# Arguments: addresses to allow, addresses to deny, the folder with bwrap's inputs; then the command.
+set -eu
+allowed=$1 denied=$2 files=$3
+shift 3
+exec 6<"$files/resolv.conf" 7<"$files/passwd" 8<"$files/group" 9<"$files/arguments"
+rm -r "$files"
+
+close_family() {
+    default=$(ip "-$1" route show default | head -n 1)
+    [ -n "$default" ] || return 0
+    via=$(echo "$default" | sed -n 's/.*\( via [^ ]*\).*/\1/p')
+    dev=$(echo "$default" | sed -n 's/.*\( dev [^ ]*\).*/\1/p')
+    # The neighbours would be reachable otherwise: their route is narrower than those that follow.
+    echo "route flush$dev proto kernel"
+    [ "$1" = 4 ] || echo "route add fe80::/64$dev"
+    for address in $denied; do is_of_family "$1" "$address" && echo "route add unreachable $address"; done
+    for address in $allowed; do is_of_family "$1" "$address" && echo "route replace $address$via$dev onlink"; done
+    return 0
+}
+
+is_of_family() {
+    case $2 in *:*) [ "$1" = 6 ] ;; *) [ "$1" = 4 ] ;; esac
+}
+
+for family in 4 6; do
+    commands=$(close_family $family)
+    [ -z "$commands" ] || echo "$commands" | ip "-$family" -batch -
+done
+
+exec bwrap --args 9 "$@"

@@ -1,0 +1,103 @@
+"""strong: namespaces by bubblewrap, and a network by pasta that reaches the public one and nothing of this machine."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
+
+from builder.sandbox import Limits
+from builder.sandbox.addresses import FORWARDED_NAME_SERVER, Reach, find_reach
+from builder.sandbox.inside.plan import Plan
+from builder.sandbox.supervised import SYSTEM_PATH, SupervisedSandbox
+
+HOME = "/home/build"
+"""Where the build sees its work folder: always the same, so that what it writes does not differ by place."""
+TMP_BYTES = 256 * 1024**2
+SHARED_MEMORY_BYTES = 64 * 1024**2
+USER = 1000
+
+NETWORK_SCRIPT = Path(__file__).with_name("network.sh")
+SETTINGS = (
+    *("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime"),
+    *("/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf"),
+    *("/etc/services", "/etc/protocols", "/etc/mime.types", "/nix/store"),
+)
+SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
+PASSWD = f"root:x:0:0:root:/root:/bin/sh\nbuild:x:{USER}:{USER}:build:{HOME}:/bin/sh\n"
+GROUP = f"root:x:0:\nbuild:x:{USER}:\n"
+
+
+class StrongSandbox(SupervisedSandbox):
+    name = "strong"
+
+    def path(self, host_path: Path) -> str:
+        return str(PurePath(HOME) / host_path.absolute().relative_to(self.work))
+
+    def _plan(
+        self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
+    ) -> Plan:
+        reach = find_reach(self.allow_private_hosts)
+        plan = super()._plan(argv, environment, directory, limits, read_only)
+        folder = os.path.join(tempfile.gettempdir(), f"buildspace-{secrets.token_hex(8)}")
+        options = [*self._view(read_only), *_environment(environment), "--chdir", str(PurePath(HOME) / directory)]
+        files = {
+            "arguments": "\0".join(options) + "\0",
+            "passwd": PASSWD,
+            "group": GROUP,
+            "resolv.conf": reach.resolv_conf,
+        }
+        return dataclasses.replace(
+            plan,
+            # The limit counts by account and namespace: set inside, the account's other processes do not count.
+            argv=[*network(reach, folder), "prlimit", f"--nproc={limits.processes}:{limits.processes}", "--", *argv],
+            environment={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"},
+            directory="/",
+            processes=None,
+            folder=folder,
+            files={name: base64.b64encode(os.fsencode(content)).decode() for name, content in files.items()},
+        )
+
+    def _view(self, read_only: Iterable[Path]) -> list[str]:
+        """bwrap's options for namespaces and files. Later ones lie over earlier ones."""
+        return [
+            *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+            *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
+            *("--uid", str(USER), "--gid", str(USER), "--hostname", "build"),
+            *("--ro-bind", "/usr", "/usr"),
+            *(option for folder in SYSTEM_FOLDERS for option in _system_folder(folder)),
+            *(option for path in SETTINGS for option in ("--ro-bind-try", path, path)),
+            *("--ro-bind-data", "6", "/etc/resolv.conf", "--ro-bind-data", "7", "/etc/passwd"),
+            *("--ro-bind-data", "8", "/etc/group"),
+            *("--proc", "/proc", "--dev", "/dev"),
+            *("--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 - the build's own
+            *("--size", str(SHARED_MEMORY_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"),  # noqa: S108
+            *(option for path in read_only for option in ("--ro-bind", str(path), str(path))),
+            *("--bind", str(self.work), HOME, "--remount-ro", "/"),
+        ]
+
+
+def network(reach: Reach, folder: str) -> list[str]:
+    """The command in front of bwrap's last arguments."""
+    forward = ["--dns-forward", FORWARDED_NAME_SERVER] if reach.forward else []
+    return [
+        *("pasta", "--quiet", "--config-net", "-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"),
+        *(*forward, "--", "unshare", "--mount", "--mount-proc"),
+        *("sh", "-c", NETWORK_SCRIPT.read_text(), "network"),
+        *(" ".join(reach.allowed), " ".join(reach.denied), folder),
+    ]
+
+
+def _system_folder(folder: str) -> list[str]:
+    if os.path.islink(folder):
+        return ["--symlink", os.readlink(folder), folder]
+    return ["--ro-bind-try", folder, folder]
+
+
+def _environment(environment: Mapping[str, str]) -> list[str]:
+    """`--clearenv` keeps PWD only; values travel in a file, not in an argument list."""
+    return ["--clearenv", *(option for name, value in environment.items() for option in ("--setenv", name, value))]

@@ -1,0 +1,143 @@
+"""What all sandboxes share: a supervisor for each command, limits, an account of their own, an end for everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+
+import builder
+from builder.sandbox import Limits
+from builder.sandbox.inside import processes
+from builder.sandbox.inside.plan import Plan
+from builder.sandbox.ownership import build_account, give_to
+
+PACKAGE_ROOT = Path(str(builder.__file__)).resolve().parent.parent
+_SUPERVISOR = (
+    "import sys; sys.path.append(sys.argv[1]); from builder.sandbox.inside.supervisor import main; sys.exit(main())"
+)
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+OPEN_FILES = 65536
+STOP_SECONDS = 25.0
+"""Longer than a supervisor takes for the most stubborn tree."""
+
+
+class SupervisedSandbox:
+    """A grade says by `_plan` what holds the command; the rest is here."""
+
+    name = ""
+
+    def __init__(self, work: Path, allow_private_hosts: Sequence[str]) -> None:
+        self.work = work.absolute()
+        self.allow_private_hosts = allow_private_hosts
+        self.account = build_account()
+        self._supervisors: list[asyncio.subprocess.Process] = []
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: PurePath,
+        limits: Limits,
+        read_only: Sequence[Path] = (),
+    ) -> asyncio.subprocess.Process:
+        plan = await asyncio.to_thread(self._prepare, argv, dict(environment), directory, limits, read_only)
+        with _readable(plan.to_json()) as stdin:
+            # From the loop's own thread: a supervisor is told of the death of the thread that started it.
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", _SUPERVISOR, str(PACKAGE_ROOT)),
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"},
+                cwd="/",
+                start_new_session=True,
+            )
+        self._supervisors.append(process)
+        return process
+
+    async def kill_all(self) -> None:
+        for process in self._supervisors:
+            await _stop(process)
+            if process.returncode == -signal.SIGKILL:
+                await asyncio.to_thread(_end_adopted)
+        self._supervisors.clear()
+
+    def path(self, host_path: Path) -> str:
+        return str(host_path)
+
+    def _prepare(
+        self,
+        argv: Sequence[str],
+        environment: dict[str, str],
+        directory: PurePath,
+        limits: Limits,
+        read_only: Sequence[Path],
+    ) -> Plan:
+        self._make_folders()
+        if self.account is not None:
+            give_to(self.account, self.work)
+        return self._plan(list(argv), environment, directory, limits, [path.absolute() for path in read_only])
+
+    def _make_folders(self) -> None:
+        """What the grade needs in the work folder besides the build."""
+
+    def _plan(
+        self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
+    ) -> Plan:
+        """The command without confinement: grades add to it."""
+        return Plan(
+            builder_pid=os.getpid(),
+            argv=argv,
+            environment=environment,
+            directory=str(self.work / directory),
+            time_limit_seconds=limits.time_limit_seconds,
+            limits=resource_limits(limits),
+            processes=limits.processes,
+            user=self.account,
+            needed=[str(path) for path in (self.work, *read_only)] if self.account is not None else [],
+        )
+
+
+def resource_limits(limits: Limits) -> dict[int, int]:
+    """Not RLIMIT_AS: WebAssembly reserves gigabytes that it never touches."""
+    return {
+        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_FSIZE: limits.disk_bytes,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+    }
+
+
+@contextlib.contextmanager
+def _readable(content: bytes) -> Iterator[int]:
+    file = os.memfd_create("plan")
+    try:
+        os.write(file, content)
+        os.lseek(file, 0, os.SEEK_SET)
+        yield file
+    finally:
+        os.close(file)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _end_adopted() -> None:
+    """A supervisor was killed itself: its orphans are ours now. Other children of the builder go with them."""
+    processes.end_descendants()

@@ -1,0 +1,62 @@
+"""Cuts what a command prints into lines, as a terminal would leave them."""
+
+from __future__ import annotations
+
+import re
+
+from builder.logs import split_text
+from builder.protocol.lines import MAX_LINE_BYTES
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+class LineSplitter:
+    """Takes bytes in any pieces and gives whole lines: a \\r keeps the last state, invalid UTF-8 is replaced.
+
+    A line longer than MAX_LINE_BYTES comes as several: no byte is lost, and never more than one line is held.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[str]:
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        lines = [piece for line in whole for piece in _decode(_last_state(line))]
+        self._rest = _drop_overwritten(self._rest)
+        while len(self._rest) > MAX_LINE_BYTES:
+            end = _boundary(self._rest, MAX_LINE_BYTES)
+            lines.extend(_decode(self._rest[:end]))
+            self._rest = self._rest[end:]
+        return lines
+
+    def flush(self) -> list[str]:
+        """What is left when no more will come: the last line may lack its newline."""
+        rest, self._rest = self._rest, b""
+        return _decode(_last_state(rest)) if rest else []
+
+
+def strip_ansi(text: str) -> str:
+    return _ANSI.sub("", text)
+
+
+def _last_state(line: bytes) -> bytes:
+    states = line.rstrip(b"\r").split(b"\r")
+    return next((state for state in reversed(states) if state), b"")
+
+
+def _drop_overwritten(rest: bytes) -> bytes:
+    """Progress that has been overwritten already need not be held. A \\r at the end may belong to a \\r\\n."""
+    body = rest.rstrip(b"\r")
+    return rest[body.rfind(b"\r") + 1 :] if body else rest[-1:]
+
+
+def _boundary(body: bytes, limit: int) -> int:
+    """Where to cut: at `limit` or a few bytes before, never inside a character."""
+    for end in range(limit, limit - 4, -1):
+        if body[end] & 0xC0 != 0x80:
+            return end
+    return limit
+
+
+def _decode(line: bytes) -> list[str]:
+    return split_text(line.decode(errors="replace"))

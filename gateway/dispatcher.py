@@ -1,0 +1,157 @@
+"""The dispatcher: claims deployments in QUEUE and has their builders launched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+from builder.protocol.calls import LEASE_SECONDS
+from builder.protocol.tokens import make_token
+from gateway import config, lifecycle
+from gateway.errors import Conflict, GatewayError, LaunchRefused, NotFound, Unavailable
+from gateway.models import Deployment
+from gateway.roles import Launcher, LaunchOrder
+from gateway.stores.deployments import DeploymentStore
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+LAUNCH_SECONDS = 45.0
+CALL_SECONDS = 30.0
+ADOPT_SECONDS = 5.0
+"""A claimed deployment without a handle is launched again after this long: whoever claimed it was killed, or is slow.
+Both are fine, the order is the same and the launcher finds the builder that it started."""
+
+_Try = tuple[uuid.UUID, int]
+
+
+class Dispatcher:
+    """Several gateways may dispatch from one queue: a claim belongs to one of them."""
+
+    def __init__(
+        self,
+        deployments: DeploymentStore,
+        launcher: Launcher,
+        install_key: Callable[[], Awaitable[bytes]],
+        builders_url: str,
+        builder: config.Builder,
+        *,
+        adopt_seconds: float = ADOPT_SECONDS,
+        launch_seconds: float = LAUNCH_SECONDS,
+    ) -> None:
+        self._deployments = deployments
+        self._launcher = launcher
+        self._install_key = install_key
+        self._builders_url = builders_url
+        self._concurrency = builder.concurrency
+        self._adopt_seconds = adopt_seconds
+        self._launch_seconds = launch_seconds
+        self._woken = asyncio.Event()
+        self._refusals: dict[uuid.UUID, int] = {}
+        self._without_handle: dict[_Try, float] = {}
+
+    def wake(self) -> None:
+        """Something is in the queue: look at once."""
+        self._woken.set()
+
+    async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        """Work until stopped; a launch that has begun is brought to its end."""
+        while not stopping.is_set():
+            self._woken.clear()
+            await self.dispatch()
+            progress()
+            await _first_of(stopping, self._woken, POLL_SECONDS)
+
+    async def dispatch(self) -> None:
+        """One look at the queue: launch what is claimed, and what was claimed by somebody who did not get to it."""
+        claimed = await self._adopt()
+        free = self._concurrency - await self._deployments.count_building()
+        if free > 0:
+            claimed += await self._deployments.claim(self._launcher.name, LEASE_SECONDS, limit=free)
+        async with asyncio.TaskGroup() as launches:
+            for deployment in claimed:
+                launches.create_task(self._launch(deployment))
+
+    async def _adopt(self) -> list[Deployment]:
+        now = time.monotonic()
+        waiting = {
+            (row.id, row.attempt): row
+            for row in await self._deployments.building()
+            if row.handle is None and row.launcher == self._launcher.name
+        }
+        self._without_handle = {key: self._without_handle.get(key, now) for key in waiting}
+        return [row for key, row in waiting.items() if now - self._without_handle[key] >= self._adopt_seconds]
+
+    async def _launch(self, deployment: Deployment) -> None:
+        """Never raises: one launch that goes wrong must not end the others."""
+        try:
+            handle = await self._start(deployment)
+        except LaunchRefused as error:
+            outcome = self._refuse(deployment, error.sentence, final=error.final)
+        except GatewayError as error:
+            outcome = self._refuse(deployment, error.sentence)
+        except Exception:  # protects the other deployments in the queue from a launcher that fails unforeseen
+            log.exception("launch failed deployment %s attempt %d", deployment.id, deployment.attempt)
+            outcome = self._refuse(deployment, "The launcher failed; the gateway's log says how.")
+        else:
+            outcome = self._record(deployment, handle)
+        await self._quietly(deployment, outcome)
+
+    async def _start(self, deployment: Deployment) -> str:
+        key = await self._install_key()
+        order = LaunchOrder(
+            deployment_id=deployment.id,
+            attempt=deployment.attempt,
+            project_slug=deployment.project_slug,
+            git_url=deployment.git_url,
+            token=make_token(key, deployment.id, deployment.attempt),
+            builders_url=self._builders_url,
+        )
+        try:
+            async with asyncio.timeout(self._launch_seconds):
+                return await self._launcher.launch(order)
+        except TimeoutError as error:
+            raise Unavailable(f"The launcher did not answer within {self._launch_seconds:.0f} s.") from error
+
+    async def _record(self, deployment: Deployment, handle: str) -> None:
+        self._refusals.pop(deployment.id, None)
+        try:
+            await self._deployments.launched(deployment.id, deployment.attempt, handle)
+        except Conflict:
+            # Canceled while it was launched: the row does not know this builder, so nobody else would stop it.
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._launcher.stop(handle, "The deployment ended before its builder had started.")
+        else:
+            log.info("launched deployment %s attempt %d as %s", deployment.id, deployment.attempt, handle)
+
+    async def _refuse(self, deployment: Deployment, sentence: str, *, final: bool = False) -> None:
+        log.warning("launch refused deployment %s final %s: %s", deployment.id, final, sentence)
+        earlier = self._refusals.pop(deployment.id, 0)
+        if final:
+            await self._deployments.fail(deployment.id, deployment.attempt, sentence, None, None, None)
+            return
+        delay = lifecycle.refusal_delay_seconds(earlier)
+        status = await self._deployments.refused(deployment.id, deployment.attempt, sentence, delay, lifecycle.REFUSALS)
+        if not status.is_final:
+            self._refusals[deployment.id] = earlier + 1
+
+    async def _quietly(self, deployment: Deployment, recording: Awaitable[None]) -> None:
+        """A row that could not be written is BUILDING without a handle: adopted later, ended by its lease at last."""
+        try:
+            await recording
+        except (Conflict, NotFound):
+            log.info("launch came too late deployment %s attempt %d", deployment.id, deployment.attempt)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("launch not recorded deployment %s: %s", deployment.id, error)
+
+
+async def _first_of(stopping: asyncio.Event, woken: asyncio.Event, timeout_seconds: float) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (stopping, woken)]
+    try:
+        await asyncio.wait(waits, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,160 @@
+"""Errors become responses here, and nowhere else; each call gets an id, a line in the log, and is let in or not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from gateway.errors import (
+    Conflict,
+    Forbidden,
+    GatewayError,
+    Invalid,
+    NotFound,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    Unavailable,
+    Unsupported,
+)
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
+REQUEST_ID = web.RequestKey("request_id", str)
+RETRY_AFTER_SECONDS = 2
+
+ANSWERS: Mapping[type[GatewayError], tuple[int, str]] = {
+    Invalid: (400, "Validation failed"),
+    Unauthorized: (401, "Unauthorized"),
+    Forbidden: (403, "Forbidden"),
+    NotFound: (404, "Not found"),
+    TooSlow: (408, "Too slow"),
+    Conflict: (409, "Conflict"),
+    TooLarge: (413, "Too large"),
+    Unsupported: (415, "Unsupported media type"),
+    Unavailable: (503, "Unavailable"),
+}
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+
+
+@web.middleware
+async def errors_to_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error is JSON with a sentence. What nobody foresaw is logged with its traceback and told to nobody."""
+    try:
+        return await handler(request)
+    except GatewayError as error:
+        return _answer_error(error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _answer_http(request, error)
+    except (ConnectionError, web.RequestPayloadError):
+        # The caller went away in mid-body: nobody reads this answer.
+        return error_response(400, "Validation failed", "The body broke off.")
+    except Exception:  # protects the connection, and the caller from a traceback
+        request_id = request.get(REQUEST_ID, "-")
+        log.exception("request failed: %s %s request_id=%s", request.method, request.path, request_id)
+        sentence = f"Something went wrong that nobody foresaw. The gateway's log tells more about request {request_id}."
+        return error_response(500, "Internal error", sentence)
+
+
+@web.middleware
+async def log_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the call an id and a line in the log. The query stays out of it: it may hold anything."""
+    request[REQUEST_ID] = _request_id(request)
+    began = time.perf_counter()
+    status = 499  # the caller went away
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    except web.HTTPException as redirect:
+        status = redirect.status
+        raise
+    finally:
+        milliseconds = (time.perf_counter() - began) * 1000
+        level = logging.DEBUG if request.path in ("/health", "/ready", "/metrics") else logging.INFO
+        log.log(
+            level,
+            "request %s %s %d %.1fms peer=%s request_id=%s",
+            request.method,
+            ascii(request.path)[1:-1],
+            status,
+            milliseconds,
+            request.remote,
+            request[REQUEST_ID],
+        )
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal handler: every answer of the API and the pages is closed to frames, sniffing and other sites."""
+    is_page = response.content_type == "text/html"
+    response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
+    # Under no-referrer browsers send a form of our own pages with `Origin: null`.
+    response.headers.setdefault("Referrer-Policy", "same-origin" if is_page else "no-referrer")
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "-")
+
+
+def error_response(status: int, error: str, details: str, fields: Mapping[str, str] | None = None) -> web.Response:
+    body: dict[str, object] = {"error": error, "details": details}
+    if fields:
+        body["fields"] = dict(fields)
+    return web.Response(status=status, text=json.dumps(body), content_type="application/json")
+
+
+def _answer_error(error: GatewayError) -> web.Response:
+    status, kind = next((answer for word, answer in ANSWERS.items() if isinstance(error, word)), (503, "Unavailable"))
+    fields = error.fields if isinstance(error, Invalid) else None
+    response = error_response(status, kind, error.sentence, fields)
+    if status == 503:
+        log.warning("unavailable: %s", error.sentence)
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="buildspace"'
+    if status in (408, 413):
+        # The rest of the body is not read: the next request would begin in the middle of it.
+        response.force_close()
+    return response
+
+
+def _answer_http(request: web.Request, error: web.HTTPException) -> web.Response:
+    """aiohttp's own words in our shape."""
+    path = ascii(request.path[:200])[1:-1]
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = error_response(405, "Method not allowed", f"{path} does not know {request.method}: use {allowed}.")
+        response.headers["Allow"] = allowed
+        return response
+    if error.status == 404:
+        return error_response(404, "Not found", f"There is nothing at {path}.")
+    if error.status == 413:
+        return _answer_error(TooLarge("The body is too large."))
+    return error_response(error.status, error.reason, f"{error.reason}.")
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get("X-Request-Id", "")
+    return given if _PLAIN_ID.match(given) else secrets.token_hex(8)

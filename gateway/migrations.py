@@ -1,0 +1,103 @@
+"""Applies the files of sql/ in order, each once, under a lock; refuses a file that was edited after it was applied."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import asyncpg
+
+from gateway.errors import ConfigError
+from gateway.stores.postgres import PASSING_CLASSES, Database
+
+log = logging.getLogger(__name__)
+
+LOCK_KEY = 0x6275696C64
+"""Any number that all gateways agree on."""
+FILE_SECONDS = 600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Migration:
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.sql.encode()).digest()
+
+
+async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
+    """Apply what is not applied yet and say what that was. A file that fails leaves nothing of itself behind.
+
+    Raises ConfigError for a file that differs from what was applied, Unavailable when the database is away.
+    """
+    migrations = read_migrations(folder)
+    async with _locked(database) as connection:
+        await connection.execute(
+            """
+            CREATE TABLE IF NOT EXISTS migrations (
+                name text PRIMARY KEY,
+                sha256 bytea NOT NULL,
+                applied_at timestamptz NOT NULL DEFAULT now()
+            )
+            """
+        )
+        applied = {row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM migrations")}
+        _refuse_edited(migrations, applied)
+        fresh = [migration for migration in migrations if migration.name not in applied]
+        for migration in fresh:
+            await _apply(connection, migration)
+        return [migration.name for migration in fresh]
+
+
+def read_migrations(folder: Traversable | Path) -> list[Migration]:
+    """The *.sql files of the folder, by name. Raises ConfigError when there is none."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql")) if folder.is_dir() else []
+    if not names:
+        raise ConfigError(f"The folder {folder} holds no migrations: is the installation complete?")
+    return [Migration(name, (folder / name).read_text(encoding="utf-8")) for name in names]
+
+
+def _refuse_edited(migrations: list[Migration], applied: dict[str, bytes]) -> None:
+    for migration in migrations:
+        if applied.get(migration.name, migration.sha256) != migration.sha256:
+            raise ConfigError(
+                f"The migration {migration.name} was edited after this database applied it."
+                " Restore the file and put the change into a new one."
+            )
+
+
+@contextlib.asynccontextmanager
+async def _locked(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    async with database.acquire() as connection:
+        await connection.execute("SET statement_timeout = 0")
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=FILE_SECONDS)
+        await connection.execute("SET lock_timeout = '10s'")
+        # The pool resets settings and frees the lock when the connection is given back, also after an error.
+        yield connection
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    async with connection.transaction():
+        await _execute(connection, migration)
+        await connection.execute(
+            "INSERT INTO migrations (name, sha256) VALUES ($1, $2)",
+            migration.name,
+            migration.sha256,
+        )
+    log.info("migration applied: %s", migration.name)
+
+
+async def _execute(connection: asyncpg.Connection, migration: Migration) -> None:
+    try:
+        await connection.execute(migration.sql, timeout=FILE_SECONDS)
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "")[:2] in PASSING_CLASSES:
+            raise
+        raise ConfigError(f"The migration {migration.name} failed: {error}. Nothing of it was kept.") from error

@@ -1,0 +1,200 @@
+"""The reconciler: ends what nobody else will end. Lost builders, expired leases, overdue builds, orphans, open logs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import time
+from collections.abc import Callable, Hashable
+
+from builder.protocol.calls import LEASE_SECONDS
+from gateway import config, lifecycle
+from gateway.background import wait_until
+from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.models import Deployment, Status
+from gateway.roles import BuilderState, Launcher, LogStore
+from gateway.stores.deployments import DeploymentStore
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+CALL_SECONDS = 20.0
+GONE_SECONDS = 3.0
+"""A builder is lost when two looks so far apart found it gone: between them its last call may still arrive."""
+LEAVE_SECONDS = 5.0
+"""A builder whose attempt ended by its own word gets this long to exit by itself."""
+BLIND_SECONDS = 15.0
+"""Who has not seen the database for this long can't tell a dead builder from one whose heartbeats were not recorded."""
+FINDS_AT_ONCE = 8
+LOGS_AT_ONCE = 50
+NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
+
+
+class Since:
+    """Since when something has been so, without a break. Forgets what is asked about no more."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: dict[Hashable, float] = {}
+        self._asked: set[Hashable] = set()
+
+    def seconds(self, fact: Hashable) -> float:
+        self._asked.add(fact)
+        return self._clock() - self._seen.setdefault(fact, self._clock())
+
+    def forget_unasked(self) -> None:
+        """Call it once per look."""
+        self._seen = {fact: since for fact, since in self._seen.items() if fact in self._asked}
+        self._asked.clear()
+
+
+class Reconciler:
+    """Any number of gateways may look at the same rows: every change is fenced, and stopping twice is harmless."""
+
+    def __init__(
+        self,
+        deployments: DeploymentStore,
+        launcher: Launcher,
+        logs: LogStore,
+        attempts: int,
+        *,
+        time_limit_seconds: float = config.Builder().time_limit_seconds,
+        look_seconds: float = LOOK_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._deployments = deployments
+        self._launcher = launcher
+        self._logs = logs
+        self._attempts = attempts
+        self._time_limit_seconds = time_limit_seconds
+        self._look_seconds = look_seconds
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._reap_after = float("inf")
+        self._since = Since(clock)
+        self._troubles: list[str] = []
+
+    async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        """Look every two seconds until stopped."""
+        while not stopping.is_set():
+            await self.look()
+            progress()
+            await wait_until(stopping, self._look_seconds)
+
+    async def look(self) -> None:
+        """One look at everything. Raises Unavailable: at once for the database, at the end for the other engines."""
+        self._wait_after_blindness()
+        self._troubles.clear()
+        building = await self._deployments.building()
+        await self._find_builders(building)
+        await self._stop_overdue(building)
+        await self._reap_expired()
+        await self._stop_orphans()
+        await self._decide_logs()
+        self._since.forget_unasked()
+        self._looked_at = self._clock()
+        if self._troubles:
+            raise Unavailable(self._troubles[0])
+
+    def _wait_after_blindness(self) -> None:
+        """After a start, an outage of the database or a sleep of this machine: believe for one whole lease."""
+        if self._clock() - self._looked_at > BLIND_SECONDS:
+            self._reap_after = self._clock() + LEASE_SECONDS
+
+    async def _find_builders(self, building: list[Deployment]) -> None:
+        ours = [row for row in building if row.handle is not None and row.launcher == self._launcher.name]
+        limit = asyncio.Semaphore(FINDS_AT_ONCE)
+
+        async def find(row: Deployment) -> BuilderState | None:
+            async with limit:
+                return await self._find(str(row.handle))
+
+        states = await asyncio.gather(*(find(row) for row in ours))
+        for row, state in zip(ours, states, strict=True):
+            if state is BuilderState.GONE and self._since.seconds(("gone", row.id, row.handle)) >= GONE_SECONDS:
+                await self._lose(row, self._last_words(str(row.handle)))
+
+    async def _stop_overdue(self, building: list[Deployment]) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        for row in building:
+            if lifecycle.is_past_bound(row, now, self._time_limit_seconds):
+                reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
+                log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
+                await self._stop(row.launcher, row.handle, reason)
+                step = row.steps[-1].name if row.steps else None
+                with contextlib.suppress(Conflict):
+                    await self._deployments.fail(row.id, row.attempt, reason, step, None, None)
+
+    async def _reap_expired(self) -> None:
+        if self._clock() < self._reap_after:
+            return
+        for row in await self._deployments.expired():
+            reason = f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds."
+            await self._stop(row.launcher, row.handle, reason)
+            await self._lose(row, reason)
+
+    async def _lose(self, row: Deployment, reason: str) -> None:
+        with contextlib.suppress(Conflict):  # it ended in the meantime
+            status = await self._deployments.lost(row.id, row.attempt, reason, self._attempts)
+            log.warning("builder lost deployment %s attempt %d, now %s: %s", row.id, row.attempt, status, reason)
+
+    async def _stop_orphans(self) -> None:
+        """Builders whose attempt ended: canceled ones now, the others when they do not leave by themselves."""
+        for deployment_id, handle in await self._deployments.orphans():
+            row = await self._deployments.get(deployment_id)
+            if row.launcher != self._launcher.name:
+                continue
+            if await self._is_gone_or_stopped(row, handle):
+                await self._deployments.builder_stopped(deployment_id, handle)
+
+    async def _is_gone_or_stopped(self, row: Deployment, handle: str) -> bool:
+        state = await self._find(handle)
+        if state is BuilderState.GONE:
+            return True
+        overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS
+        if state is None or not (overstayed or row.status is Status.CANCELED):
+            return False
+        return await self._stop(row.launcher, handle, row.reason or "Its attempt has ended.")
+
+    async def _decide_logs(self) -> None:
+        for row in await self._deployments.undecided_logs(LOGS_AT_ONCE):
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    missing = await self._logs.missing(row.id, row.attempt, lifecycle.look_until(row.last_seq))
+            except (Unavailable, TimeoutError) as error:
+                # No verdict without the store, and the quiet time begins anew once it answers.
+                self._troubles.append(str(error) or "The log store does not answer.")
+                return
+            quiet = self._since.seconds(("log", row.id, row.attempt, tuple(missing)))
+            end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
+            if end is not None:
+                with contextlib.suppress(Conflict, NotFound):
+                    await self._deployments.set_log_end(row.id, row.attempt, end.complete, end.missing)
+
+    async def _find(self, handle: str) -> BuilderState | None:
+        """None: the launcher can't say."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await self._launcher.find(handle)
+        except (Unavailable, TimeoutError) as error:
+            self._troubles.append(str(error) or "The launcher does not answer.")
+            return None
+
+    async def _stop(self, launcher: str | None, handle: str | None, reason: str) -> bool:
+        """Says whether it was stopped. If not, the ended attempt's token opens nothing, and the builder ends itself."""
+        if handle is None or launcher != self._launcher.name:
+            return False
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._launcher.stop(handle, reason)
+        except (Unavailable, TimeoutError) as error:
+            self._troubles.append(str(error) or "The launcher does not answer.")
+            return False
+        return True
+
+    def _last_words(self, handle: str) -> str:
+        report = getattr(self._launcher, "last_words", None)
+        words: str = report(handle) if report is not None else ""
+        return f"The builder ended without finishing. Its last words: {words}" if words else NO_WORDS

@@ -1,0 +1,28 @@
+"""Finds the files that are shipped beside the code: in the wheel under `_data`, in a checkout at its root."""
+
+from __future__ import annotations
+
+import importlib.resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from gateway.errors import ConfigError
+
+
+def find_resource(name: str) -> Traversable:
+    """`config.toml` or `sql/postgres`. Raises ConfigError when the installation is not complete."""
+    packaged = importlib.resources.files("gateway") / "_data"
+    checkout = Path(__file__).resolve().parent.parent
+    for root in (packaged, checkout):
+        found = root.joinpath(*name.split("/"))
+        if found.is_file() or found.is_dir():
+            return found
+    raise ConfigError(f"{name} is missing: the installation is not complete. Install Buildspace again.")
+
+
+def migrations_folder() -> Traversable:
+    return find_resource("sql/postgres")
+
+
+def default_config() -> Traversable:
+    return find_resource("config.toml")

@@ -1,0 +1,175 @@
+"""Retention: what may go, and the sweep. Interrupted anywhere it is harmless: the next one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+from builder.protocol.calls import Manifest
+from gateway import config
+from gateway.background import wait_until
+from gateway.errors import Conflict, GatewayError, NotFound, Unavailable
+from gateway.models import Release
+from gateway.roles import LogStore, ObjectStore
+from gateway.sites.keys import blob_key, release_key
+from gateway.sites.release_format import decode_release
+from gateway.stores.deployments import DeploymentStore
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS = 60.0
+SWEEP_SECONDS = 3600.0
+LOOK_EVERYWHERE_SECONDS = 24 * 3600.0
+"""So often also the projects without an old release are looked at: failed builds leave blobs, too."""
+YOUNG = datetime.timedelta(hours=1)
+"""What was written this recently is spared, whatever else is known of it."""
+BLOBS = "__blobs/"
+AT_ONCE = 500
+
+
+def _utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Sweeper:
+    """Keeps what is live, retained, recently replaced or pending; removes releases and blobs that nothing refers to."""
+
+    def __init__(
+        self,
+        deployments: DeploymentStore,
+        objects: ObjectStore,
+        logs: LogStore,
+        retention: config.Retention,
+        *,
+        first_seconds: float = FIRST_SECONDS,
+        now: Callable[[], datetime.datetime] = _utc_now,
+    ) -> None:
+        self._deployments = deployments
+        self._objects = objects
+        self._logs = logs
+        self._retention = retention
+        self._first_seconds = first_seconds
+        self._now = now
+        self._looked_everywhere_at = float("-inf")
+
+    async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        """Sweep shortly after the start, then each hour, until stopped."""
+        wait = self._first_seconds
+        while not await wait_until(stopping, wait):
+            await self.sweep(stopping)
+            progress()
+            wait = SWEEP_SECONDS
+
+    async def sweep(self, stopping: asyncio.Event | None = None) -> None:
+        """One sweep of logs, releases and blobs. What can't be swept raises at last, after all the rest."""
+        troubles: list[GatewayError] = []
+        await _noting(troubles, self._drop_logs())
+        everywhere = time.monotonic() - self._looked_everywhere_at >= LOOK_EVERYWHERE_SECONDS
+        projects = await self._retire_releases()
+        if everywhere:
+            projects |= await self._known_projects()
+        for project_id in projects:
+            if stopping is not None and stopping.is_set():
+                return
+            await _noting(troubles, self.sweep_project(project_id))
+        if troubles:
+            raise troubles[0]
+        if everywhere:
+            self._looked_everywhere_at = time.monotonic()
+
+    async def sweep_project(self, project_id: uuid.UUID) -> None:
+        """Remove the objects of retired releases, then the blobs that nothing refers to.
+
+        When a release that must stay can't be read, this raises and no blob is removed.
+        """
+        async with self._deployments.project_lock(project_id):
+            kept = await self._deployments.kept_releases(project_id)
+            releases = {release_key(project_id, deployment_id) for deployment_id in kept}
+            await self._delete_others(f"__releases/{project_id}/", releases)
+            marked = await self._marked_blobs(project_id, releases)
+            await self._delete_others(f"{BLOBS}{project_id}/", marked)
+
+    async def _drop_logs(self) -> None:
+        day = self._now().date() - datetime.timedelta(days=self._retention.log_days)
+        dropped = await self._logs.drop_before(day)
+        log.info("dropped logs before %s partitions %d", day, dropped)
+
+    async def _retire_releases(self) -> set[uuid.UUID]:
+        """The database forgets releases before their objects go: from then on nobody can make them live."""
+        projects: set[uuid.UUID] = set()
+        keep, days = self._retention.releases, self._retention.replaced_days
+        while old := await self._deployments.releases_to_sweep(keep, days):
+            retired = {row.project_id for row in old if await self._retire(row.id)}
+            if not retired:
+                break
+            projects |= retired
+        return projects
+
+    async def _retire(self, deployment_id: uuid.UUID) -> bool:
+        try:
+            await self._deployments.mark_swept(deployment_id)
+        except (Conflict, NotFound):  # it went live again
+            return False
+        return True
+
+    async def _known_projects(self) -> set[uuid.UUID]:
+        """The projects that have blobs and are in our database: others may be another installation's."""
+        found: set[uuid.UUID] = set()
+        async for info in self._objects.list(BLOBS):
+            with contextlib.suppress(ValueError):
+                found.add(uuid.UUID(info.key.removeprefix(BLOBS).split("/")[0]))
+        known: set[uuid.UUID] = set()
+        ids = sorted(found)
+        for start in range(0, len(ids), AT_ONCE):
+            known |= (await self._deployments.newest(ids[start : start + AT_ONCE])).keys()
+        return known
+
+    async def _marked_blobs(self, project_id: uuid.UUID, releases: Iterable[str]) -> set[str]:
+        """The keys of all blobs that a release or a running build refers to."""
+        hashes: set[str] = set()
+        for key in releases:
+            hashes |= _hashes_of(await self._read_release(key))
+        for body in await self._deployments.pending_manifests(project_id):
+            manifest = await asyncio.to_thread(Manifest.from_json, body)
+            hashes |= {file.sha256 for file in manifest.files}
+        return {blob_key(project_id, sha256) for sha256 in hashes}
+
+    async def _read_release(self, key: str) -> Release:
+        try:
+            async with self._objects.open(key) as reader:
+                body = b"".join([piece async for piece in reader.chunks()])
+            return await asyncio.to_thread(decode_release, body)
+        except (NotFound, ValueError) as error:
+            log.exception("release unreadable, its project is not swept: %s", key)
+            raise Unavailable(f"The release {key} can't be read, so its project is not swept.") from error
+
+    async def _delete_others(self, prefix: str, kept: set[str]) -> None:
+        """Delete what is under the prefix, not kept and not young."""
+        doomed = [key async for key in self._old_others(prefix, kept)]
+        for start in range(0, len(doomed), AT_ONCE):
+            await self._objects.delete(doomed[start : start + AT_ONCE])
+        if doomed:
+            log.info("swept %d objects under %s", len(doomed), prefix)
+
+    async def _old_others(self, prefix: str, kept: set[str]) -> AsyncIterator[str]:
+        old = self._now() - YOUNG
+        async for info in self._objects.list(prefix):
+            if info.key not in kept and info.modified_at < old:
+                yield info.key
+
+
+async def _noting(troubles: list[GatewayError], work: Awaitable[None]) -> None:
+    try:
+        await work
+    except GatewayError as error:
+        troubles.append(error)
+
+
+def _hashes_of(release: Release) -> set[str]:
+    files = release.files.values()
+    return {file.blob.sha256 for file in files} | {blob.sha256 for file in files for blob in file.encodings.values()}

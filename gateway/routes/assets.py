@@ -1,0 +1,60 @@
+"""The files that the pages need: read once, served from memory, named by what is in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib.resources.abc import Traversable
+
+from aiohttp import web
+
+TYPES = {
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "woff2": "font/woff2",
+}
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asset:
+    body: bytes
+    content_type: str
+
+
+class Assets:
+    """All have one version in their path, so that what they import and fetch by a relative name has it too."""
+
+    def __init__(self, folder: Traversable) -> None:
+        self._files: Mapping[str, Asset] = dict(_read(folder))
+        digest = hashlib.sha256()
+        for name, asset in sorted(self._files.items()):
+            digest.update(name.encode() + b"\0" + hashlib.sha256(asset.body).digest())
+        self.version = digest.hexdigest()[:12]
+
+    def url(self, name: str) -> str:
+        """Raises KeyError for a name that is not there."""
+        return f"/static/{self.version}/{name}" if self._files[name] else ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        # Only names that were read are answered: a path never reaches the disk.
+        asset = self._files.get(request.match_info["name"])
+        if asset is None:
+            raise web.HTTPNotFound
+        is_current = request.match_info["version"] == self.version
+        response = web.Response(body=asset.body, content_type=asset.content_type)
+        if asset.content_type.startswith("text/"):
+            response.charset = "utf-8"
+        response.headers["Cache-Control"] = FOR_EVER if is_current else ASK_AGAIN
+        return response
+
+
+def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Asset]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _read(entry, f"{prefix}{entry.name}/")
+        elif (content_type := TYPES.get(entry.name.rpartition(".")[2])) is not None:
+            yield f"{prefix}{entry.name}", Asset(entry.read_bytes(), content_type)

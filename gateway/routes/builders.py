@@ -1,0 +1,305 @@
+"""The builders' API (builder/protocol/calls.py), on a port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import dataclasses
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from builder.protocol import calls
+from builder.protocol.lines import MAX_ATTEMPT, MAX_RECORD_BYTES, LineBatch, decode_batch
+from builder.protocol.steps import Step
+from builder.protocol.tokens import is_token
+from gateway import config, lifecycle
+from gateway.errors import Conflict, Invalid, NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
+from gateway.middlewares import errors_to_responses
+from gateway.models import Deployment
+from gateway.publishing import Publisher
+from gateway.stores.deployments import DeploymentStore
+from gateway.transports import HttpLogTransport
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024
+READ_SECONDS = 60.0
+BLOB_SILENCE_SECONDS = 60.0
+CHUNK_BYTES = 256 * 1024
+LAST_MOMENT = 253402300799999
+"""The last millisecond of the year 9999: no calendar goes further."""
+REMEMBERED_LOGS = 1000
+LOG_SLACK_BYTES = 4 * 1024 * 1024
+SPARE_LINES = 100_000
+BROKEN = (ConnectionError, web.RequestPayloadError, aiohttp.ClientPayloadError)
+
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_ROOT = f"/builds/{{deployment:{_UUID}}}/{{attempt:[1-9][0-9]{{0,2}}}}"
+_TOKEN = re.compile(r"Bearer ([0-9a-f]{64})\Z")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+T = TypeVar("T")
+InstallKey = Callable[[], Awaitable[bytes]]
+
+
+def create_builders_app(
+    deployments: DeploymentStore,
+    publisher: Publisher,
+    transport: HttpLogTransport,
+    launcher_settings: config.Builder,
+    install_key: InstallKey,
+) -> web.Application:
+    """Every call is refused before its body is read, unless the token is that of a running attempt."""
+    api = BuildersApi(deployments, publisher, transport, launcher_settings, install_key)
+    app = web.Application(middlewares=[errors_to_responses], client_max_size=MAX_MANIFEST_BYTES)
+    app.router.add_get(f"{_ROOT}/job", api.job)
+    app.router.add_post(f"{_ROOT}/heartbeat", api.heartbeat)
+    app.router.add_post(f"{_ROOT}/step", api.step)
+    app.router.add_post(f"{_ROOT}/facts", api.facts)
+    app.router.add_post(f"{_ROOT}/lines", api.lines)
+    app.router.add_post(f"{_ROOT}/manifest", api.manifest)
+    app.router.add_put(f"{_ROOT}/blobs/{{sha256:[0-9a-f]{{64}}}}", api.blob)
+    app.router.add_post(f"{_ROOT}/finish", api.finish)
+    return app
+
+
+class BuildersApi:
+    def __init__(
+        self,
+        deployments: DeploymentStore,
+        publisher: Publisher,
+        transport: HttpLogTransport,
+        settings: config.Builder,
+        install_key: InstallKey,
+    ) -> None:
+        self._deployments = deployments
+        self._publisher = publisher
+        self._transport = transport
+        self._settings = settings
+        self._install_key = install_key
+        self._meter = LogMeter(settings.log_bytes)
+
+    async def job(self, request: web.Request) -> web.Response:
+        deployment = await self._running(request)
+        wanted, limits = deployment.settings, self._settings
+        job = calls.Job(
+            project_slug=deployment.project_slug,
+            git_url=deployment.git_url,
+            branch=wanted.branch,
+            root_directory=wanted.root_directory,
+            install_command=wanted.install_command,
+            build_command=wanted.build_command,
+            output_directory=wanted.output_directory,
+            node_version=wanted.node_version,
+            time_limit_seconds=limits.time_limit_seconds,
+            memory_bytes=limits.memory_bytes,
+            processes=limits.processes,
+            disk_bytes=limits.disk_bytes,
+            log_bytes=limits.log_bytes,
+            output_files=limits.output_files,
+            output_bytes=limits.output_bytes,
+            file_bytes=limits.file_bytes,
+            allow_private_hosts=limits.allow_private_hosts,
+        )
+        return _json(job.to_json())
+
+    async def heartbeat(self, request: web.Request) -> web.Response:
+        deployment_id, attempt = await self._authorized(request)
+        canceled = await _ended_if_unknown(self._deployments.heartbeat(deployment_id, attempt, calls.LEASE_SECONDS))
+        return _json(json.dumps({"cancel": canceled}).encode())
+
+    async def step(self, request: web.Request) -> web.Response:
+        deployment = await self._running(request)
+        started = _parsed(calls.StepStarted.from_json, await read_body(request, MAX_BODY_BYTES))
+        _check_step(started.step)
+        _check_number("at", started.at, LAST_MOMENT)
+        await self._deployments.start_step(deployment.id, deployment.attempt, started.step, started.at)
+        return web.Response(status=204)
+
+    async def facts(self, request: web.Request) -> web.Response:
+        deployment = await self._running(request)
+        facts = _parsed(calls.Facts.from_json, await read_body(request, MAX_BODY_BYTES))
+        await self._deployments.add_facts(deployment.id, deployment.attempt, _plain_facts(facts))
+        return web.Response(status=204)
+
+    async def lines(self, request: web.Request) -> web.Response:
+        deployment = await self._running(request)
+        record = await read_body(request, MAX_RECORD_BYTES)
+        batch = _parsed(decode_batch, record)
+        if (batch.deployment_id, batch.attempt) != (deployment.id, deployment.attempt):
+            raise Invalid("The lines belong to another deployment or attempt than the token.")
+        if max(line.at for line in batch.lines) > LAST_MOMENT:
+            raise Invalid("The time of a line is after the year 9999.")
+        self._meter.check(batch, len(record))
+        await self._transport.send(batch)
+        self._meter.count(batch, len(record))
+        return web.Response(status=204)
+
+    async def manifest(self, request: web.Request) -> web.Response:
+        deployment = await self._running(request)
+        body = await read_body(request, MAX_MANIFEST_BYTES)
+        manifest = await asyncio.to_thread(_parsed, calls.Manifest.from_json, body)
+        missing = await self._publisher.accept_manifest(deployment, manifest)
+        return _json(json.dumps({"missing": missing}).encode())
+
+    async def blob(self, request: web.Request) -> web.Response:
+        deployment = await self._running(request)
+        _check_encoding(request)
+        if request.content_length is None:
+            raise Invalid("A blob is sent with its Content-Length.")
+        sha256 = request.match_info["sha256"]
+        await self._publisher.store_blob(deployment, sha256, request.content_length, _chunks(request))
+        return web.Response(status=204)
+
+    async def finish(self, request: web.Request) -> web.Response:
+        deployment_id, attempt = await self._authorized(request)
+        deployment = await _ended_if_unknown(self._deployments.get(deployment_id))
+        finish = _parsed(calls.Finish.from_json, await read_body(request, MAX_BODY_BYTES))
+        await self._publisher.finish(deployment, attempt, self._plain_finish(finish))
+        return web.Response(status=204)
+
+    async def _running(self, request: web.Request) -> Deployment:
+        """The deployment whose running attempt makes this call. Raises Unauthorized, or Conflict when it has ended."""
+        deployment_id, attempt = await self._authorized(request)
+        deployment = await _ended_if_unknown(self._deployments.get(deployment_id))
+        if not lifecycle.is_running(deployment, attempt):
+            raise Conflict(f"Attempt {attempt} of deployment {deployment_id} has ended.")
+        return deployment
+
+    async def _authorized(self, request: web.Request) -> tuple[uuid.UUID, int]:
+        """Who calls, by the path and the token that must match it."""
+        deployment_id = uuid.UUID(request.match_info["deployment"])
+        attempt = int(request.match_info["attempt"])
+        token = _TOKEN.match(request.headers.get("Authorization", ""))
+        if token is None or attempt > MAX_ATTEMPT:
+            raise Unauthorized("The builders' API needs a build token.")
+        if not is_token(token[1], await self._install_key(), deployment_id, attempt):
+            raise Unauthorized("The build token does not belong to this attempt.")
+        return deployment_id, attempt
+
+    def _plain_finish(self, finish: calls.Finish) -> calls.Finish:
+        if finish.exit not in (calls.EXIT_OK, calls.EXIT_FAILED, calls.EXIT_LOST):
+            raise Invalid("exit must be ok, failed or lost.")
+        _check_number("lastSeq", finish.last_seq, self._meter.most_lines)
+        if finish.step is not None:
+            _check_step(finish.step)
+        if finish.exit_code is not None:
+            _check_number("exitCode", finish.exit_code, 2**31 - 1, least=-(2**31))
+        return dataclasses.replace(finish, reason=_plain_text("reason", finish.reason, 2000))
+
+
+class LogMeter:
+    """Bounds the log of an attempt, whatever its builder believes. A batch that is sent again is not counted again."""
+
+    def __init__(self, log_bytes: int) -> None:
+        # The builder counts text, we count records: their frame may double it.
+        self._most_bytes = 2 * log_bytes + LOG_SLACK_BYTES
+        self.most_lines = log_bytes + SPARE_LINES
+        self._known: collections.OrderedDict[tuple[uuid.UUID, int], tuple[int, int]] = collections.OrderedDict()
+
+    def check(self, batch: LineBatch, size: int) -> None:
+        """Raises TooLarge for a batch beyond the limit."""
+        last_seq, total = self._known.get((batch.deployment_id, batch.attempt), (0, 0))
+        beyond = batch.first_seq > last_seq and total + size > self._most_bytes
+        if beyond or batch.last_seq > self.most_lines:
+            raise TooLarge(f"The log of a build has at most {self._most_bytes} bytes and {self.most_lines} lines.")
+
+    def count(self, batch: LineBatch, size: int) -> None:
+        """The batch is stored."""
+        key = (batch.deployment_id, batch.attempt)
+        last_seq, total = self._known.pop(key, (0, 0))
+        if batch.first_seq > last_seq:
+            last_seq, total = batch.last_seq, total + size
+        self._known[key] = (last_seq, total)
+        while len(self._known) > REMEMBERED_LOGS:
+            self._known.popitem(last=False)
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """The whole body. Raises TooLarge, without reading on, and TooSlow for one that stalls."""
+    _check_encoding(request)
+    if (request.content_length or 0) > limit:
+        raise TooLarge(f"The body of this call has at most {limit} bytes.")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise TooLarge(f"The body of this call has at most {limit} bytes.")
+    except TimeoutError as error:
+        raise TooSlow(f"The body did not arrive within {READ_SECONDS:.0f} seconds.") from error
+    except BROKEN as error:
+        raise Unavailable("The connection ended before the body did.") from error
+    return bytes(body)
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            async with asyncio.timeout(BLOB_SILENCE_SECONDS):
+                chunk = await request.content.read(CHUNK_BYTES)
+        except TimeoutError as error:
+            raise TooSlow(f"Nothing arrived for {BLOB_SILENCE_SECONDS:.0f} seconds.") from error
+        except BROKEN as error:
+            raise Unavailable("The connection ended before the bytes did.") from error
+        if not chunk:
+            return
+        yield chunk
+
+
+async def _ended_if_unknown(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except NotFound as error:
+        raise Conflict("This deployment is gone.") from error
+
+
+def _check_encoding(request: web.Request) -> None:
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Invalid("Bodies are sent as they are, without a Content-Encoding.")
+
+
+def _parsed(read: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return read(body)
+    except ValueError as error:
+        raise Invalid(str(error)[:500]) from error
+
+
+def _check_step(step: object) -> None:
+    if not isinstance(step, str) or step not in frozenset(Step):
+        raise Invalid(f"There is no step {str(step)[:40]!r}.")
+
+
+def _check_number(name: str, value: object, most: int, *, least: int = 0) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise Invalid(f"{name} must be a whole number from {least} to {most}.")
+
+
+def _plain_facts(facts: calls.Facts) -> calls.Facts:
+    return calls.Facts(
+        commit_sha=_plain_text("commitSha", facts.commit_sha, 64),
+        commit_message=_plain_text("commitMessage", facts.commit_message, 1000),
+        framework=_plain_text("framework", facts.framework, 64),
+        node_version=_plain_text("nodeVersion", facts.node_version, 64),
+        isolation=_plain_text("isolation", facts.isolation, 64),
+    )
+
+
+def _plain_text(name: str, value: object, limit: int) -> str | None:
+    """Cut to the limit, without control characters and what is no valid Unicode."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Invalid(f"{name} must be text.")
+    return _CONTROL.sub("", value[:limit]).encode("utf-8", "replace").decode()
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")

@@ -1,0 +1,34 @@
+"""Deployments: look at one, cancel it, make it live."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.routes.answers import deployment_json, json_response
+from gateway.routes.projects import expect_nothing
+from gateway.routes.schemas import read_deployment_id
+from gateway.services import SERVICES
+
+
+async def show_deployment(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    deployment = await services.deployments.get(read_deployment_id(request.match_info["id"]))
+    return json_response(deployment_json(deployment, services.addresses))
+
+
+async def cancel_deployment(request: web.Request) -> web.Response:
+    """From now on nothing of it will be published; its builder is stopped within seconds."""
+    services = request.app[SERVICES]
+    deployment_id = read_deployment_id(request.match_info["id"])
+    await expect_nothing(request)
+    deployment = await services.deployments.cancel(deployment_id)
+    services.dispatcher.wake()
+    return json_response(deployment_json(deployment, services.addresses))
+
+
+async def promote_deployment(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    deployment_id = read_deployment_id(request.match_info["id"])
+    await expect_nothing(request)
+    deployment = await services.deployments.promote(deployment_id)
+    return json_response(deployment_json(deployment, services.addresses))

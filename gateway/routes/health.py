@@ -1,0 +1,40 @@
+"""Whether the gateway lives, whether it is ready, what it measures, and how its API is described."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from aiohttp import web
+
+from gateway.openapi import describe_api
+from gateway.routes.answers import json_response
+from gateway.services import SERVICES
+
+
+async def health(request: web.Request) -> web.Response:
+    """200 while the process answers: engines have no say in it."""
+    return json_response({"status": "ok", "version": version()})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """200 when nothing is in trouble, else 503 and the troubles by name."""
+    services = request.app[SERVICES]
+    troubles = dict(sorted(services.health.troubles.items()))
+    body = {"ready": not troubles, "troubles": troubles, "isolation": services.isolation.name}
+    return json_response(body, 503 if troubles else 200)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    text = await request.app[SERVICES].metrics.collect()
+    return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def openapi(request: web.Request) -> web.Response:
+    return json_response(describe_api(version()))
+
+
+def version() -> str:
+    try:
+        return importlib.metadata.version("buildspace")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"

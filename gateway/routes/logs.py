@@ -1,0 +1,190 @@
+"""`GET /logs/{id}`: the log of a deployment, whole or from a cursor on, as JSON or as text. Memory stays bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from gateway.errors import Invalid, Unavailable
+from gateway.models import Deployment, LogLine, LogPosition
+from gateway.roles import LogStore
+from gateway.routes.answers import iso_of_milliseconds
+from gateway.routes.schemas import MAX_LOG_PAGE, read_deployment_id, read_limit, read_log_cursor
+from gateway.services import SERVICES
+
+log = logging.getLogger(__name__)
+
+READ_LINES = 1000
+READ_SECONDS = 30.0
+WRITE_SECONDS = 60.0
+"""Who takes no bytes for so long is gone, or holds memory on purpose."""
+
+
+@dataclasses.dataclass(slots=True)
+class LogPage:
+    """Where reading stands. `is_end`: nothing follows now; `is_final`: and nothing ever will."""
+
+    position: LogPosition
+    is_end: bool = False
+    is_final: bool = False
+
+
+async def show_log(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    deployment_id = read_deployment_id(request.match_info["id"])
+    after = read_log_cursor(request.query.get("after", ""))
+    limit = read_limit(request.query, 1000, MAX_LOG_PAGE) if request.query.keys() & {"after", "limit"} else None
+    is_text = _wants_text(request)
+    # The deployment first: what it says of its end must not be newer than the lines.
+    deployment = await services.deployments.get(deployment_id)
+    page = LogPage(after)
+    lines = read_lines(services.logs, deployment, page, limit)
+    first = await anext(lines, [])  # an engine that is away shows before the answer has begun
+    pieces = _as_text if is_text else _as_json
+    response = _text_response(deployment) if is_text else web.StreamResponse()
+    if not is_text:
+        response.content_type = "application/json"
+    await response.prepare(request)
+    if request.method != "HEAD":
+        await _send(response, pieces(deployment, page, _chained(first, lines)), services.stopping)
+    return response
+
+
+async def read_lines(
+    logs: LogStore, deployment: Deployment, page: LogPage, limit: int | None
+) -> AsyncIterator[list[LogLine]]:
+    """The lines after `page.position`, next to each other, in portions; `page` follows what was handed out.
+
+    While the log has not ended, a gap in it ends the page: the line that is missing may still come. In earlier
+    attempts, and once the end is decided, gaps are passed over.
+    """
+    is_decided = _is_decided(deployment)
+    left = limit
+    while left is None or left > 0:
+        wanted = READ_LINES if left is None else min(left, READ_LINES)
+        found = await _read(logs, deployment.id, page.position, wanted)
+        portion = _contiguous(found, page.position, deployment.attempt, is_decided=is_decided)
+        if portion:
+            page.position = LogPosition(portion[-1].attempt, portion[-1].seq)
+            left = None if left is None else left - len(portion)
+            yield portion
+        if len(portion) < wanted:
+            page.is_end, page.is_final = True, is_decided
+            return
+    following = await _read(logs, deployment.id, page.position, 1)
+    page.is_end = not following
+    page.is_final = is_decided and page.is_end
+
+
+def line_json(line: LogLine) -> dict[str, object]:
+    return {
+        "event_id": str(uuid.uuid5(line.deployment_id, f"{line.attempt}/{line.seq}")),
+        "deployment_id": str(line.deployment_id),
+        "log": line.text,
+        "timestamp": iso_of_milliseconds(line.timestamp),
+        "attempt": line.attempt,
+        "seq": line.seq,
+        "stream": line.stream,
+        "step": line.step,
+    }
+
+
+def _wants_text(request: web.Request) -> bool:
+    wanted = request.query.get("format", "json")
+    if wanted not in ("json", "text"):
+        sentence = "format must be json or text."
+        raise Invalid(sentence, {"format": sentence})
+    return wanted == "text"
+
+
+def _is_decided(deployment: Deployment) -> bool:
+    return deployment.status.is_final and deployment.log_complete is not None
+
+
+def _contiguous(
+    lines: list[LogLine], position: LogPosition, current_attempt: int, *, is_decided: bool
+) -> list[LogLine]:
+    """The lines up to the first gap that may still be filled."""
+    attempt, seq = position.attempt, position.seq
+    for place, line in enumerate(lines):
+        if line.attempt != attempt:
+            attempt, seq = line.attempt, 0
+        if line.attempt > current_attempt:
+            return lines[:place]  # the deployment has moved on since it was read: the next call shows it
+        if line.seq != seq + 1 and line.attempt == current_attempt and not is_decided:
+            return lines[:place]
+        seq = line.seq
+    return lines
+
+
+async def _read(logs: LogStore, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await logs.read(deployment_id, after, limit)
+    except TimeoutError as error:
+        raise Unavailable("The log store did not answer in time.") from error
+
+
+async def _chained(first: list[LogLine], rest: AsyncIterator[list[LogLine]]) -> AsyncIterator[list[LogLine]]:
+    """After the beginning of an answer there is no status any more: an outage ends the page, and the page says so."""
+    if first:
+        yield first
+    try:
+        async for portion in rest:
+            yield portion
+    except Unavailable as error:
+        log.warning("log page cut short: %s", error)
+
+
+async def _as_json(
+    deployment: Deployment, page: LogPage, portions: AsyncIterator[list[LogLine]]
+) -> AsyncIterator[bytes]:
+    yield b'{"rawLogs": ['
+    separator = ""
+    async for portion in portions:
+        yield await asyncio.to_thread(_encode, separator, portion)
+        separator = ", "
+    end = {
+        "ended": page.is_final,
+        "complete": _is_decided(deployment) and bool(deployment.log_complete),
+        "missing": [list(span) for span in deployment.log_missing] if _is_decided(deployment) else [],
+        "next": f"{page.position.attempt}.{page.position.seq}",
+    }
+    yield ("], " + json.dumps(end)[1:]).encode()
+
+
+def _encode(separator: str, lines: list[LogLine]) -> bytes:
+    text = ", ".join(json.dumps(line_json(line), ensure_ascii=False) for line in lines)
+    return (separator + text).encode("utf-8", "replace")
+
+
+async def _as_text(
+    deployment: Deployment, page: LogPage, portions: AsyncIterator[list[LogLine]]
+) -> AsyncIterator[bytes]:
+    async for portion in portions:
+        yield "".join(line.text + "\n" for line in portion).encode("utf-8", "replace")
+
+
+def _text_response(deployment: Deployment) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.content_type = "text/plain"
+    response.charset = "utf-8"
+    name = f"{deployment.project_slug}-{deployment.number}.log"
+    response.headers["Content-Disposition"] = f'inline; filename="{name}"'
+    return response
+
+
+async def _send(
+    response: web.StreamResponse, pieces: AsyncIterator[bytes], stopping: Callable[[], bool]
+) -> None:
+    async for piece in pieces:
+        if stopping():
+            raise ConnectionResetError("The gateway stops.")
+        async with asyncio.timeout(WRITE_SECONDS):
+            await response.write(piece)

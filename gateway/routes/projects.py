@@ -1,0 +1,77 @@
+"""Projects: make one, list them, look at one, deploy it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from aiohttp import web
+
+from gateway.routes.answers import deployed_json, deployment_json, json_response, project_json
+from gateway.routes.bodies import read_body, read_json
+from gateway.routes.schemas import (
+    EmptyRequest,
+    load,
+    read_idempotency_key,
+    read_page,
+    read_project,
+    read_slug,
+)
+from gateway.routes.bodies import parse_object
+from gateway.services import SERVICES
+
+
+async def create_project(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+    body = await read_json(request, services.config.api.body_bytes)
+    name, git_url, settings = read_project(body, services.config.builder.allow_private_hosts)
+    # What counts is what was asked for, not how it was spelled.
+    asked = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
+    idempotency = (key, asked) if key is not None else None
+    deployment = await services.projects.create(name, git_url, settings, idempotency=idempotency)
+    services.dispatcher.wake()
+    answer = deployed_json(deployment, services.addresses)
+    return json_response(answer, 201, Location=f"/project/{deployment.project_slug}")
+
+
+async def list_projects(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    limit, cursor = read_page(request.query)
+    projects, following = await services.projects.list(limit, cursor)
+    newest = await services.deployments.newest([project.id for project in projects])
+    shown = [project_json(project, newest.get(project.id), services.addresses) for project in projects]
+    return json_response({"projects": shown, "next": following})
+
+
+async def show_project(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    project = await services.projects.get(read_slug(request.match_info["slug"]))
+    newest = await services.deployments.newest([project.id])
+    return json_response(project_json(project, newest.get(project.id), services.addresses))
+
+
+async def list_deployments(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    limit, cursor = read_page(request.query)
+    slug = read_slug(request.match_info["slug"])
+    deployments, following = await services.deployments.list(slug, limit, cursor)
+    shown = [deployment_json(deployment, services.addresses) for deployment in deployments]
+    return json_response({"deployments": shown, "next": following})
+
+
+async def deploy_again(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    await expect_nothing(request)
+    deployment = await services.deployments.create_again(read_slug(request.match_info["slug"]))
+    services.dispatcher.wake()
+    answer = deployed_json(deployment, services.addresses)
+    return json_response(answer, 201, Location=f"/deployment/{deployment.id}")
+
+
+async def expect_nothing(request: web.Request) -> None:
+    """The body may be left out or be an empty object. Raises Invalid for more."""
+    if request.content_type == "application/json" or request.can_read_body:
+        body = await read_body(request, request.app[SERVICES].config.api.body_bytes)
+        if body:
+            load(EmptyRequest(), parse_object(body))

@@ -1,0 +1,371 @@
+"""What callers send and what they are answered, as marshmallow schemas: checks, and the source of /openapi.json."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import marshmallow
+from marshmallow import ValidationError, fields, validate
+
+from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
+from gateway.errors import Invalid, NotFound
+from gateway.models import BuildSettings, LogPosition, Status
+
+MAX_NAME = 100
+MAX_BRANCH = 255
+MAX_PATH = 1024
+MAX_COMMAND = 1000
+MAX_NODE_VERSION = 100
+MAX_PAGE = 100
+PAGE = 20
+MAX_LOG_PAGE = 10_000
+
+PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
+"""One line without control characters."""
+_VISIBLE = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\Z"
+_BRANCH = re.compile(r"(?!-)(?!/)(?!@\Z)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|\Z)))(?!\.)[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
+_NODE_PART = r"(?:\^|~>?|>=|<=|>|<|=)?\s?v?(?:[0-9]{1,9}|[xX*])(?:\.(?:[0-9]{1,9}|[xX*])){0,2}(?:[-+][0-9A-Za-z.+-]+)?"
+_NODE_VERSION = re.compile(
+    rf"(?:{_NODE_PART}(?:(?: - | ?\|\| ?| ){_NODE_PART})*|node|latest|stable|current|lts(?:/(?:\*|[a-z]{{1,20}}))?)\Z"
+)
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
+_CURSOR = re.compile(r"[A-Za-z0-9_=-]{1,200}\Z")
+_LOG_CURSOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,15})\Z")
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?\Z")
+
+
+class Text(fields.String):
+    """Text that PostgreSQL and a terminal can take: valid Unicode, and what `validate` says."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own way
+        "required": "is required",
+        "null": "must be text, not null",
+        "invalid": "must be text",
+        "invalid_utf8": "must be valid Unicode",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise self.make_error("invalid_utf8") from error
+        return value
+
+
+def _setting(longest: int, *checks: Any, example: str, about: str, text_format: str | None = None) -> Text:
+    described = {"description": about, "example": example} | ({"format": text_format} if text_format else {})
+    return Text(
+        load_default=None,
+        allow_none=True,
+        validate=[
+            validate.Length(max=longest, error=f"has at most {longest} characters"),
+            validate.Regexp(PLAIN, error="holds no line breaks and no control characters"),
+            *checks,
+        ],
+        metadata=described,
+    )
+
+
+def _check_git_url(text: str) -> None:
+    """Private hosts pass here: whether they may be cloned is the configuration's word (`read_project`)."""
+    try:
+        parse_git_url(text, ("0.0.0.0/0", "::/0"))
+    except ValueError as error:
+        raise ValidationError(f"is wrong: {error}") from error
+
+
+def _check_branch(text: str) -> None:
+    if text and not _BRANCH.match(text):
+        raise ValidationError("must be a name that git takes for a branch or tag, such as main")
+
+
+def _check_path(text: str) -> None:
+    parts = text.replace("\\", "/").split("/")
+    if text.startswith("/") or "\\" in text or ".." in parts or text.startswith("~"):
+        raise ValidationError("must be a folder inside the repository, such as packages/site, without ..")
+
+
+def _check_node_version(text: str) -> None:
+    if text and not _NODE_VERSION.match(text):
+        raise ValidationError("must be a version or a range, such as 22 or >=20 <23")
+
+
+class ProjectRequest(marshmallow.Schema):
+    """What to deploy. A setting that is left out, null or empty: the builder finds out by itself."""
+
+    name = Text(
+        required=True,
+        validate=[
+            validate.Length(min=1, max=MAX_NAME, error=f"has from 1 to {MAX_NAME} characters"),
+            validate.Regexp(_VISIBLE, error="must hold something to see, and no control characters"),
+        ],
+        metadata={"description": "How people call the project.", "example": "my-awesome-app"},
+    )
+    gitUrl = Text(  # noqa: N815 - the users' spelling
+        required=True,
+        validate=[
+            validate.Length(min=1, max=MAX_URL_LENGTH, error=f"has from 1 to {MAX_URL_LENGTH} characters"),
+            _check_git_url,
+        ],
+        metadata={
+            "format": "git-url",
+            "description": "A public repository, by HTTPS.",
+            "example": "https://github.com/user/repo.git",
+        },
+    )
+    branch = _setting(
+        MAX_BRANCH, _check_branch, text_format="git-ref", example="main", about="The branch or tag to build."
+    )
+    rootDirectory = _setting(  # noqa: N815
+        MAX_PATH, _check_path, text_format="relative-path", example="packages/site", about="Where the project is."
+    )
+    installCommand = _setting(  # noqa: N815
+        MAX_COMMAND, example="npm ci", about="Instead of the package manager's own install."
+    )
+    buildCommand = _setting(  # noqa: N815
+        MAX_COMMAND, example="npm run build", about="Instead of the `build` script."
+    )
+    outputDirectory = _setting(  # noqa: N815
+        MAX_PATH, _check_path, text_format="relative-path", example="dist", about="What is published."
+    )
+    nodeVersion = _setting(  # noqa: N815
+        MAX_NODE_VERSION, _check_node_version, text_format="node-version", example="22", about="The Node to build with."
+    )
+
+    class Meta:
+        unknown = marshmallow.RAISE
+
+
+class EmptyRequest(marshmallow.Schema):
+    """Nothing, or an empty object."""
+
+    class Meta:
+        unknown = marshmallow.RAISE
+
+
+def read_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]) -> tuple[str, str, BuildSettings]:
+    """Name, git URL and settings. Raises Invalid with a sentence for each field that is wrong."""
+    values = load(ProjectRequest(), body)
+    try:
+        git_url = str(parse_git_url(values["gitUrl"], allow_private_hosts))
+    except ValueError as error:
+        sentence = f"gitUrl is wrong: {error}"
+        raise Invalid(sentence, {"gitUrl": sentence}) from error
+    settings = BuildSettings(
+        branch=values["branch"] or None,
+        root_directory=values["rootDirectory"] or None,
+        install_command=values["installCommand"] or None,
+        build_command=values["buildCommand"] or None,
+        output_directory=values["outputDirectory"] or None,
+        node_version=values["nodeVersion"] or None,
+    )
+    return values["name"], git_url, settings
+
+
+def load(schema: marshmallow.Schema, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises Invalid: the first sentence in `details`, one for each field in `fields`."""
+    try:
+        loaded: dict[str, Any] = schema.load(body)
+    except ValidationError as error:
+        messages = error.normalized_messages()
+        known = [name for name in schema.fields if name in messages]
+        others = [name for name in messages if name not in schema.fields]
+        sentences = {_shown(name): _sentence(name, messages[name], schema) for name in known + others}
+        raise Invalid(next(iter(sentences.values())), sentences) from error
+    return loaded
+
+
+def read_deployment_id(text: str) -> uuid.UUID:
+    """Raises Invalid."""
+    if not _UUID.match(text):
+        sentence = "The id of a deployment looks like 550e8400-e29b-41d4-a716-446655440000."
+        raise Invalid(sentence, {"id": sentence})
+    return uuid.UUID(text)
+
+
+def read_slug(text: str) -> str:
+    """Raises NotFound: what is no slug names no project."""
+    if not _SLUG.match(text):
+        raise NotFound(f"No project is called {ascii(text[:80])}.")
+    return text
+
+
+def read_page(query: Mapping[str, str]) -> tuple[int, str | None]:
+    """`limit` and `cursor` of a list."""
+    cursor = query.get("cursor") or None
+    if cursor is not None and not _CURSOR.match(cursor):
+        sentence = "cursor must be the `next` of the page before."
+        raise Invalid(sentence, {"cursor": sentence})
+    return read_limit(query, PAGE, MAX_PAGE), cursor
+
+
+def read_limit(query: Mapping[str, str], default: int, most: int) -> int:
+    text = query.get("limit", str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
+        sentence = f"limit must be a whole number from 1 to {most}."
+        raise Invalid(sentence, {"limit": sentence})
+    return int(text)
+
+
+def read_log_cursor(text: str) -> LogPosition:
+    """Empty: the beginning."""
+    if not text:
+        return LogPosition()
+    found = _LOG_CURSOR.match(text)
+    if not found or int(found[1]) < 1:
+        sentence = "after must be the `next` of the page before."
+        raise Invalid(sentence, {"after": sentence})
+    return LogPosition(int(found[1]), int(found[2]))
+
+
+def read_idempotency_key(text: str | None) -> str | None:
+    if text is not None and not _KEY.match(text):
+        sentence = "Idempotency-Key must be 1 to 255 printable ASCII characters."
+        raise Invalid(sentence, {"Idempotency-Key": sentence})
+    return text
+
+
+def _sentence(name: str, messages: Any, schema: marshmallow.Schema) -> str:
+    message = messages[0] if isinstance(messages, list) and messages else str(messages)
+    if name not in schema.fields:
+        if name == "_schema":
+            return str(message)
+        known = ", ".join(schema.fields) or "nothing"
+        return f"{_shown(name)} is not known here; the body may hold {known}."
+    return f"{name} {message}"
+
+
+def _shown(name: object) -> str:
+    """A name as callers sent it may be anything, and as long as a body."""
+    return ascii(str(name)[:60])[1:-1]
+
+
+class Commit(marshmallow.Schema):
+    sha = fields.String(required=True)
+    message = fields.String(required=True, allow_none=True)
+
+
+class StepTiming(marshmallow.Schema):
+    name = fields.String(required=True)
+    startedAt = fields.DateTime(required=True)  # noqa: N815
+    seconds = fields.Float(required=True, allow_none=True, metadata={"description": "null while the step runs."})
+
+
+class DeploymentAnswer(marshmallow.Schema):
+    """One try to publish one commit."""
+
+    id = fields.UUID(required=True)
+    project = fields.String(required=True, metadata={"description": "The slug of its project."})
+    number = fields.Integer(required=True, metadata={"description": "Grows within the project."})
+    status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
+    attempt = fields.Integer(required=True, metadata={"description": "Grows when a builder was lost."})
+    trigger = fields.String(required=True)
+    reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it failed."})
+    queueReason = fields.String(  # noqa: N815
+        required=True, allow_none=True, metadata={"description": "Why it waits."}
+    )
+    exitCode = fields.Integer(required=True, allow_none=True)  # noqa: N815
+    isLive = fields.Boolean(required=True)  # noqa: N815
+    commit = fields.Nested(Commit, required=True, allow_none=True)
+    branch = fields.String(required=True, allow_none=True)
+    framework = fields.String(required=True, allow_none=True)
+    nodeVersion = fields.String(required=True, allow_none=True)  # noqa: N815
+    isolation = fields.String(required=True, allow_none=True)
+    steps = fields.List(fields.Nested(StepTiming), required=True)
+    files = fields.Integer(required=True, allow_none=True)
+    bytes = fields.Integer(required=True, allow_none=True)
+    createdAt = fields.DateTime(required=True)  # noqa: N815
+    startedAt = fields.DateTime(required=True, allow_none=True)  # noqa: N815
+    completedAt = fields.DateTime(required=True, allow_none=True)  # noqa: N815
+    url = fields.String(required=True, metadata={"description": "The project's site."})
+    deploymentUrl = fields.String(  # noqa: N815
+        required=True, metadata={"description": "The host of this deployment alone."}
+    )
+    logsUrl = fields.String(required=True)  # noqa: N815
+    pageUrl = fields.String(required=True)  # noqa: N815
+
+
+class ProjectAnswer(marshmallow.Schema):
+    """A git repository with a slug, settings and a live release."""
+
+    name = fields.String(required=True)
+    slug = fields.String(required=True)
+    gitUrl = fields.String(required=True)  # noqa: N815
+    branch = fields.String(required=True, allow_none=True)
+    rootDirectory = fields.String(required=True, allow_none=True)  # noqa: N815
+    installCommand = fields.String(required=True, allow_none=True)  # noqa: N815
+    buildCommand = fields.String(required=True, allow_none=True)  # noqa: N815
+    outputDirectory = fields.String(required=True, allow_none=True)  # noqa: N815
+    nodeVersion = fields.String(required=True, allow_none=True)  # noqa: N815
+    url = fields.String(required=True)
+    createdAt = fields.DateTime(required=True)  # noqa: N815
+    liveDeploymentId = fields.UUID(required=True, allow_none=True)  # noqa: N815
+    newestDeployment = fields.Nested(DeploymentAnswer, required=True, allow_none=True)  # noqa: N815
+
+
+class ProjectList(marshmallow.Schema):
+    projects = fields.List(fields.Nested(ProjectAnswer), required=True)
+    next = fields.String(required=True, allow_none=True, metadata={"description": "The cursor of the next page."})
+
+
+class DeploymentList(marshmallow.Schema):
+    deployments = fields.List(fields.Nested(DeploymentAnswer), required=True)
+    next = fields.String(required=True, allow_none=True, metadata={"description": "The cursor of the next page."})
+
+
+class DeployedAnswer(marshmallow.Schema):
+    deploymentId = fields.UUID(required=True)  # noqa: N815
+    projectSlug = fields.String(required=True)  # noqa: N815
+    status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
+    url = fields.String(required=True)
+
+
+class LogLineAnswer(marshmallow.Schema):
+    event_id = fields.UUID(required=True)
+    deployment_id = fields.UUID(required=True)
+    log = fields.String(required=True)
+    timestamp = fields.DateTime(required=True)
+    attempt = fields.Integer(required=True)
+    seq = fields.Integer(required=True)
+    stream = fields.String(required=True, validate=validate.OneOf(["stdout", "stderr", "system"]))
+    step = fields.String(required=True)
+
+
+class LogAnswer(marshmallow.Schema):
+    rawLogs = fields.List(fields.Nested(LogLineAnswer), required=True)  # noqa: N815
+    ended = fields.Boolean(required=True, metadata={"description": "Nothing more comes after `next`."})
+    complete = fields.Boolean(required=True, metadata={"description": "Every line that the builder sent is there."})
+    missing = fields.List(
+        fields.List(fields.Integer(), validate=validate.Length(equal=2)),
+        required=True,
+        metadata={"description": "Ranges [first, last] of the last attempt that never arrived."},
+    )
+    next = fields.String(required=True, metadata={"description": "The `after` of the next page."})
+
+
+class ErrorAnswer(marshmallow.Schema):
+    error = fields.String(required=True, metadata={"description": "What kind of error."})
+    details = fields.String(required=True, metadata={"description": "A sentence: what is wrong, what would be right."})
+    fields_ = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        data_key="fields",
+        metadata={"description": "A sentence for each field that is wrong."},
+    )
+
+
+class HealthAnswer(marshmallow.Schema):
+    status = fields.String(required=True)
+    version = fields.String(required=True)
+
+
+class ReadyAnswer(marshmallow.Schema):
+    ready = fields.Boolean(required=True)
+    troubles = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    isolation = fields.String(required=True, allow_none=True)

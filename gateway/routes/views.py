@@ -1,0 +1,332 @@
+"""What the templates show: frozen values made of models, with every word already chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from gateway.addresses import Addresses
+from gateway.models import BuildSettings, Deployment, Project, Status
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+FIRST_COMMIT_DIGITS = 7
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StatusView:
+    """`kind` is the colour, `word` says the same to those who do not see it."""
+
+    word: str
+    kind: str
+
+
+STATUS = {
+    Status.QUEUE: StatusView("Queued", "wait"),
+    Status.BUILDING: StatusView("Building", "run"),
+    Status.READY: StatusView("Ready", "ok"),
+    Status.FAILED: StatusView("Failed", "bad"),
+    Status.CANCELED: StatusView("Canceled", "off"),
+}
+NOT_DEPLOYED = StatusView("Not deployed", "off")
+TRIGGERS = {"api": "API", "form": "form", "again": "redeploy", "redeploy": "redeploy"}
+STAGES = (
+    ("clone", "Clone", ("prepare", "clone")),
+    ("install", "Install", ("detect", "install")),
+    ("build", "Build", ("build",)),
+    ("publish", "Publish", ("collect", "upload")),
+)
+"""The steps of a build as people speak of them."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MomentView:
+    """A time for machines, and how long ago it was for people."""
+
+    iso: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StageView:
+    """`x` and `width` are its place in a bar of 100. `since`: milliseconds since 1970, while it runs."""
+
+    name: str
+    label: str
+    seconds: str
+    x: float
+    width: float
+    since: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeploymentView:
+    id: str
+    number: int
+    project_name: str
+    project_slug: str
+    status: StatusView
+    reason: str
+    queue_reason: str
+    commit: str
+    commit_sha: str
+    message: str
+    branch: str
+    trigger: str
+    framework: str
+    node_version: str
+    isolation: str
+    stages: tuple[StageView, ...]
+    timings: str
+    duration: str
+    running_since: int | None
+    created: MomentView
+    attempt: int
+    is_live: bool
+    is_final: bool
+    can_promote: bool
+    site_url: str
+    own_url: str
+    size: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProjectView:
+    name: str
+    slug: str
+    git_url: str
+    repository: str
+    site_url: str
+    site_host: str
+    branch: str
+    status: StatusView
+    created: MomentView
+    newest: DeploymentView | None
+    is_published: bool
+    settings: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FieldView:
+    """A field of the form: what was typed is kept, and what is wrong with it is said next to it."""
+
+    name: str
+    label: str
+    hint: str
+    placeholder: str
+    value: str
+    error: str
+    is_required: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FormView:
+    main: tuple[FieldView, ...]
+    more: tuple[FieldView, ...]
+    error: str
+    key: str
+
+    @property
+    def is_more_open(self) -> bool:
+        return any(field.value or field.error for field in self.more)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrameView:
+    """What is around every page. `refresh_ms`: how soon it is fetched again, None when nothing is in progress."""
+
+    projects: tuple[ProjectView, ...]
+    current: str
+    can_log_out: bool
+    refresh_ms: int | None
+    has_find: bool = True
+
+
+MAIN_FIELDS = (
+    ("name", "Name", "", "my-site"),
+    ("gitUrl", "Git URL", "", "https://github.com/owner/repository"),
+)
+MORE_FIELDS = (
+    ("branch", "Branch", "The repository's default branch, if empty", "main"),
+    ("rootDirectory", "Root directory", "Where the project lies in the repository", "apps/site"),
+    ("installCommand", "Install command", "By lockfile, if empty", "npm ci"),
+    ("buildCommand", "Build command", "The script named build, if empty", "npm run build"),
+    ("outputDirectory", "Output directory", "By framework, if empty", "dist"),
+    ("nodeVersion", "Node version", "As the project asks, if empty", "24"),
+)
+
+
+def view_form(typed: Mapping[str, str], errors: Mapping[str, str], error: str, key: str) -> FormView:
+    """The form as it was typed. `errors` by the field's name; `error` is about all of it."""
+
+    def fields(rows: Iterable[tuple[str, str, str, str]], is_required: bool) -> Iterator[FieldView]:
+        for name, label, hint, placeholder in rows:
+            yield FieldView(name, label, hint, placeholder, typed.get(name, ""), errors.get(name, ""), is_required)
+
+    return FormView(tuple(fields(MAIN_FIELDS, True)), tuple(fields(MORE_FIELDS, False)), error, key)
+
+
+def view_project(
+    project: Project, newest: Deployment | None, addresses: Addresses, now: datetime.datetime
+) -> ProjectView:
+    site_url = addresses.site(project.slug)
+    return ProjectView(
+        name=project.name,
+        slug=project.slug,
+        git_url=project.git_url,
+        repository=_repository(project.git_url),
+        site_url=site_url,
+        site_host=urlsplit(site_url).netloc,
+        branch=project.settings.branch or "default branch",
+        status=STATUS[newest.status] if newest else NOT_DEPLOYED,
+        created=view_moment(newest.created_at if newest else project.created_at, now),
+        newest=view_deployment(newest, addresses, now) if newest else None,
+        is_published=project.live_deployment_id is not None,
+        settings=tuple(_chosen(project.settings)),
+    )
+
+
+def view_deployment(
+    deployment: Deployment, addresses: Addresses, now: datetime.datetime, usual_seconds: float = 0.0
+) -> DeploymentView:
+    """`usual_seconds`: how long such a build takes, so that the bar of an unfinished one shows how far it came."""
+    is_ready = deployment.status is Status.READY
+    stages = tuple(_stages(deployment, now, 0.0 if is_ready else usual_seconds))
+    own_url = addresses.deployment(deployment.project_slug, deployment.id)
+    return DeploymentView(
+        id=str(deployment.id),
+        number=deployment.number,
+        project_name=deployment.project_name,
+        project_slug=deployment.project_slug,
+        status=STATUS[deployment.status],
+        reason=(deployment.reason or "").strip(),
+        queue_reason=(deployment.queue_reason or "") if deployment.status is Status.QUEUE else "",
+        commit=(deployment.commit_sha or "")[:FIRST_COMMIT_DIGITS],
+        commit_sha=deployment.commit_sha or "",
+        message=next(iter((deployment.commit_message or "").strip().splitlines()), ""),
+        branch=deployment.settings.branch or "default branch",
+        trigger=TRIGGERS.get(deployment.trigger, deployment.trigger),
+        framework=deployment.framework or "",
+        node_version=(deployment.node_version or "").removeprefix("v"),
+        isolation=deployment.isolation or "",
+        stages=stages,
+        timings=", ".join(f"{stage.label.lower()} {stage.seconds}" for stage in stages if stage.seconds) or "not begun",
+        duration=_duration(deployment, now),
+        running_since=_running_since(deployment),
+        created=view_moment(deployment.created_at, now),
+        attempt=deployment.attempt,
+        is_live=deployment.is_live,
+        is_final=deployment.status.is_final,
+        can_promote=is_ready and not deployment.is_live,
+        site_url=addresses.site(deployment.project_slug) if deployment.is_live else "",
+        own_url=own_url if is_ready else "",
+        size=_size(deployment),
+    )
+
+
+def usual_seconds(deployments: Sequence[Deployment]) -> float:
+    """How long the newest of them that succeeded took; 0 if none did."""
+    for deployment in deployments:
+        if deployment.status is Status.READY:
+            return sum(step.seconds or 0.0 for step in deployment.steps)
+    return 0.0
+
+
+def view_moment(at: datetime.datetime, now: datetime.datetime) -> MomentView:
+    iso = at.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return MomentView(iso, _ago((now - at).total_seconds(), at))
+
+
+def _ago(seconds: float, at: datetime.datetime) -> str:
+    if seconds < 10:
+        return "now"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s ago"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f} min ago"
+    if seconds < DAY:
+        return f"{seconds // HOUR:.0f} h ago"
+    if seconds < 30 * DAY:
+        return f"{seconds // DAY:.0f} d ago"
+    return at.date().isoformat()
+
+
+def lasting(seconds: float) -> str:
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s"
+    return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+
+
+def _stages(deployment: Deployment, now: datetime.datetime, usual: float) -> Iterator[StageView]:
+    end = (deployment.completed_at or now).timestamp()
+    running = _running_step(deployment)
+    lengths: dict[str, float] = {}
+    for step in deployment.steps:
+        seconds = max(0.0, end - step.started_at / 1000) if step.seconds is None else step.seconds
+        lengths[step.name] = lengths.get(step.name, 0.0) + seconds
+    whole = max(sum(lengths.values()), usual) or 1.0
+    x = 0.0
+    for name, label, steps in STAGES:
+        has_begun = any(step in lengths for step in steps)
+        seconds = sum(lengths.get(step, 0.0) for step in steps)
+        width = 100 * seconds / whole
+        since = int(end * 1000 - seconds * 1000) if running in steps else None
+        yield StageView(name, label, lasting(seconds) if has_begun else "", round(x, 2), round(width, 2), since)
+        x += width
+
+
+def _running_step(deployment: Deployment) -> str:
+    if deployment.status is not Status.BUILDING or not deployment.steps or deployment.steps[-1].seconds is not None:
+        return ""
+    return deployment.steps[-1].name
+
+
+def _running_since(deployment: Deployment) -> int | None:
+    if deployment.status is not Status.BUILDING or deployment.started_at is None:
+        return None
+    return int(deployment.started_at.timestamp() * 1000)
+
+
+def _duration(deployment: Deployment, now: datetime.datetime) -> str:
+    if deployment.started_at is None:
+        return "–"
+    end = deployment.completed_at or now
+    return lasting(max(0.0, (end - deployment.started_at).total_seconds()))
+
+
+def _size(deployment: Deployment) -> str:
+    if deployment.files is None or deployment.bytes is None:
+        return ""
+    files = f"{deployment.files:,} {'file' if deployment.files == 1 else 'files'}"
+    return f"{files}, {_bytes(deployment.bytes)}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _repository(git_url: str) -> str:
+    parts = urlsplit(git_url)
+    return f"{parts.netloc}{parts.path}".removesuffix(".git").removeprefix("www.")
+
+
+def _chosen(settings: BuildSettings) -> Iterator[tuple[str, str]]:
+    """The settings that somebody chose, by their labels."""
+    values = (
+        ("Root directory", settings.root_directory),
+        ("Install command", settings.install_command),
+        ("Build command", settings.build_command),
+        ("Output directory", settings.output_directory),
+        ("Node version", settings.node_version),
+    )
+    for label, value in values:
+        if value is not None:
+            yield label, value

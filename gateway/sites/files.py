@@ -1,0 +1,100 @@
+"""Which file of a site answers a path, and under which one path each page lives.
+
+Cloudflare's four modes, see docs and the table of the tests. A page is a `.html` file; every other file is
+served under its own path alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Container, Iterator
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Moved:
+    """The page is at another path (decoded, with its leading slash)."""
+
+    path: str
+
+
+def find_file(files: Container[str], path: str, html_handling: str) -> str | Moved | None:
+    """The file that `path` (decoded, with its leading slash) shows, or where that is shown. None: nothing is there.
+
+    Moved always leads to a path that shows a file, never to another Moved.
+    """
+    asked = path[1:]
+    if asked in files and (html_handling == "none" or not is_page(asked)):
+        return asked
+    if html_handling == "none":
+        return None
+    for file in _candidates(asked, html_handling):
+        if file in files:
+            home = _home(files, file, html_handling)
+            if home == asked:
+                return file
+            if _shown_at(files, home, html_handling) == file:
+                return Moved("/" + home)
+    return None
+
+
+def is_page(file: str) -> bool:
+    return file.endswith(".html") and not file.endswith("/.html") and file != ".html"
+
+
+def nearest_error_page(files: Container[str], path: str) -> str | None:
+    """The `404.html` of the folder of `path`, or of the nearest folder above it that has one."""
+    folder = path[1:].rpartition("/")[0]
+    while folder:
+        if f"{folder}/404.html" in files:
+            return f"{folder}/404.html"
+        folder = folder.rpartition("/")[0]
+    return "404.html" if "404.html" in files else None
+
+
+def _shown_at(files: Container[str], asked: str, mode: str) -> str | None:
+    if asked in files and not is_page(asked):
+        return asked
+    shown = (file for file in _candidates(asked, mode) if file in files and _home(files, file, mode) == asked)
+    return next(shown, None)
+
+
+def _home(files: Container[str], file: str, mode: str) -> str:
+    """The one path of a page: the short one, unless something else has it."""
+    if file == "index.html":
+        return ""
+    if file.endswith("/index.html"):
+        folder = file.removesuffix("/index.html")
+        if mode != "drop-trailing-slash":
+            return folder + "/"
+        return file if folder in files or f"{folder}.html" in files else folder
+    stem = file.removesuffix(".html")
+    if mode == "force-trailing-slash":
+        return file if f"{stem}/index.html" in files else stem + "/"
+    return file if stem in files else stem
+
+
+def _candidates(asked: str, mode: str) -> Iterator[str]:
+    """The pages that `asked` may mean, the likeliest first."""
+    if asked == "" or asked.endswith("/"):
+        yield from _pages_of(asked[:-1], asked + "index.html", mode == "drop-trailing-slash")
+        return
+    folder, _, name = asked.rpartition("/")
+    if name in ("index", "index.html"):
+        page_first = name == "index" and mode == "drop-trailing-slash"
+        yield from _pages_of(folder, f"{folder}/index.html" if folder else "index.html", page_first)
+    elif name.endswith(".html"):
+        yield asked
+        yield asked.removesuffix(".html") + "/index.html"
+    yield from _pages_of(asked, f"{asked}/index.html", mode != "force-trailing-slash")
+
+
+def _pages_of(stem: str, index: str, page_first: bool) -> Iterator[str]:
+    page = f"{stem}.html"
+    if not stem:
+        yield index
+    elif page_first:
+        yield page
+        yield index
+    else:
+        yield index
+        yield page

@@ -1,0 +1,150 @@
+"""What each host name leads to, remembered for a few seconds, and for longer while the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.errors import NotFound, Unavailable
+from gateway.models import SitePointer
+from gateway.sites.flights import Flights
+from gateway.sites.hosts import SiteNames, is_address, split_preview
+from gateway.sites.lru import LeastRecentlyUsed
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_SECONDS = 1.0
+READ_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+MAX_KNOWN = 50_000
+MAX_UNKNOWN = 10_000
+
+
+class Projects(Protocol):
+    """Each raises NotFound, and Unavailable while the database is away."""
+
+    async def find_site(self, slug: str) -> SitePointer: ...
+
+    async def find_preview(self, slug: str, deployment8: str) -> SitePointer: ...
+
+    async def find_custom_domain(self, host: str) -> SitePointer: ...
+
+
+@dataclasses.dataclass(slots=True)
+class _Known:
+    pointer: SitePointer
+    read_at: float
+    is_fresh: bool
+
+
+class SitePointers:
+    """`forget` belongs to the notices of the database; without them an answer is at most `seconds` old."""
+
+    def __init__(
+        self, projects: Projects, url_template: str, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._projects = projects
+        self._names = SiteNames(url_template)
+        self._seconds = seconds
+        self._clock = clock
+        self._known: LeastRecentlyUsed[str, _Known] = LeastRecentlyUsed(MAX_KNOWN)
+        # Apart and small, so that made-up names push out no site.
+        self._unknown: LeastRecentlyUsed[str, float] = LeastRecentlyUsed(MAX_UNKNOWN)
+        self._flights: Flights[str, SitePointer] = Flights()
+        self._forgotten_at = float("-inf")
+        self._failed_at: float | None = None
+
+    def label_of(self, host: str) -> str | None:
+        """What stands in the place of the slug, whether or not there is such a project."""
+        return self._names.label_of(host)
+
+    async def find(self, host: str, max_age_seconds: float | None = None) -> SitePointer:
+        """Where `host` (from parse_authority) leads. Raises NotFound, or Unavailable if it was never known.
+
+        While the database is away what was known goes on, however old, and nobody waits for it.
+        """
+        limit = self._seconds if max_age_seconds is None else min(max_age_seconds, self._seconds)
+        now = self._clock()
+        known = self._known.get(host)
+        if known and known.is_fresh and now - known.read_at < limit:
+            return known.pointer
+        if known is None and now - (self._unknown.get(host) or float("-inf")) < min(limit, UNKNOWN_SECONDS):
+            raise NotFound("There is no such site.")
+        if known and self._failed_at is not None:
+            self._try_again(host, now)
+            return known.pointer
+        return await self._read_or_known(host)
+
+    def forget(self, slug: str) -> None:
+        """What this project's names lead to has changed; "" means that of all projects may have."""
+        for known in self._known.values():
+            if slug in ("", known.pointer.slug):
+                known.is_fresh = False
+        self._unknown.clear()
+        # What is being read now may be of before the change.
+        self._forgotten_at = self._clock()
+        self._flights.detach()
+
+    def _try_again(self, host: str, now: float) -> None:
+        if self._failed_at is not None and now - self._failed_at >= RETRY_SECONDS:
+            self._failed_at = now
+            self._flights.begin(host, lambda: self._read(host))
+
+    async def _read_or_known(self, host: str) -> SitePointer:
+        try:
+            return await self._flights.share(host, lambda: self._read(host))
+        except Unavailable:
+            known = self._known.get(host)
+            if known is None:
+                raise
+            return known.pointer
+
+    async def _read(self, host: str) -> SitePointer:
+        began = self._clock()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                pointer = await self._ask(host)
+        except NotFound:
+            self._failed_at = None
+            self._remember_unknown(host, began)
+            raise
+        except (Unavailable, TimeoutError) as error:
+            self._failed_at = self._clock()
+            raise Unavailable("The database does not answer.") from error
+        self._failed_at = None
+        self._remember(host, pointer, began)
+        return pointer
+
+    def _remember(self, host: str, pointer: SitePointer, began: float) -> None:
+        known = self._known.get(host)
+        if known is None or known.read_at <= began:
+            self._unknown.pop(host)
+            self._known.put(host, _Known(pointer, began, is_fresh=began > self._forgotten_at))
+
+    def _remember_unknown(self, host: str, began: float) -> None:
+        known = self._known.get(host)
+        if known is None or known.read_at <= began:
+            self._known.pop(host)
+            if began > self._forgotten_at:
+                self._unknown.put(host, began)
+
+    async def _ask(self, host: str) -> SitePointer:
+        label = self._names.label_of(host)
+        if label is not None:
+            return await self._ask_label(label)
+        if is_address(host):
+            raise NotFound("An address is no site.")
+        return await self._projects.find_custom_domain(host)
+
+    async def _ask_label(self, label: str) -> SitePointer:
+        preview = split_preview(label)
+        if preview is not None:
+            try:
+                return await self._projects.find_preview(*preview)
+            except NotFound:
+                log.debug("%s is no deployment's own host", label)
+        return await self._projects.find_site(label)

@@ -1,0 +1,63 @@
+"""Bytes on their way from the store to a client: never more in memory than a piece, never fewer than promised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Self
+
+from gateway.errors import NotFound, Unavailable
+from gateway.roles import ObjectInfo, ObjectStore
+
+READ_SECONDS = 20.0
+
+
+class StoredBytes:
+    """An open object. What can fail early fails in `open`, while another answer is still possible."""
+
+    def __init__(self, info: ObjectInfo, chunks: AsyncIterator[bytes], first: bytes, stack: AsyncExitStack) -> None:
+        self.info = info
+        self._chunks = chunks
+        self._first = first
+        self._stack = stack
+
+    @classmethod
+    async def open(cls, objects: ObjectStore, key: str, start: int = 0, length: int | None = None) -> Self:
+        """Raises NotFound and Unavailable. Who opens it closes it."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    reader = await stack.enter_async_context(objects.open(key, start, length))
+                    chunks = reader.chunks()
+                    first = await anext(chunks, b"")
+            except TimeoutError as error:
+                raise Unavailable("The store does not answer.") from error
+            return cls(reader.info, chunks, first, stack.pop_all())
+        raise AssertionError("A store swallowed an error.")
+
+    async def pieces(self, length: int) -> AsyncIterator[bytes]:
+        """Exactly `length` bytes, once. Raises Unavailable where the store stops earlier."""
+        left = length
+        async for chunk in self._read_on():
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                return
+        if left > 0:
+            raise Unavailable(f"The object {self.info.key} ended {left} bytes too early.")
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def _read_on(self) -> AsyncIterator[bytes]:
+        chunk, self._first = self._first, b""
+        while chunk:
+            yield chunk
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    chunk = await anext(self._chunks, b"")
+            except TimeoutError as error:
+                raise Unavailable("The store does not answer.") from error
+            except NotFound as error:
+                raise Unavailable(f"The object {self.info.key} went away.") from error

@@ -1,0 +1,75 @@
+// What every page can do: find a project, tell times as they pass, send a form once.
+
+import './live.js';
+
+const box = document.getElementById('find-project');
+
+function filter() {
+  const wanted = box.value.trim().toLowerCase();
+  for (const item of document.querySelectorAll('[data-project]')) item.hidden = !item.dataset.project.includes(wanted);
+  for (const note of document.querySelectorAll('[data-none-found]')) {
+    note.hidden = [...document.querySelectorAll('.projects [data-project]')].some((item) => !item.hidden);
+  }
+}
+
+if (box) {
+  box.closest('[hidden]')?.removeAttribute('hidden');
+  box.addEventListener('input', filter);
+  box.addEventListener('keydown', (event) => {
+    const first = document.querySelector('.projects [data-project]:not([hidden]) a');
+    if (event.key === 'Enter' && first) first.click();
+    if (event.key !== 'Escape') return;
+    box.value = '';
+    filter();
+    box.blur();
+  });
+  document.addEventListener('live:updated', filter);
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== '/' || event.defaultPrevented || event.target.closest('input, textarea, select')) return;
+    event.preventDefault();
+    box.select();
+  });
+}
+
+// ---- Times: the same words as gateway/routes/views.py
+
+function ago(seconds, at) {
+  if (seconds < 10) return 'now';
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  if (seconds < 30 * 86400) return `${Math.floor(seconds / 86400)} d ago`;
+  return at.toISOString().slice(0, 10);
+}
+
+function lasting(seconds) {
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.floor(whole / 3600)} h ${Math.floor(whole / 60) % 60} min`;
+}
+
+function tick() {
+  for (const time of document.querySelectorAll('time[datetime]')) {
+    const at = new Date(time.dateTime);
+    const text = ago(Math.max(0, (Date.now() - at) / 1000), at);
+    time.title = at.toLocaleString();
+    if (time.textContent !== text) time.textContent = text;
+  }
+  for (const running of document.querySelectorAll('[data-since]')) {
+    running.textContent = lasting(Math.max(0, (Date.now() - Number(running.dataset.since)) / 1000));
+  }
+}
+
+tick();
+setInterval(tick, 1000);
+document.addEventListener('live:updated', tick);
+
+// ---- Forms
+
+document.addEventListener('submit', (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = 'yes';
+});
+window.addEventListener('pageshow', () => {
+  for (const form of document.forms) delete form.dataset.sent;
+});

@@ -1,0 +1,211 @@
+// The log of one deployment: fetches, shows, finds.
+
+import { LogFeed } from './logfeed.js';
+import { LogFind } from './logfind.js';
+import { LogView, MOST_ROWS } from './logview.js';
+import { PLAIN, after } from './sgr.js';
+
+const card = document.getElementById('log-card');
+const $ = (id) => document.getElementById(id);
+const count = new Intl.NumberFormat('en');
+const STAGES = { prepare: 'clone', clone: 'clone', detect: 'install', install: 'install', build: 'build', collect: 'publish', upload: 'publish' };
+
+const styles = { stdout: PLAIN, stderr: PLAIN, system: PLAIN };
+const stages = new Map(); // stage -> its first row
+const places = new Map(); // #L12 -> row, for what a link can name
+let last = { attempt: 1, seq: 0, step: '' };
+let received = 0;
+let isEnded = false;
+let visible = 0;
+
+const view = new LogView($('log'), { onScroll: showStage, onFollow: showFollowing });
+const find = new LogFind(view.lines, { onChange: showFound, onShow: (index) => view.show(index, { isTarget: true }) });
+
+function accept(lines) {
+  const rows = [];
+  for (const line of lines) {
+    rows.push(...between(line));
+    rows.push(toRow(line, view.lines.length + rows.length));
+    last = line;
+  }
+  received += lines.length;
+  view.append(rows);
+  find.search();
+  showCount();
+  if (waitsForPlace) goToPlace();
+}
+
+function toRow(line, index) {
+  if (line.step !== last.step) Object.assign(styles, { stdout: PLAIN, stderr: PLAIN, system: PLAIN });
+  const stream = line.stream in styles ? line.stream : 'stdout';
+  const style = styles[stream];
+  styles[stream] = after(line.log, style);
+  const stage = STAGES[line.step];
+  if (stage && !stages.has(stage)) stages.set(stage, index);
+  const id = line.attempt === 1 ? `L${line.seq}` : `L${line.attempt}.${line.seq}`;
+  places.set(id, index);
+  return { text: line.log, stream, style, stage, id, number: line.seq };
+}
+
+/** What the reader must know between two lines: a new attempt, or lines that never came. */
+function between(line) {
+  if (line.attempt !== last.attempt) {
+    stages.clear();
+    return received ? [note(`Attempt ${line.attempt}: the builder was lost, the build starts over.`)] : [];
+  }
+  if (line.seq > last.seq + 1) return [note(`${range(last.seq + 1, line.seq - 1)} missing.`)];
+  return [];
+}
+
+function note(text) {
+  return { text, stream: 'note', style: PLAIN, number: 0 };
+}
+
+function range(first, end) {
+  return first === end ? `Line ${count.format(first)} is` : `Lines ${count.format(first)}–${count.format(end)} are`;
+}
+
+// ---- What the header of the log says
+
+function showCount() {
+  const end = isEnded ? '' : view.isFollowing ? ' · following' : ' · paused';
+  $('log-count').textContent = `${count.format(received)} ${received === 1 ? 'line' : 'lines'}${end}`;
+  $('log-empty').hidden = received > 0;
+}
+
+function showFollowing(isFollowing) {
+  $('follow').setAttribute('aria-pressed', isFollowing);
+  showCount();
+}
+
+const SENTENCES = {
+  live: ['', ''],
+  reconnecting: ['run', 'Reconnecting…'],
+  login: ['bad', 'You are logged out. Reload the page to log in.'],
+  gone: ['bad', 'The log is gone.'],
+};
+
+function showState(state) {
+  if (!isEnded) say(...SENTENCES[state]);
+}
+
+function say(kind, sentence) {
+  const place = $('log-state');
+  if (place.textContent === sentence) return;
+  place.className = sentence ? `pill ${kind}` : '';
+  place.textContent = sentence;
+}
+
+function end(answer) {
+  isEnded = true;
+  view.follow(false);
+  const missing = answer.missing ?? [];
+  $('log-empty').textContent = 'This deployment wrote no log.';
+  if (answer.complete) say('ok', 'Complete');
+  else if (missing.length) say('bad', 'Incomplete: ' + missing.map(([a, b]) => range(a, b)).join(', ').replace(/ (is|are)\b/g, '') + ' missing');
+  else say('wait', 'Ended; some of the last lines may be missing');
+  showCount();
+  document.dispatchEvent(new Event('live:refresh'));
+}
+
+function isEnough() {
+  if (view.lines.length < MOST_ROWS) return false;
+  isEnded = true;
+  view.append([note('There is more than this page can show. The raw text has it all.')]);
+  say('wait', 'Too long to show whole');
+  showCount();
+  return true;
+}
+
+// ---- Stages
+
+function showStage(index) {
+  visible = index;
+  const current = view.lines[index]?.stage;
+  for (const button of document.querySelectorAll('[data-stage]')) {
+    if (button.dataset.stage === current) button.setAttribute('aria-current', 'step');
+    else button.removeAttribute('aria-current');
+    button.disabled = !stages.has(button.dataset.stage);
+  }
+}
+
+card.addEventListener('click', (event) => {
+  const stage = event.target.closest('[data-stage]')?.dataset.stage;
+  if (stages.has(stage)) view.scrollTo(stages.get(stage));
+});
+document.addEventListener('live:updated', () => showStage(visible));
+
+// ---- Find
+
+let wanted;
+
+function showFound({ at, count: found, isDone }) {
+  const more = isDone ? '' : '…';
+  if (!find.needle) $('found').textContent = '';
+  else if (!found) $('found').textContent = isDone ? 'Nothing found' : 'Looking…';
+  else $('found').textContent = (at ? `${count.format(at)} of ` : '') + `${count.format(found)}${more} ${found === 1 ? 'line' : 'lines'}`;
+  for (const id of ['find-next', 'find-previous']) $(id).disabled = !found;
+}
+
+function lookNow() {
+  clearTimeout(wanted);
+  wanted = undefined;
+  view.mark(find.look($('find').value));
+}
+
+function step(direction) {
+  if (wanted !== undefined) lookNow();
+  find.step(direction, visible);
+}
+
+$('find').addEventListener('input', () => {
+  clearTimeout(wanted);
+  wanted = setTimeout(lookNow, 120);
+});
+$('find').addEventListener('keydown', (event) => {
+  if (event.key === 'Enter') step(event.shiftKey ? -1 : 1);
+  if (event.key === 'Escape') {
+    $('find').value = '';
+    lookNow();
+    $('log').focus();
+  }
+  if (event.key === 'Enter' || event.key === 'Escape') event.preventDefault();
+});
+$('find-next').addEventListener('click', () => step(1));
+$('find-previous').addEventListener('click', () => step(-1));
+
+// ---- Keys, buttons, links to lines
+
+const KEYS = {
+  '/': () => $('find').select(),
+  n: () => step(1),
+  N: () => step(-1),
+  g: () => view.scrollTo(0),
+  G: () => view.follow(true),
+  f: () => view.follow(!view.isFollowing),
+};
+
+document.addEventListener('keydown', (event) => {
+  const isTyping = event.target.closest('input, textarea, select');
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(KEYS, event.key)) return;
+  event.preventDefault();
+  KEYS[event.key]();
+});
+$('top').addEventListener('click', KEYS.g);
+$('bottom').addEventListener('click', KEYS.G);
+$('follow').addEventListener('click', KEYS.f);
+
+let waitsForPlace = location.hash.startsWith('#L');
+
+function goToPlace() {
+  const index = places.get(location.hash.slice(1));
+  if (index === undefined) return;
+  waitsForPlace = false;
+  view.show(index, { isTarget: true });
+}
+window.addEventListener('hashchange', goToPlace);
+
+for (const hidden of card.querySelectorAll('[data-needs-script]')) hidden.hidden = false;
+if (card.dataset.start === 'bottom' && !waitsForPlace) view.follow(true);
+showCount();
+new LogFeed(card.dataset.logs, { onLines: accept, onState: showState, onEnd: end, isEnough }).run();

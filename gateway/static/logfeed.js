@@ -1,0 +1,78 @@
+// Fetches a log by its cursor: each line once, soon when lines come, seldom when none do.
+
+const SOON_MS = 250;
+const SELDOM_MS = 2000;
+const HIDDEN_MS = 10_000;
+const LATEST_RETRY_MS = 8000;
+const TIMEOUT_MS = 30_000;
+const FIRST_PAGE = 500;
+const PAGE = 5000;
+
+export class LogFeed {
+  /** `onLines(lines)`, `onState('live' | 'reconnecting' | 'login' | 'gone')`, `onEnd(answer)`. */
+  constructor(url, { onLines, onState, onEnd, isEnough }) {
+    Object.assign(this, { url, onLines, onState, onEnd, isEnough, cursor: null, wait: SOON_MS, failures: 0 });
+    document.addEventListener('visibilitychange', () => document.hidden || this.wake?.());
+    window.addEventListener('online', () => this.wake?.());
+  }
+
+  async run() {
+    for (;;) {
+      const delay = await this.#step();
+      if (delay === null) return;
+      if (delay > 0) await this.#sleep(delay);
+    }
+  }
+
+  async #step() {
+    let answer;
+    try {
+      answer = await this.#fetch();
+    } catch (error) {
+      return this.#failed(error);
+    }
+    this.failures = 0;
+    this.onState('live');
+    return this.#accept(answer);
+  }
+
+  #accept(answer) {
+    const lines = answer.rawLogs ?? [];
+    if (lines.length) this.onLines(lines);
+    this.cursor = answer.next ?? this.cursor;
+    if (this.isEnough()) return null;
+    if (answer.ended && !lines.length) {
+      this.onEnd(answer);
+      return null;
+    }
+    this.wait = lines.length ? SOON_MS : Math.min(this.wait * 1.5, SELDOM_MS);
+    if (answer.ended || lines.length >= FIRST_PAGE) return 0;
+    return document.hidden ? HIDDEN_MS : this.wait;
+  }
+
+  async #fetch() {
+    const address = new URL(this.url, location.href);
+    if (this.cursor !== null) address.searchParams.set('after', this.cursor);
+    address.searchParams.set('limit', this.cursor === null ? FIRST_PAGE : PAGE);
+    const response = await fetch(address, {
+      headers: { Accept: 'application/json' },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    if (!response.ok) throw Object.assign(new Error(`HTTP ${response.status}`), { status: response.status });
+    return response.json();
+  }
+
+  #failed(error) {
+    const final = { 401: 'login', 403: 'login', 404: 'gone' }[error.status];
+    this.onState(final ?? 'reconnecting');
+    if (final) return null;
+    return Math.min(SOON_MS * 2 ** ++this.failures, LATEST_RETRY_MS);
+  }
+
+  #sleep(milliseconds) {
+    return new Promise((resolve) => {
+      this.wake = resolve;
+      setTimeout(resolve, milliseconds);
+    });
+  }
+}

@@ -1,0 +1,234 @@
+"""Keeps objects as plain files under one folder: whole or not at all, never outside of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import hashlib
+import itertools
+import os
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from gateway.errors import Conflict, Invalid, NotFound, Unavailable
+from gateway.roles import ObjectInfo
+from gateway.stores.files import (
+    ABSENT,
+    INCOMING,
+    delete_files,
+    info_of,
+    is_file,
+    is_key,
+    open_file,
+    open_folder,
+    prepare_folders,
+    scan,
+    split_key,
+)
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+PIECE_BYTES = 256 * 1024
+KEYS_AT_ONCE = 256
+
+
+class DirectoryObjectStore:
+    """Keys are paths: `a/b` and `a` cannot both be stored, the second is a Conflict. Links are never followed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._mark = secrets.token_hex(8)
+        self._is_clean = False
+        self._cleaning = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        """Make the folder and remove what a crash left unfinished. `put` does this, too, the first time."""
+        async with self._cleaning:
+            if not self._is_clean:
+                await _in_thread(prepare_folders, self._root, self._mark, words=_trouble)
+                self._is_clean = True
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None = None) -> None:
+        """Store exactly `size` bytes: readers see nothing or all. On Invalid, Conflict, Unavailable nothing is kept."""
+        segments = split_key(key)
+        await self.prepare()
+        incoming = await _in_thread(_Incoming, self._root, self._mark, on_cancel=_Incoming.close, words=_trouble)
+        try:
+            async for piece in _pieces(chunks):
+                if incoming.size + len(piece) > size:
+                    raise Invalid(f"There are more than the {size} bytes that were announced.")
+                await _in_thread(incoming.write, piece, words=_trouble)
+            incoming.check(size, sha256)
+            await _in_thread(incoming.move_to, segments, words=_refusal)
+        finally:
+            await _in_thread(incoming.close, words=_trouble)
+
+    @contextlib.asynccontextmanager
+    async def open(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[DirectoryReader]:
+        """Read `length` bytes from `start` (to the end by default)."""
+        reader = await _in_thread(DirectoryReader, self._root, key, start, length, on_cancel=DirectoryReader.close)
+        try:
+            yield reader
+        finally:
+            await _in_thread(reader.close)
+
+    async def exists(self, key: str) -> bool:
+        return await _in_thread(is_file, self._root, key)
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in no order."""
+        folder = prefix.rpartition("/")[0]
+        waiting = [folder] if not folder or is_key(folder) else []
+        while waiting:
+            objects, folders = await _in_thread(scan, self._root, waiting.pop())
+            for found in objects:
+                if found.key.startswith(prefix):
+                    yield found
+            waiting += [name for name in folders if name.startswith(prefix) or prefix.startswith(name + "/")]
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Forget these keys; one that is not stored is not an error."""
+        waiting = iter(keys)
+        while some := list(itertools.islice(waiting, KEYS_AT_ONCE)):
+            await _in_thread(delete_files, self._root, some)
+
+
+class DirectoryReader:
+    """An open file. Its calls block: they belong into a thread, where one at a time is let in."""
+
+    def __init__(self, root: Path, key: str, start: int, length: int | None) -> None:
+        self._lock = threading.Lock()
+        self._file, found = open_file(root, key)
+        self.info = info_of(key, found)
+        self._position = start
+        self._end = found.st_size if length is None else min(found.st_size, start + length)
+        # Most files are small: read with the same trip to the thread that opened them.
+        self._first = self._read()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        piece = self._first
+        self._first = b""
+        while piece:
+            yield piece
+            piece = await _in_thread(self._read) if self._position < self._end else b""
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+
+    def _read(self) -> bytes:
+        with self._lock:
+            wanted = min(PIECE_BYTES, self._end - self._position)
+            if wanted <= 0 or self._file < 0:
+                return b""
+            piece = os.pread(self._file, wanted, self._position)
+            self._position += len(piece)
+            return piece
+
+
+class _Incoming:
+    """A file on its way in, under a name of its own until it is whole. Blocking, one call at a time."""
+
+    def __init__(self, root: Path, mark: str) -> None:
+        self._root = root
+        self._path = root / INCOMING / f"{mark}-{secrets.token_hex(8)}"
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        self._lock = threading.Lock()
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        with self._lock:
+            self._digest.update(piece)
+            self.size += len(piece)
+            view = memoryview(piece)
+            while view and self._file >= 0:
+                view = view[os.write(self._file, view) :]
+
+    def check(self, size: int, sha256: str | None) -> None:
+        if self.size != size:
+            raise Invalid(f"{size} bytes were announced, {self.size} came.")
+        if sha256 is not None and self._digest.hexdigest() != sha256:
+            raise Invalid(f"The bytes have the sha256 {self._digest.hexdigest()}, not {sha256}.")
+
+    def move_to(self, segments: list[str]) -> None:
+        with self._lock:
+            os.fsync(self._file)
+            for attempt in range(3):
+                with open_folder(self._root, segments[:-1], make=True) as folder:
+                    try:
+                        os.rename(self._path, segments[-1], dst_dir_fd=folder)
+                    except FileNotFoundError:  # the empty folder was removed meanwhile
+                        if attempt == 2:
+                            raise
+                    else:
+                        os.fsync(folder)
+                        return
+
+    def close(self) -> None:
+        """Whatever was not moved is gone."""
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+                self._path.unlink(missing_ok=True)
+
+
+async def _in_thread(
+    function: Callable[[*Arguments], T],
+    *arguments: *Arguments,
+    on_cancel: Callable[[T], None] | None = None,
+    words: Callable[[OSError], Exception] | None = None,
+) -> T:
+    """Run in a thread, to its end: a caller that is cancelled leaves no file open. Errors come in our words."""
+    job = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        job.add_done_callback(functools.partial(_finish, on_cancel))
+        raise
+    except OSError as error:
+        raise (words or _in_our_words)(error) from error
+
+
+def _finish(on_cancel: Callable[[T], None] | None, job: asyncio.Future[T]) -> None:
+    if not job.cancelled() and job.exception() is None and on_cancel is not None:
+        on_cancel(job.result())
+
+
+async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces that are worth a trip to a thread."""
+    waiting = bytearray()
+    async for chunk in chunks:
+        waiting += chunk
+        if len(waiting) >= PIECE_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
+
+
+def _in_our_words(error: OSError) -> Exception:
+    if error.errno in ABSENT:
+        return NotFound("There is no such object.")
+    return _trouble(error)
+
+
+def _refusal(error: OSError) -> Exception:
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP):
+        return Conflict("A key cannot be both an object and the folder of other objects.")
+    return _trouble(error)
+
+
+def _trouble(error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return Unavailable("The disk is full: the object was not stored.")
+    return Unavailable(f"The folder of the objects cannot be used: {error.strerror}.")

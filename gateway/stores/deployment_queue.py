@@ -1,0 +1,222 @@
+"""The queue of deployments: who builds next, what was refused, lost or canceled."""
+
+from __future__ import annotations
+
+import uuid
+
+from gateway.errors import Conflict, NotFound
+from gateway.models import Deployment, Status
+from gateway.stores.postgres import Database, storable
+from gateway.stores.rows import add_deployment, fetch_deployment, stale, to_deployment
+
+CANCELED = "It was canceled."
+
+
+class DeploymentQueue:
+    """Every transition is one UPDATE, fenced by what it leaves: a late one changes nothing, raises Conflict."""
+
+    _database: Database
+
+    async def create_again(self, slug: str, *, trigger: str = "api") -> Deployment:
+        """A new deployment of the project, with its settings of now. Raises NotFound."""
+        async with self._database.transaction() as connection:
+            project_id = await connection.fetchval(
+                """
+                SELECT id
+                FROM projects
+                WHERE subdomain = $1
+                FOR NO KEY UPDATE
+                """,
+                slug,
+            )
+            if project_id is None:
+                raise NotFound(f"No project is called '{slug}'.")
+            return await add_deployment(connection, project_id, trigger)
+
+    async def claim(self, launcher: str, lease_seconds: float, limit: int = 1) -> list[Deployment]:
+        """The oldest that wait and are due, now BUILDING and leased. No two callers ever get the same one."""
+        async with self._database.transaction() as connection:
+            claimed = await connection.fetch(
+                """
+                UPDATE deployments
+                SET status = 'BUILDING',
+                    launcher = $1,
+                    started_at = now(),
+                    lease_until = now() + make_interval(secs => $2),
+                    handle = NULL,
+                    queue_reason = NULL,
+                    manifest = NULL,
+                    steps = '[]'
+                WHERE id IN (
+                    SELECT id
+                    FROM deployments
+                    WHERE status = 'QUEUE' AND launch_after <= now()
+                    ORDER BY created_at, id
+                    LIMIT $3
+                    FOR UPDATE SKIP LOCKED
+                )
+                RETURNING id
+                """,
+                launcher,
+                lease_seconds,
+                limit,
+            )
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE id = ANY($1)
+                ORDER BY created_at, id
+                """,
+                [row["id"] for row in claimed],
+            )
+        return [to_deployment(row) for row in rows]
+
+    async def count_building(self) -> int:
+        async with self._database.acquire() as connection:
+            count: int = await connection.fetchval("SELECT count(*) FROM deployments WHERE status = 'BUILDING'")
+        return count
+
+    async def launched(self, deployment_id: uuid.UUID, attempt: int, handle: str) -> None:
+        """The attempt's builder runs under this handle.
+
+        When the attempt ended meanwhile this raises Conflict, and the handle is kept for `orphans`.
+        """
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(
+                """
+                UPDATE deployments
+                SET handle = $3
+                WHERE id = $1
+                    AND attempt = $2
+                    AND (status = 'BUILDING' OR (status <> 'QUEUE' AND handle IS NULL))
+                RETURNING status
+                """,
+                deployment_id,
+                attempt,
+                handle,
+            )
+            if row is None or row["status"] != Status.BUILDING:
+                raise await stale(connection, deployment_id, attempt)
+
+    async def refused(
+        self, deployment_id: uuid.UUID, attempt: int, reason: str, retry_seconds: float, limit: int
+    ) -> Status:
+        """The launcher did not start it: back to QUEUE, later, with the launcher's words; FAILED at the limit."""
+        async with self._database.acquire() as connection:
+            status = await connection.fetchval(
+                """
+                UPDATE deployments
+                SET status = CASE WHEN refusals + 1 >= $5 THEN 'FAILED' ELSE 'QUEUE' END,
+                    reason = CASE WHEN refusals + 1 >= $5 THEN $3 END,
+                    completed_at = CASE WHEN refusals + 1 >= $5 THEN now() END,
+                    queue_reason = CASE WHEN refusals + 1 >= $5 THEN NULL ELSE $3 END,
+                    refusals = refusals + 1,
+                    launch_after = now() + make_interval(secs => $4),
+                    lease_until = NULL,
+                    started_at = NULL
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                RETURNING status
+                """,
+                deployment_id,
+                attempt,
+                storable(reason),
+                retry_seconds,
+                limit,
+            )
+            if status is None:
+                raise await stale(connection, deployment_id, attempt)
+            return Status(status)
+
+    async def lost(self, deployment_id: uuid.UUID, attempt: int, reason: str, attempts_limit: int) -> Status:
+        """The builder is gone, through no fault of the project: the next attempt waits; FAILED after the last."""
+        async with self._database.acquire() as connection:
+            status = await connection.fetchval(
+                """
+                UPDATE deployments
+                SET status = CASE WHEN attempt >= $4 THEN 'FAILED' ELSE 'QUEUE' END,
+                    reason = CASE WHEN attempt >= $4 THEN $3 END,
+                    completed_at = CASE WHEN attempt >= $4 THEN now() END,
+                    queue_reason = CASE WHEN attempt >= $4 THEN NULL ELSE $3 END,
+                    attempt = CASE WHEN attempt >= $4 THEN attempt ELSE attempt + 1 END,
+                    steps = end_last_step(steps, now_ms()),
+                    launch_after = now(),
+                    lease_until = NULL,
+                    manifest = NULL
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                RETURNING status
+                """,
+                deployment_id,
+                attempt,
+                storable(reason),
+                attempts_limit,
+            )
+            if status is None:
+                raise await stale(connection, deployment_id, attempt)
+            return Status(status)
+
+    async def cancel(self, deployment_id: uuid.UUID) -> Deployment:
+        """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict for what has ended already."""
+        async with self._database.transaction() as connection:
+            canceled = await connection.fetchval(
+                """
+                UPDATE deployments
+                SET status = 'CANCELED',
+                    reason = $2,
+                    queue_reason = NULL,
+                    cancel_requested_at = now(),
+                    completed_at = now(),
+                    lease_until = NULL,
+                    manifest = NULL,
+                    steps = end_last_step(steps, now_ms())
+                WHERE id = $1 AND status IN ('QUEUE', 'BUILDING')
+                RETURNING id
+                """,
+                deployment_id,
+                CANCELED,
+            )
+            found = await fetch_deployment(connection, deployment_id)
+        if canceled is None:
+            raise Conflict(f"Deployment {deployment_id} has ended already: its state is {found.status}.")
+        return found
+
+    async def expired(self) -> list[Deployment]:
+        """Those that build and whose lease is over, by the database's clock."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE status = 'BUILDING' AND lease_until < now()
+                ORDER BY lease_until
+                """
+            )
+        return [to_deployment(row) for row in rows]
+
+    async def orphans(self) -> list[tuple[uuid.UUID, str]]:
+        """Attempts that ended, with the handles of their builders: these are to be stopped, if they still run."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT id, handle
+                FROM deployments
+                WHERE handle IS NOT NULL AND status <> 'BUILDING'
+                ORDER BY created_at
+                """
+            )
+        return [(row["id"], row["handle"]) for row in rows]
+
+    async def builder_stopped(self, deployment_id: uuid.UUID, handle: str | None = None) -> None:
+        """The builder of the ended attempt runs no more. With `handle`: only if that is still the one remembered."""
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                """
+                UPDATE deployments
+                SET handle = NULL
+                WHERE id = $1
+                    AND status <> 'BUILDING'
+                    AND handle = coalesce($2, handle)
+                """,
+                deployment_id,
+                handle,
+            )

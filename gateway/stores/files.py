@@ -1,0 +1,154 @@
+"""Files below one folder, reached by key: never through a link, never outside. All of it blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gateway.errors import Invalid
+from gateway.roles import ObjectInfo
+
+INCOMING = ".incoming"
+MAX_KEY_BYTES = 1024
+MAX_NAME_BYTES = 255
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG})
+"""What the system says of a key that is not stored."""
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+def prepare_folders(root: Path, mark: str) -> None:
+    """Closed to others. Whatever waits there without our mark is what a crash left."""
+    incoming = root / INCOMING
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    incoming.mkdir(mode=0o700, exist_ok=True)
+    for left in incoming.iterdir():
+        if not left.name.startswith(mark):
+            left.unlink(missing_ok=True)
+
+
+def split_key(key: str) -> list[str]:
+    if not is_key(key):
+        raise Invalid(f"{key!r:.80} is not a key: it must be relative, without empty, '.' and '..' segments.")
+    return key.split("/")
+
+
+def is_key(key: str) -> bool:
+    try:
+        names = [segment.encode() for segment in key.split("/")]
+    except UnicodeEncodeError:
+        return False
+    return (
+        len(key) <= MAX_KEY_BYTES
+        and not any(letter in key for letter in "\0\\")
+        and all(name not in (b"", b".", b"..") and len(name) <= MAX_NAME_BYTES for name in names)
+        and sum(map(len, names)) + len(names) <= MAX_KEY_BYTES
+        and names[0] != INCOMING.encode()
+    )
+
+
+@contextlib.contextmanager
+def open_folder(root: Path, segments: list[str], *, make: bool = False) -> Iterator[int]:
+    """A descriptor of the folder, reached step by step so that no link is followed."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for segment in segments:
+            if make:
+                _makeopen_folder(segment, folder)
+            folder, above = os.open(segment, _FOLDER_FLAGS, dir_fd=folder), folder
+            os.close(above)
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _makeopen_folder(name: str, above: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=above)
+        os.fsync(above)
+
+
+def open_file(root: Path, key: str) -> tuple[int, os.stat_result]:
+    """A descriptor of the regular file under this key, and its facts. Raises OSError."""
+    if not is_key(key):
+        raise FileNotFoundError(errno.ENOENT, "not a key", key)
+    *folders, name = key.split("/")
+    with open_folder(root, folders) as folder:
+        # O_NONBLOCK: a FIFO that someone put there must not hang the thread.
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(file)
+        raise FileNotFoundError(errno.ENOENT, "not a file", key)
+    return file, found
+
+
+def is_file(root: Path, key: str) -> bool:
+    try:
+        file, _ = open_file(root, key)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise
+    os.close(file)
+    return True
+
+
+def scan(root: Path, folder: str) -> tuple[list[ObjectInfo], list[str]]:
+    objects, folders = [], []
+    for entry in _entries(root, folder):
+        key = f"{folder}/{entry.name}" if folder else entry.name
+        if not is_key(key):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(key)
+        elif entry.is_file(follow_symlinks=False):
+            with contextlib.suppress(FileNotFoundError):
+                objects.append(info_of(key, entry.stat(follow_symlinks=False)))
+    return objects, folders
+
+
+def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with open_folder(root, folder.split("/") if folder else []) as descriptor, os.scandir(descriptor) as entries:
+            yield from entries
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+
+
+def delete_files(root: Path, keys: Iterable[str]) -> None:
+    for key in keys:
+        _delete(root, key)
+
+
+def _delete(root: Path, key: str) -> None:
+    if not is_key(key):
+        return
+    *folders, name = key.split("/")
+    try:
+        with open_folder(root, folders) as folder:
+            os.unlink(name, dir_fd=folder)
+        _remove_empty(root, folders)
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+
+
+def _remove_empty(root: Path, folders: list[str]) -> None:
+    while folders:
+        with open_folder(root, folders[:-1]) as above:
+            try:
+                os.rmdir(folders[-1], dir_fd=above)
+            except OSError:
+                return  # not empty, which is the usual case
+        folders = folders[:-1]
+
+
+def info_of(key: str, found: os.stat_result) -> ObjectInfo:
+    modified_at = datetime.datetime.fromtimestamp(found.st_mtime, datetime.UTC)
+    return ObjectInfo(key, found.st_size, modified_at, f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}")

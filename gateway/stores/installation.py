@@ -1,0 +1,52 @@
+"""Remembers what all gateways on one database share: the install key and the hash of the access token."""
+
+from __future__ import annotations
+
+import secrets
+
+from gateway.stores.postgres import Database
+
+INSTALL_KEY = "install_key"
+TOKEN_HASH = "token_hash"  # noqa: S105 - the name of a row
+
+
+class InstallationStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def install_key(self) -> bytes:
+        """32 random bytes: made by whoever asks first, the same for ever after."""
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                """
+                INSERT INTO installation (name, value)
+                VALUES ($1, $2)
+                ON CONFLICT (name) DO NOTHING
+                """,
+                INSTALL_KEY,
+                secrets.token_bytes(32),
+            )
+            key: bytes = await connection.fetchval("SELECT value FROM installation WHERE name = $1", INSTALL_KEY)
+            return key
+
+    async def token_hash(self) -> bytes | None:
+        """The hash of the access token; None: no token was ever made."""
+        async with self._database.acquire() as connection:
+            found: bytes | None = await connection.fetchval(
+                "SELECT value FROM installation WHERE name = $1",
+                TOKEN_HASH,
+            )
+            return found
+
+    async def set_token_hash(self, token_hash: bytes) -> None:
+        """The new hash replaces the old one: the old token opens nothing any more."""
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                """
+                INSERT INTO installation (name, value)
+                VALUES ($1, $2)
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
+                """,
+                TOKEN_HASH,
+                token_hash,
+            )

@@ -1,0 +1,240 @@
+"""Remembers projects, and what their host names lead to."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+
+from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.models import BuildSettings, Deployment, Project, SitePointer
+from gateway.slugs import random_long_slug, random_slug
+from gateway.stores.postgres import Database, decode_cursor, encode_cursor
+from gateway.stores.rows import add_deployment, fetch_deployment, to_pointer, to_project
+
+SITE_CHANGED = "site_changed"
+"""The channel that hears the slug of a project in the transaction that changes its live release."""
+IDEMPOTENCY_DAYS = 7
+SHORT_SLUG_TRIES = 10
+LONG_SLUG_TRIES = 10
+
+
+class ProjectStore:
+    def __init__(
+        self,
+        database: Database,
+        choose_slug: Callable[[], str] = random_slug,
+        choose_long_slug: Callable[[], str] = random_long_slug,
+    ) -> None:
+        self._database = database
+        self._choosers = [choose_slug] * SHORT_SLUG_TRIES + [choose_long_slug] * LONG_SLUG_TRIES
+
+    async def create(
+        self,
+        name: str,
+        git_url: str,
+        settings: BuildSettings,
+        *,
+        trigger: str = "api",
+        idempotency: tuple[str, bytes] | None = None,
+    ) -> Deployment:
+        """A new project and its first deployment, both or neither.
+
+        `idempotency` is a key and the sha256 of what was asked: asked again with both the same, the first's
+        deployment is the answer; the same key for something else raises Conflict.
+        """
+        async with self._database.transaction() as connection:
+            if idempotency and (first := await _first_with(connection, *idempotency)):
+                return first
+            project_id = await self._insert(connection, name, git_url, settings)
+            deployment = await add_deployment(connection, project_id, trigger)
+            if idempotency:
+                await _remember_key(connection, *idempotency, deployment.id)
+            return deployment
+
+    async def get(self, slug: str) -> Project:
+        """Raises NotFound."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow("SELECT * FROM projects WHERE subdomain = $1", slug)
+        return to_project(_found(row, slug))
+
+    async def list(self, limit: int, cursor: str | None = None) -> tuple[list[Project], str | None]:
+        """The newest first, at most `limit`, and the cursor for what follows. Raises Invalid for a bad cursor."""
+        before, before_id = decode_cursor(cursor, _moment, uuid.UUID) if cursor else (None, None)
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM projects
+                WHERE $2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid)
+                ORDER BY created_at DESC, id DESC
+                LIMIT $1 + 1
+                """,
+                limit,
+                before,
+                before_id,
+            )
+        projects = [to_project(row) for row in rows[:limit]]
+        more = len(rows) > limit and projects
+        return projects, _cursor_after(projects[-1]) if more else None
+
+    async def find_site(self, slug: str) -> SitePointer:
+        """What `<slug>.<domain>` leads to. Raises NotFound."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(
+                """
+                SELECT
+                    projects.id AS project_id,
+                    projects.subdomain AS slug,
+                    projects.live_deployment_id AS deployment_id,
+                    newest.status AS newest_status,
+                    newest.id AS newest_deployment_id
+                FROM projects
+                LEFT JOIN LATERAL (
+                    SELECT id, status
+                    FROM deployments
+                    WHERE project_id = projects.id
+                    ORDER BY number DESC
+                    LIMIT 1
+                ) AS newest ON true
+                WHERE projects.subdomain = $1
+                """,
+                slug,
+            )
+        return to_pointer(_found(row, slug))
+
+    async def find_custom_domain(self, host: str) -> SitePointer:
+        """What a project's own domain leads to. Raises NotFound."""
+        async with self._database.acquire() as connection:
+            slug = await connection.fetchval(
+                "SELECT subdomain FROM projects WHERE custom_domain = $1",
+                host,
+            )
+        if slug is None:
+            raise NotFound(f"No project has the domain '{host}'.")
+        return await self.find_site(slug)
+
+    async def find_preview(self, slug: str, deployment8: str) -> SitePointer:
+        """What `<slug>-<first 8 digits of a deployment>.<domain>` leads to. Raises NotFound unless it has a release."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(
+                """
+                SELECT
+                    projects.id AS project_id,
+                    projects.subdomain AS slug,
+                    deployments.id AS deployment_id,
+                    deployments.status AS newest_status,
+                    deployments.id AS newest_deployment_id
+                FROM deployments
+                JOIN projects ON projects.id = deployments.project_id
+                WHERE left(deployments.id::text, 8) = $2
+                    AND projects.subdomain = $1
+                    AND deployments.status = 'READY'
+                    AND deployments.released_at IS NOT NULL
+                ORDER BY deployments.number DESC
+                LIMIT 1
+                """,
+                slug,
+                deployment8,
+            )
+        if row is None:
+            raise NotFound(f"The project '{slug}' has no release {deployment8}.")
+        return to_pointer(row, is_preview=True)
+
+    async def _insert(
+        self, connection: asyncpg.Connection, name: str, git_url: str, settings: BuildSettings
+    ) -> uuid.UUID:
+        for choose in self._choosers:
+            project_id: uuid.UUID | None = await connection.fetchval(
+                """
+                INSERT INTO projects (
+                    name,
+                    git_url,
+                    subdomain,
+                    branch,
+                    root_directory,
+                    install_command,
+                    build_command,
+                    output_directory,
+                    node_version
+                )
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                ON CONFLICT (subdomain) DO NOTHING
+                RETURNING id
+                """,
+                name,
+                git_url,
+                choose(),
+                settings.branch,
+                settings.root_directory,
+                settings.install_command,
+                settings.build_command,
+                settings.output_directory,
+                settings.node_version,
+            )
+            if project_id is not None:
+                return project_id
+        raise Unavailable("No free name was found for the project. Try again.")
+
+
+async def _first_with(connection: asyncpg.Connection, key: str, sha256: bytes) -> Deployment | None:
+    # Whoever asks with the same key at the same time waits here until the first has committed.
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", key)
+    row = await connection.fetchrow(
+        """
+        SELECT body_sha256, deployment_id
+        FROM idempotency_keys
+        WHERE key = $1
+        """,
+        key,
+    )
+    if row is None:
+        return None
+    if row["body_sha256"] != sha256:
+        raise Conflict("This Idempotency-Key was used for another request. Choose a new key for each new project.")
+    return await fetch_deployment(connection, row["deployment_id"])
+
+
+async def _remember_key(connection: asyncpg.Connection, key: str, sha256: bytes, deployment_id: uuid.UUID) -> None:
+    await connection.execute(
+        """
+        INSERT INTO idempotency_keys (key, body_sha256, deployment_id)
+        VALUES ($1, $2, $3)
+        """,
+        key,
+        sha256,
+        deployment_id,
+    )
+    await connection.execute(
+        """
+        DELETE FROM idempotency_keys
+        WHERE key IN (
+            SELECT key
+            FROM idempotency_keys
+            WHERE created_at < now() - make_interval(days => $1)
+            LIMIT 100
+            FOR UPDATE SKIP LOCKED
+        )
+        """,
+        IDEMPOTENCY_DAYS,
+    )
+
+
+def _found(row: Any, slug: str) -> Any:
+    if row is None:
+        raise NotFound(f"No project is called '{slug}'.")
+    return row
+
+
+def _cursor_after(project: Project) -> str:
+    return encode_cursor(project.created_at.isoformat(), str(project.id))
+
+
+def _moment(text: str) -> datetime.datetime:
+    moment = datetime.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("without a time zone")
+    return moment

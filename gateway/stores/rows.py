@@ -1,0 +1,152 @@
+"""Rows of PostgreSQL as values of gateway.models."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from gateway.errors import Conflict, NotFound
+from gateway.models import BuildSettings, Deployment, Project, SitePointer, Status, StepTiming
+
+
+def to_project(row: Mapping[str, Any]) -> Project:
+    return Project(
+        id=row["id"],
+        name=row["name"],
+        slug=row["subdomain"],
+        git_url=row["git_url"],
+        custom_domain=row["custom_domain"],
+        settings=_to_settings(row),
+        live_deployment_id=row["live_deployment_id"],
+        activation_floor=row["activation_floor"],
+        created_at=row["created_at"],
+    )
+
+
+def to_deployment(row: Mapping[str, Any]) -> Deployment:
+    """From a row of the view deployment_rows."""
+    return Deployment(
+        id=row["id"],
+        project_id=row["project_id"],
+        project_slug=row["project_slug"],
+        project_name=row["project_name"],
+        number=row["number"],
+        status=Status(row["status"]),
+        attempt=row["attempt"],
+        trigger=row["trigger"],
+        git_url=row["git_url"],
+        settings=_to_settings(row),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        lease_until=row["lease_until"],
+        launcher=row["launcher"],
+        handle=row["handle"],
+        cancel_requested_at=row["cancel_requested_at"],
+        queue_reason=row["queue_reason"],
+        reason=row["reason"],
+        exit_code=row["exit_code"],
+        commit_sha=row["commit_sha"],
+        commit_message=row["commit_message"],
+        framework=row["framework"],
+        node_version=row["built_with_node"],
+        isolation=row["isolation"],
+        steps=tuple(_to_step(step) for step in json.loads(row["steps"])),
+        files=row["files"],
+        bytes=row["bytes"],
+        last_seq=row["last_seq"],
+        log_complete=row["log_complete"],
+        log_missing=tuple((first, last) for first, last in json.loads(row["log_missing"])),
+        is_live=row["is_live"],
+    )
+
+
+def to_pointer(row: Mapping[str, Any], *, is_preview: bool = False) -> SitePointer:
+    return SitePointer(
+        project_id=row["project_id"],
+        slug=row["slug"],
+        deployment_id=row["deployment_id"],
+        newest_status=Status(row["newest_status"]) if row["newest_status"] else None,
+        newest_deployment_id=row["newest_deployment_id"],
+        is_preview=is_preview,
+    )
+
+
+async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.UUID) -> Deployment:
+    """Raises NotFound."""
+    row = await connection.fetchrow("SELECT * FROM deployment_rows WHERE id = $1", deployment_id)
+    if row is None:
+        raise NotFound(f"There is no deployment {deployment_id}.")
+    return to_deployment(row)
+
+
+async def add_deployment(connection: asyncpg.Connection, project_id: uuid.UUID, trigger: str) -> Deployment:
+    """A deployment in QUEUE, with the project's next number and its settings of now."""
+    deployment_id = uuid.uuid4()
+    await connection.execute(
+        """
+        WITH numbered AS (
+            UPDATE projects
+            SET next_number = next_number + 1
+            WHERE id = $2
+            RETURNING *
+        )
+        INSERT INTO deployments (
+            id,
+            project_id,
+            number,
+            trigger,
+            git_url,
+            branch,
+            root_directory,
+            install_command,
+            build_command,
+            output_directory,
+            node_version
+        )
+        SELECT
+            $1,
+            id,
+            next_number - 1,
+            $3,
+            git_url,
+            branch,
+            root_directory,
+            install_command,
+            build_command,
+            output_directory,
+            node_version
+        FROM numbered
+        """,
+        deployment_id,
+        project_id,
+        trigger,
+    )
+    return await fetch_deployment(connection, deployment_id)
+
+
+async def stale(connection: asyncpg.Connection, deployment_id: uuid.UUID, attempt: int) -> Conflict:
+    """Why a fenced UPDATE found no row. Raises NotFound when there is no such deployment."""
+    found = await fetch_deployment(connection, deployment_id)
+    if found.attempt != attempt:
+        return Conflict(f"Attempt {attempt} is over: deployment {deployment_id} is at attempt {found.attempt}.")
+    return Conflict(f"Attempt {attempt} of deployment {deployment_id} does not run: its state is {found.status}.")
+
+
+def _to_settings(row: Mapping[str, Any]) -> BuildSettings:
+    return BuildSettings(
+        branch=row["branch"],
+        root_directory=row["root_directory"],
+        install_command=row["install_command"],
+        build_command=row["build_command"],
+        output_directory=row["output_directory"],
+        node_version=row["node_version"],
+    )
+
+
+def _to_step(step: Mapping[str, Any]) -> StepTiming:
+    return StepTiming(step["name"], step["startedAt"], step["seconds"])

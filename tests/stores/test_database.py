@@ -1,0 +1,137 @@
+"""The pool: lazy, healing by itself, and its errors in our words."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from gateway.errors import ConfigError, Invalid, Unavailable
+from gateway.stores.postgres import open_pool
+
+
+async def end_connections(database):
+    """What a restarted server does to whoever is connected."""
+    other = await asyncpg.connect(database.url)
+    await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'buildspace'")
+    await other.close()
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x", "postgresql://host:port/x", "postgresql://h:99999/x", "/path", "x"])
+async def test_what_is_no_url_is_a_config_error(url):
+    with pytest.raises(ConfigError, match="postgresql://"):
+        async with open_pool(url, 2):
+            pass
+
+
+async def test_opening_connects_to_nothing(tmp_path):
+    async with open_pool(f"postgresql://x@/x?host={tmp_path}", 5) as database:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="cannot be reached: No such file or directory"):
+                async with database.acquire():
+                    pass
+
+
+async def test_a_refused_connection_is_unavailable():
+    async with open_pool("postgresql://x@127.0.0.1:1/x", 2) as database:
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            async with database.acquire():
+                pass
+
+
+async def test_an_unknown_database_is_a_sentence(postgres):
+    async with open_pool(postgres.url_of("nothing"), 2) as database:
+        with pytest.raises(Unavailable, match=r"postgres\.url"):
+            async with database.acquire():
+                pass
+
+
+async def test_a_database_without_tables_is_a_sentence(postgres):
+    async with open_pool(await postgres.create_empty_database(), 2) as database:
+        with pytest.raises(Unavailable, match="not prepared"):
+            async with database.acquire() as connection:
+                await connection.fetch("SELECT * FROM projects")
+
+
+async def test_the_pool_heals_after_its_connections_were_cut(database):
+    async with database.acquire() as one, database.acquire() as two:
+        await one.execute("SELECT 1")
+        await two.execute("SELECT 1")
+    await end_connections(database)
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def in_transaction(database, *work):
+    async with database.transaction() as connection:
+        for each in work:
+            await each(connection)
+
+
+def run(query, **options):
+    return lambda connection: connection.execute(query, **options)
+
+
+async def test_a_connection_that_is_cut_in_use_is_unavailable(database):
+    with pytest.raises(Unavailable):
+        await in_transaction(database, lambda _: end_connections(database), run("SELECT 1"))
+    await in_transaction(database, run("SELECT 1"))
+
+
+async def test_a_query_that_takes_too_long_is_unavailable(database):
+    with pytest.raises(Unavailable):
+        await in_transaction(database, run("SET LOCAL statement_timeout = '20ms'"), run("SELECT pg_sleep(5)"))
+    with pytest.raises(Unavailable, match="in time"):
+        await in_transaction(database, run("SELECT pg_sleep(5)", timeout=0.02))
+
+
+async def test_settings_do_not_leak_to_the_next_user(postgres):
+    async with open_pool(await postgres.create_database(), 1) as database:
+        async with database.acquire() as connection:
+            await connection.execute("SET statement_timeout = 0")
+        async with database.acquire() as connection:
+            assert await connection.fetchval("SHOW statement_timeout") == "15s"
+            assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "1min"
+
+
+async def test_values_that_cannot_be_stored_are_invalid(database):
+    for value in ("a\0b", "\ud800", 7):
+        with pytest.raises(Invalid):
+            async with database.acquire() as connection:
+                await connection.fetchval("SELECT $1::text", value)
+
+
+async def test_a_block_that_raises_is_rolled_back(database):
+    def fail(_):
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await in_transaction(database, run("INSERT INTO installation (name, value) VALUES ('x', 'y')"), fail)
+    assert await database.pool.fetchval("SELECT count(*) FROM installation") == 0
+
+
+async def test_a_canceled_transaction_gives_its_connection_back(postgres):
+    async with open_pool(await postgres.create_database(), 2) as database:
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(in_transaction(database, run("SELECT pg_sleep(5)")), 0.02)
+        async with database.transaction() as one, database.transaction() as two:
+            assert await one.fetchval("SELECT 1") + await two.fetchval("SELECT 1") == 2
+
+
+async def test_a_listener_that_lost_its_connection_raises_and_hears_again(database):
+    heard, stopping = asyncio.Queue(), asyncio.Event()
+
+    async def listen():
+        await database.listen("site_changed", heard.put_nowait, stopping=stopping, progress=lambda: None)
+
+    listening = asyncio.create_task(listen())
+    assert await asyncio.wait_for(heard.get(), 5) == ""
+    await end_connections(database)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(listening, 10)
+    listening = asyncio.create_task(listen())
+    assert await asyncio.wait_for(heard.get(), 5) == ""
+    await database.pool.execute("SELECT pg_notify('site_changed', 'red-fox')")
+    assert await asyncio.wait_for(heard.get(), 5) == "red-fox"
+    stopping.set()
+    await asyncio.wait_for(listening, 5)

@@ -1,0 +1,226 @@
+"""What the deployment store promises: each transition once, and only from where it may begin."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from builder.protocol.calls import Facts
+from gateway.errors import Conflict, Invalid, NotFound
+from gateway.models import BuildSettings, Status
+
+NOBODY = uuid.UUID(int=7)
+
+
+async def test_a_claim_takes_the_oldest_first(projects, deployments, queued):
+    second = await projects.create("Two", "https://example.com/2", BuildSettings())
+    third = await projects.create("Three", "https://example.com/3", BuildSettings())
+    first_two = await deployments.claim("process", 60, limit=2)
+    rest = await deployments.claim("process", 60, limit=2)
+    assert [found.id for found in first_two] == [queued.id, second.id]
+    assert [found.id for found in rest] == [third.id]
+    assert await deployments.count_building() == 3
+
+
+async def test_a_claim_says_who_builds_and_until_when(deployments, queued):
+    (claimed,) = await deployments.claim("process", 60)
+    assert (claimed.status, claimed.launcher, claimed.handle) == (Status.BUILDING, "process", None)
+    assert (claimed.lease_until - claimed.started_at).total_seconds() == 60
+
+
+async def test_many_claims_at_once_never_share_a_deployment(projects, deployments):
+    await asyncio.gather(*(projects.create("P", "https://example.com", BuildSettings()) for _ in range(20)))
+    claims = await asyncio.gather(*(deployments.claim("process", 60, limit=3) for _ in range(12)))
+    claimed = [deployment.id for claim in claims for deployment in claim]
+    assert len(claimed) == len(set(claimed)) == 20
+
+
+async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
+    await database.pool.execute("UPDATE projects SET build_command = 'make', git_url = 'https://example.com/new'")
+    again = await deployments.create_again(queued.project_slug, trigger="page")
+    assert (again.number, again.settings.build_command, again.git_url) == (2, "make", "https://example.com/new")
+    assert (await deployments.get(queued.id)).settings.build_command is None
+
+
+async def test_deployments_of_one_project_get_different_numbers_at_once(deployments, queued):
+    made = await asyncio.gather(*(deployments.create_again(queued.project_slug) for _ in range(20)))
+    assert sorted(deployment.number for deployment in made) == list(range(2, 22))
+
+
+async def test_deploying_an_unknown_project_again_is_not_found(deployments):
+    with pytest.raises(NotFound):
+        await deployments.create_again("nothing")
+
+
+async def test_a_list_is_read_page_by_page_newest_first(deployments, queued):
+    for _ in range(4):
+        await deployments.create_again(queued.project_slug)
+    first, cursor = await deployments.list(queued.project_slug, 3)
+    second, end = await deployments.list(queued.project_slug, 3, cursor)
+    assert [deployment.number for deployment in (*first, *second)] == [5, 4, 3, 2, 1]
+    assert end is None
+
+
+async def test_the_list_of_an_unknown_project_is_not_found(deployments):
+    with pytest.raises(NotFound):
+        await deployments.list("nothing", 10)
+
+
+async def test_the_newest_deployment_of_each_project(projects, deployments, queued):
+    other = await projects.create("Two", "https://example.com/2", BuildSettings())
+    again = await deployments.create_again(queued.project_slug)
+    newest = await deployments.newest([queued.project_id, other.project_id, NOBODY])
+    assert {project: found.id for project, found in newest.items()} == {
+        queued.project_id: again.id,
+        other.project_id: other.id,
+    }
+
+
+async def test_an_unknown_deployment_is_not_found(deployments):
+    with pytest.raises(NotFound, match=str(NOBODY)):
+        await deployments.get(NOBODY)
+
+
+async def test_a_launched_attempt_has_a_handle(deployments, building):
+    await deployments.launched(building.id, 1, "process:1:2")
+    assert (await deployments.building())[0].handle == "process:1:2"
+
+
+async def test_a_refusal_waits_in_the_queue_with_the_launchers_words(deployments, building):
+    assert await deployments.refused(building.id, 1, "No room.", 30, 3) is Status.QUEUE
+    found = await deployments.get(building.id)
+    assert (found.attempt, found.queue_reason, found.reason) == (1, "No room.", None)
+    assert await deployments.claim("process", 60) == []
+
+
+async def test_the_last_refusal_fails_with_the_launchers_words(deployments, building):
+    await deployments.refused(building.id, 1, "No room.", 0, 2)
+    await deployments.claim("process", 60)
+    assert await deployments.refused(building.id, 1, "Still no room.", 0, 2) is Status.FAILED
+    found = await deployments.get(building.id)
+    assert (found.reason, found.queue_reason, found.completed_at is None) == ("Still no room.", None, False)
+
+
+async def test_a_lost_attempt_is_followed_by_another(deployments, building):
+    await deployments.start_step(building.id, 1, "clone", 1_000)
+    assert await deployments.lost(building.id, 1, "It vanished.", 3) is Status.QUEUE
+    (again,) = await deployments.claim("process", 60)
+    assert (again.id, again.attempt, again.steps) == (building.id, 2, ())
+
+
+async def test_the_last_attempt_that_is_lost_fails(deployments, building):
+    assert await deployments.lost(building.id, 1, "It vanished.", 1) is Status.FAILED
+    found = await deployments.get(building.id)
+    assert (found.attempt, found.reason) == (1, "It vanished.")
+
+
+async def test_a_lease_ends_by_the_clock_of_the_database(deployments, queued):
+    await deployments.claim("process", -1)
+    assert [found.id for found in await deployments.expired()] == [queued.id]
+    await deployments.heartbeat(queued.id, 1, 60)
+    assert await deployments.expired() == []
+
+
+async def test_a_heartbeat_says_that_nobody_asked_for_the_end(deployments, building):
+    assert await deployments.heartbeat(building.id, 1, 60) is False
+
+
+async def test_a_step_ends_the_one_before_it(deployments, building):
+    await deployments.start_step(building.id, 1, "clone", 1_000)
+    await deployments.start_step(building.id, 1, "install", 3_500)
+    steps = (await deployments.get(building.id)).steps
+    assert [(step.name, step.started_at, step.seconds) for step in steps] == [
+        ("clone", 1_000, 2.5),
+        ("install", 3_500, None),
+    ]
+
+
+async def test_a_step_that_began_is_not_begun_again(deployments, building):
+    await deployments.start_step(building.id, 1, "clone", 1_000)
+    await deployments.start_step(building.id, 1, "install", 2_000)
+    before = await deployments.get(building.id)
+    await deployments.start_step(building.id, 1, "clone", 9_000)
+    await deployments.start_step(building.id, 1, "install", 9_000)
+    assert await deployments.get(building.id) == before
+
+
+async def test_a_clock_that_goes_back_makes_no_negative_duration(deployments, building):
+    await deployments.start_step(building.id, 1, "clone", 9_000)
+    await deployments.start_step(building.id, 1, "install", 1_000)
+    assert (await deployments.get(building.id)).steps[0].seconds == 0
+
+
+async def test_the_end_of_a_deployment_ends_its_last_step(deployments, building):
+    await deployments.start_step(building.id, 1, "build", 1_000)
+    await deployments.fail(building.id, 1, "The command failed.", "build", 1, 40)
+    found = await deployments.get(building.id)
+    assert (found.status, found.reason) == (Status.FAILED, "The command failed.")
+    assert (found.exit_code, found.last_seq) == (1, 40)
+    assert found.steps[-1].seconds > 0
+
+
+async def test_facts_add_up(deployments, building):
+    await deployments.add_facts(building.id, 1, Facts(commit_sha="abc", commit_message="Fix\0it\ud800"))
+    await deployments.add_facts(building.id, 1, Facts(framework="vite", node_version="24", isolation="strong"))
+    found = await deployments.get(building.id)
+    assert (found.commit_sha, found.commit_message) == ("abc", "Fix\ufffdit?")
+    assert (found.framework, found.node_version, found.isolation) == ("vite", "24", "strong")
+
+
+async def test_a_value_out_of_range_is_invalid(deployments, building):
+    with pytest.raises(Invalid):
+        await deployments.fail(building.id, 1, "reason", "build", 2**80, 1)
+    assert (await deployments.get(building.id)).status is Status.BUILDING
+
+
+async def test_a_manifest_is_kept_until_the_end(deployments, building):
+    with pytest.raises(NotFound):
+        await deployments.get_manifest(building.id, 1)
+    await deployments.set_manifest(building.id, 1, b"{}")
+    assert await deployments.get_manifest(building.id, 1) == b"{}"
+    assert await deployments.pending_manifests(building.project_id) == [b"{}"]
+    await deployments.publish(building.id, 1, 1, 1, 1)
+    with pytest.raises(Conflict):
+        await deployments.get_manifest(building.id, 1)
+    assert await deployments.pending_manifests(building.project_id) == []
+
+
+async def test_what_waits_can_be_canceled(deployments, queued):
+    canceled = await deployments.cancel(queued.id)
+    assert (canceled.status, canceled.completed_at is None) == (Status.CANCELED, False)
+    assert await deployments.claim("process", 60) == []
+
+
+async def test_what_builds_can_be_canceled_and_its_builder_is_to_be_stopped(deployments, building):
+    await deployments.launched(building.id, 1, "process:1:2")
+    assert (await deployments.cancel(building.id)).status is Status.CANCELED
+    assert await deployments.orphans() == [(building.id, "process:1:2")]
+    with pytest.raises(Conflict):
+        await deployments.heartbeat(building.id, 1, 60)
+    await deployments.builder_stopped(building.id)
+    assert await deployments.orphans() == []
+
+
+async def test_a_builder_launched_into_a_canceled_deployment_is_to_be_stopped(deployments, building):
+    await deployments.cancel(building.id)
+    with pytest.raises(Conflict):
+        await deployments.launched(building.id, 1, "process:1:2")
+    assert await deployments.orphans() == [(building.id, "process:1:2")]
+
+
+async def test_stopping_an_old_builder_does_not_forget_a_new_one(deployments, building):
+    await deployments.launched(building.id, 1, "new")
+    await deployments.cancel(building.id)
+    await deployments.builder_stopped(building.id, "old")
+    assert await deployments.orphans() == [(building.id, "new")]
+
+
+async def test_whether_the_log_is_whole_is_kept(deployments, building):
+    await deployments.fail(building.id, 1, "reason", "build", 1, 40)
+    await deployments.set_log_end(building.id, 1, False, [(3, 5)])
+    found = await deployments.get(building.id)
+    assert (found.log_complete, found.log_missing) == (False, ((3, 5),))
+    await deployments.set_log_end(building.id, 1, True, [])
+    await deployments.set_log_end(building.id, 1, False, [(1, 1)])
+    found = await deployments.get(building.id)
+    assert (found.log_complete, found.log_missing) == (True, ())

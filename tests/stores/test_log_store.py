@@ -1,0 +1,204 @@
+"""What every log store promises. One set of tests for each of them; each parameter of `logs` is an implementation."""
+
+import asyncio
+import datetime
+import time
+import uuid
+
+import pytest
+
+from builder.protocol.lines import Line, LineBatch
+from gateway.models import LogPosition
+from gateway.stores.logs_postgres import ROW_LINES, PostgresLogStore
+
+BUILD = uuid.UUID(int=1)
+OTHER = uuid.UUID(int=2)
+BEGINNING = LogPosition()
+TODAY = datetime.date(2026, 3, 1)
+
+
+class Calendar:
+    """Says which day it is, as the test pleases."""
+
+    def __init__(self):
+        self.day = TODAY
+
+    def __call__(self):
+        return self.day
+
+
+@pytest.fixture
+def calendar():
+    return Calendar()
+
+
+@pytest.fixture(params=["postgres"])
+def logs(request, calendar):
+    makers = {"postgres": lambda: PostgresLogStore(request.getfixturevalue("database"), calendar)}
+    return makers[request.param]()
+
+
+def batch(first, count, *, attempt=1, build=BUILD, text="line {}"):
+    lines = tuple(Line(1000 + seq, "stdout", "build", text.format(seq)) for seq in range(first, first + count))
+    return LineBatch("blog", build, attempt, first, lines)
+
+
+async def seqs(logs, after=BEGINNING, limit=10_000, build=BUILD):
+    return [(line.attempt, line.seq) for line in await logs.read(build, after, limit)]
+
+
+def numbers(first, last, attempt=1):
+    return [(attempt, seq) for seq in range(first, last + 1)]
+
+
+async def test_a_line_is_read_as_it_was_appended(logs):
+    line = Line(1234, "stderr", "install", "Größe \0 \x1b[31m\u2028 \U0001f600\r")
+    await logs.append([LineBatch("blog", BUILD, 1, 1, (line,))])
+    (found,) = await logs.read(BUILD, BEGINNING, 10)
+    assert (found.deployment_id, found.attempt, found.seq) == (BUILD, 1, 1)
+    assert (found.timestamp, found.stream, found.step, found.text) == (1234, "stderr", "install", line.text)
+
+
+async def test_an_unknown_log_is_empty(logs):
+    assert await seqs(logs) == []
+    assert await logs.missing(BUILD, 1, 3) == [(1, 3)]
+
+
+async def test_appending_nothing_is_nothing(logs):
+    await logs.append([])
+
+
+async def test_lines_come_in_order_of_attempt_and_seq(logs):
+    await logs.append([batch(1, 3, attempt=2), batch(4, 3), batch(1, 3)])
+    assert await seqs(logs) == numbers(1, 6) + numbers(1, 3, attempt=2)
+
+
+async def test_a_batch_appended_again_is_read_once(logs):
+    await logs.append([batch(1, 3), batch(1, 3)])
+    await asyncio.gather(*(logs.append([batch(4, 3), batch(1, 3)]) for _ in range(8)))
+    assert await seqs(logs) == numbers(1, 6)
+
+
+async def test_a_batch_repeated_after_midnight_is_read_once(logs, calendar):
+    await logs.append([batch(1, 3), batch(4, 2)])
+    calendar.day += datetime.timedelta(days=1)
+    await logs.append([batch(1, 3), batch(4, 2), batch(6, 1)])
+    assert await seqs(logs) == numbers(1, 6)
+    assert await seqs(logs, limit=2) == numbers(1, 2)
+    assert await logs.missing(BUILD, 1, 6) == []
+
+
+async def test_batches_that_overlap_show_each_line_once(logs):
+    await logs.append([batch(1, 5), batch(3, 5), batch(4, 1), batch(3, 2)])
+    assert await seqs(logs) == numbers(1, 7)
+    assert await seqs(logs, LogPosition(1, 4)) == numbers(5, 7)
+    assert await logs.missing(BUILD, 1, 8) == [(8, 8)]
+
+
+async def test_a_longer_batch_from_the_same_place_wins(logs):
+    await logs.append([batch(1, 2)])
+    await logs.append([batch(1, 5)])
+    await logs.append([batch(1, 1)])
+    assert await seqs(logs) == numbers(1, 5)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+async def test_reading_page_by_page_shows_all_lines_once(logs, limit):
+    await logs.append([batch(1, 4), batch(5, 1), batch(6, 5), batch(1, 6, attempt=2)])
+    found, position = [], BEGINNING
+    while page := await logs.read(BUILD, position, limit):
+        assert len(page) <= limit
+        found += [(line.attempt, line.seq) for line in page]
+        position = LogPosition(*found[-1])
+    assert found == numbers(1, 10) + numbers(1, 6, attempt=2)
+
+
+async def test_a_gap_is_passed_over_and_named(logs):
+    await logs.append([batch(3, 2), batch(8, 1)])
+    assert await seqs(logs) == [(1, 3), (1, 4), (1, 8)]
+    assert await logs.missing(BUILD, 1, 10) == [(1, 2), (5, 7), (9, 10)]
+    assert await logs.missing(BUILD, 1, 6) == [(1, 2), (5, 6)]
+    assert await logs.missing(BUILD, 1, 0) == []
+
+
+async def test_attempts_are_missing_each_for_itself(logs):
+    await logs.append([batch(1, 3), batch(2, 1, attempt=2)])
+    assert await logs.missing(BUILD, 2, 2) == [(1, 1)]
+
+
+async def test_logs_of_others_are_not_shown(logs):
+    await logs.append([batch(1, 3, build=OTHER), batch(1, 2)])
+    assert await seqs(logs) == numbers(1, 2)
+    assert await seqs(logs, build=OTHER) == numbers(1, 3)
+
+
+async def test_a_batch_larger_than_a_row_is_whole(logs):
+    await logs.append([batch(1, 2 * ROW_LINES + 5), batch(2 * ROW_LINES + 6, 1)])
+    last = 2 * ROW_LINES + 6
+    assert await seqs(logs) == numbers(1, last)
+    assert await seqs(logs, LogPosition(1, ROW_LINES - 1), 3) == numbers(ROW_LINES, ROW_LINES + 2)
+    assert await seqs(logs, LogPosition(1, last - 2)) == numbers(last - 1, last)
+
+
+async def test_old_days_are_dropped_and_younger_ones_stay(logs, calendar):
+    await logs.append([batch(1, 2)])
+    calendar.day += datetime.timedelta(days=1)
+    await logs.append([batch(3, 2)])
+    assert await logs.drop_before(TODAY) == 0
+    assert await logs.drop_before(TODAY + datetime.timedelta(days=1)) == 1
+    assert await seqs(logs) == numbers(3, 4)
+
+
+async def test_a_new_day_begins_with_many_writers_at_once(logs, calendar):
+    for day in range(3):
+        calendar.day = TODAY + datetime.timedelta(days=day)
+        await asyncio.gather(*(logs.append([batch(10 * day + n, 1)]) for n in range(1, 11)))
+    assert await seqs(logs) == numbers(1, 30)
+
+
+async def test_lines_are_appended_while_others_read(logs):
+    appending = asyncio.gather(*(logs.append([batch(n, 1)]) for n in range(1, 41)))
+    reading = await asyncio.gather(*(seqs(logs) for _ in range(10)))
+    await appending
+    assert all(found == sorted(set(found)) for found in reading)
+    assert await seqs(logs) == numbers(1, 40)
+
+
+async def test_a_hundred_thousand_lines_are_read_from_anywhere_at_once(logs):
+    await logs.append([batch(first, 20) for first in range(1, 100_000, 20) if first != 50_001])
+    began = time.monotonic()
+    assert await logs.missing(BUILD, 1, 100_000) == [(50_001, 50_020)]
+    assert await seqs(logs, LogPosition(1, 99_000), 500) == numbers(99_001, 99_500)
+    assert await seqs(logs, LogPosition(1, 50_000), 1) == [(1, 50_021)]
+    assert time.monotonic() - began < 2
+
+
+class TestCompacting:
+    """Only the embedded store has small rows to merge."""
+
+    @pytest.fixture
+    def logs(self, database, calendar):
+        return PostgresLogStore(database, calendar)
+
+    async def test_small_rows_become_few_and_read_the_same(self, logs, database):
+        await logs.append([batch(n, 1) for n in range(1, 101)] + [batch(200, 2), batch(1, 3, attempt=2)])
+        before = await logs.read(BUILD, BEGINNING, 1000)
+        assert await logs.compact(BUILD) == 99
+        assert await logs.read(BUILD, BEGINNING, 1000) == before
+        assert await database.pool.fetchval("SELECT count(*) FROM log_batches") == 3
+        assert await logs.compact(BUILD) == 0
+
+    async def test_a_batch_that_comes_again_after_compacting_is_read_once(self, logs):
+        await logs.append([batch(1, 2), batch(3, 2), batch(5, 2)])
+        await logs.compact(BUILD)
+        await logs.append([batch(1, 2), batch(3, 2), batch(5, 4)])
+        assert await seqs(logs) == numbers(1, 8)
+
+    async def test_rows_stay_within_their_size_and_their_day(self, logs, calendar, database):
+        await logs.append([batch(n * 500 + 1, 500) for n in range(6)])
+        calendar.day += datetime.timedelta(days=1)
+        await logs.append([batch(3001, 1)])
+        await logs.compact(BUILD)
+        counts = await database.pool.fetch("SELECT last_seq - first_seq + 1 AS n FROM log_batches ORDER BY first_seq")
+        assert [row["n"] for row in counts] == [2000, 1000, 1]
+        assert await seqs(logs, LogPosition(1, 1999), 3) == numbers(2000, 2002)

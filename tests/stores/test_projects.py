@@ -1,0 +1,157 @@
+"""What the project store promises."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from gateway.errors import Conflict, Invalid, NotFound, Unavailable
+from gateway.models import BuildSettings, Status
+from gateway.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
+from gateway.stores.projects import ProjectStore
+
+URL = "https://example.com/blog.git"
+
+
+async def test_a_project_begins_with_a_deployment_in_the_queue(projects):
+    deployment = await projects.create("Blog", URL, BuildSettings(branch="main"), trigger="page")
+    assert (deployment.status, deployment.number, deployment.attempt) == (Status.QUEUE, 1, 1)
+    assert deployment.settings == BuildSettings(branch="main")
+    assert deployment.trigger == "page"
+    assert not deployment.is_live
+
+
+async def test_a_project_is_found_by_its_slug(projects, queued):
+    project = await projects.get(queued.project_slug)
+    assert (project.id, project.name, project.git_url) == (queued.project_id, "Blog", URL)
+
+
+async def test_an_unknown_slug_is_not_found(projects):
+    with pytest.raises(NotFound, match="No project is called 'nothing'"):
+        await projects.get("nothing")
+
+
+async def test_fifty_identical_requests_at_once_make_one_project(projects):
+    calls = [projects.create("Blog", URL, BuildSettings(), idempotency=("key", b"body")) for _ in range(50)]
+    made = await asyncio.gather(*calls)
+    assert len({deployment.id for deployment in made}) == 1
+    assert len((await projects.list(100))[0]) == 1
+
+
+async def test_an_idempotency_key_for_another_body_is_a_conflict(projects):
+    await projects.create("Blog", URL, BuildSettings(), idempotency=("key", b"body"))
+    with pytest.raises(Conflict, match="Idempotency-Key"):
+        await projects.create("Shop", URL, BuildSettings(), idempotency=("key", b"other"))
+
+
+async def test_without_a_key_each_request_makes_a_project(projects):
+    await asyncio.gather(*(projects.create("Blog", URL, BuildSettings()) for _ in range(20)))
+    assert len((await projects.list(100))[0]) == 20
+
+
+async def test_a_slug_that_is_taken_is_chosen_again(database):
+    names = iter(["red-fox", "red-fox", "red-fox", "blue-fox"])
+    projects = ProjectStore(database, choose_slug=lambda: next(names))
+    first = await projects.create("One", URL, BuildSettings())
+    second = await projects.create("Two", URL, BuildSettings())
+    assert (first.project_slug, second.project_slug) == ("red-fox", "blue-fox")
+
+
+async def test_when_short_names_are_taken_a_longer_one_is_chosen(database):
+    projects = ProjectStore(database, choose_slug=lambda: "red-fox", choose_long_slug=lambda: "red-fox-1234")
+    await projects.create("One", URL, BuildSettings())
+    assert (await projects.create("Two", URL, BuildSettings())).project_slug == "red-fox-1234"
+    with pytest.raises(Unavailable, match="No free name"):
+        await projects.create("Three", URL, BuildSettings())
+
+
+async def test_a_project_that_fails_to_be_made_leaves_nothing(projects, database):
+    with pytest.raises(Invalid, match="NUL"):
+        await projects.create("Blog", URL, BuildSettings(), trigger="\0")
+    assert await database.pool.fetchval("SELECT count(*) FROM projects") == 0
+
+
+async def test_a_list_is_read_page_by_page_newest_first(projects):
+    made = [(await projects.create(f"p{number}", URL, BuildSettings())).project_id for number in range(5)]
+    first, cursor = await projects.list(2)
+    second, cursor = await projects.list(2, cursor)
+    third, end = await projects.list(2, cursor)
+    assert [project.id for project in (*first, *second, *third)] == made[::-1]
+    assert end is None
+
+
+async def test_a_page_that_ends_with_the_list_has_no_cursor(projects, queued):
+    found, cursor = await projects.list(1)
+    assert (len(found), cursor) == (1, None)
+
+
+@pytest.mark.parametrize("cursor", ["x", "%%%", "ü", "bm90aGluZw", "MjAyNi0wMS0wMQpub3RhbmlkCg", "=", "\0", "A" * 5000])
+async def test_a_bad_cursor_is_invalid(projects, deployments, queued, cursor):
+    with pytest.raises(Invalid, match="cursor"):
+        await projects.list(10, cursor)
+    with pytest.raises(Invalid, match="cursor"):
+        await deployments.list(queued.project_slug, 10, cursor)
+
+
+async def test_a_site_without_a_release_points_to_nothing_yet(projects, queued):
+    pointer = await projects.find_site(queued.project_slug)
+    assert (pointer.deployment_id, pointer.newest_status) == (None, Status.QUEUE)
+    assert pointer.newest_deployment_id == queued.id
+
+
+async def test_a_site_points_to_the_live_release(projects, deployments, building):
+    await deployments.publish(building.id, 1, 3, 100, 7)
+    pointer = await projects.find_site(building.project_slug)
+    assert (pointer.project_id, pointer.deployment_id) == (building.project_id, building.id)
+    assert not pointer.is_preview
+
+
+async def test_a_custom_domain_leads_to_its_project(projects, database, queued):
+    await database.pool.execute("UPDATE projects SET custom_domain = 'www.example.com'")
+    assert (await projects.find_custom_domain("www.example.com")).slug == queued.project_slug
+    with pytest.raises(NotFound):
+        await projects.find_custom_domain("example.org")
+
+
+async def test_a_preview_is_found_by_the_beginning_of_its_deployment(projects, deployments, building):
+    await deployments.publish(building.id, 1, 3, 100, 7)
+    pointer = await projects.find_preview(building.project_slug, str(building.id)[:8])
+    assert (pointer.deployment_id, pointer.is_preview) == (building.id, True)
+
+
+async def test_a_deployment_that_is_not_ready_has_no_preview(projects, building):
+    with pytest.raises(NotFound):
+        await projects.find_preview(building.project_slug, str(building.id)[:8])
+
+
+async def test_a_preview_belongs_to_its_own_project_alone(projects, deployments, building):
+    other = await projects.create("Shop", URL, BuildSettings())
+    await deployments.publish(building.id, 1, 3, 100, 7)
+    with pytest.raises(NotFound):
+        await projects.find_preview(other.project_slug, str(building.id)[:8])
+
+
+async def test_the_install_key_is_made_once(installation):
+    keys = await asyncio.gather(*(installation.install_key() for _ in range(20)))
+    assert len(set(keys)) == 1
+    assert len(keys[0]) == 32
+
+
+async def test_a_new_token_hash_replaces_the_old(installation):
+    assert await installation.token_hash() is None
+    await installation.set_token_hash(b"one")
+    await installation.set_token_hash(b"two")
+    assert await installation.token_hash() == b"two"
+
+
+def test_slugs_are_names_of_hosts():
+    words = (*ADJECTIVES, *ANIMALS)
+    assert len(ADJECTIVES) >= 120
+    assert len(ANIMALS) >= 120
+    assert len(set(words)) == len(words)
+    assert all(word.isascii() and word.isalpha() and word.islower() and 2 <= len(word) <= 12 for word in words)
+
+
+def test_slugs_differ():
+    assert len({random_slug() for _ in range(200)}) > 150
+    assert all(len(slug.split("-")) == 3 for slug in itertools.islice(iter(random_long_slug, None), 20))

@@ -1,0 +1,411 @@
+"""Stores, a launcher and a transport in memory, which keep the promises of the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import uuid
+
+from gateway import lifecycle
+from gateway.errors import Conflict, Invalid, NotFound, Unavailable
+from gateway.lifecycle import Event
+from gateway.models import BuildSettings, Deployment, LogLine, Status, StepTiming
+from gateway.roles import BuilderState, ObjectInfo
+
+START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def now(self) -> datetime.datetime:
+        return START + datetime.timedelta(seconds=self.seconds)
+
+
+async def until(condition) -> None:
+    """Return as soon as it is so."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def make_deployment(**changes) -> Deployment:
+    found = {field.name: None for field in dataclasses.fields(Deployment)}
+    found |= {
+        "id": uuid.uuid4(),
+        "project_id": uuid.uuid4(),
+        "project_slug": "crimson-elephant",
+        "project_name": "Blog",
+        "number": 1,
+        "status": Status.QUEUE,
+        "attempt": 1,
+        "trigger": "api",
+        "git_url": "https://example.com/blog.git",
+        "settings": BuildSettings(),
+        "created_at": datetime.datetime.now(datetime.UTC),
+        "steps": (),
+        "log_missing": (),
+        "is_live": False,
+    }
+    return Deployment(**(found | changes))
+
+
+class MemoryDeployments:
+    """The rows, each with the fences of the real store. `is_away`: every call raises Unavailable."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.rows: dict[uuid.UUID, Deployment] = {}
+        self.manifests: dict[uuid.UUID, bytes] = {}
+        self.facts: dict[uuid.UUID, object] = {}
+        self.refusals: collections.Counter[uuid.UUID] = collections.Counter()
+        self.due: dict[uuid.UUID, float] = {}
+        self.replaced_at: dict[uuid.UUID, float | None] = {}
+        self.released: set[uuid.UUID] = set()
+        self.is_away = False
+        self._locks: dict[uuid.UUID, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
+
+    def add(self, **changes) -> Deployment:
+        deployment = make_deployment(**changes)
+        self.rows[deployment.id] = deployment
+        return deployment
+
+    def add_building(self, **changes) -> Deployment:
+        lease = self.clock.now() + datetime.timedelta(seconds=60)
+        now = datetime.datetime.now(datetime.UTC)
+        settled = {"status": Status.BUILDING, "launcher": "fake", "started_at": now, "lease_until": lease}
+        return self.add(**(settled | changes))
+
+    async def building(self) -> list[Deployment]:
+        self._reach()
+        return [row for row in self.rows.values() if row.status is Status.BUILDING]
+
+    async def get(self, deployment_id) -> Deployment:
+        self._reach()
+        if deployment_id not in self.rows:
+            raise NotFound("There is no such deployment.")
+        return self.rows[deployment_id]
+
+    async def newest(self, project_ids) -> dict[uuid.UUID, Deployment]:
+        return {row.project_id: row for row in self.rows.values() if row.project_id in project_ids}
+
+    async def count_building(self) -> int:
+        return len(await self.building())
+
+    async def claim(self, launcher, lease_seconds, limit=1) -> list[Deployment]:
+        self._reach()
+        due = [
+            row
+            for row in sorted(self.rows.values(), key=lambda row: row.created_at)
+            if row.status is Status.QUEUE and self.due.get(row.id, 0) <= self.clock.seconds
+        ]
+        return [self._claim(row, launcher, lease_seconds) for row in due[:limit]]
+
+    def _claim(self, row, launcher, lease_seconds) -> Deployment:
+        return self._set(
+            row,
+            status=lifecycle.follow(row.status, Event.CLAIMED),
+            launcher=launcher,
+            handle=None,
+            queue_reason=None,
+            started_at=datetime.datetime.now(datetime.UTC),
+            lease_until=self._later(lease_seconds),
+            steps=(),
+        )
+
+    async def launched(self, deployment_id, attempt, handle) -> None:
+        self._set(self._fenced(deployment_id, attempt), handle=handle)
+
+    async def refused(self, deployment_id, attempt, reason, retry_seconds, limit) -> Status:
+        row = self._fenced(deployment_id, attempt)
+        self.refusals[row.id] += 1
+        self.due[row.id] = self.clock.seconds + retry_seconds
+        status = lifecycle.follow(row.status, Event.REFUSED, is_last_try=self.refusals[row.id] >= limit)
+        return self._set(row, status=status, **_reason(status, reason)).status
+
+    async def heartbeat(self, deployment_id, attempt, lease_seconds) -> bool:
+        row = self._fenced(deployment_id, attempt)
+        self._set(row, lease_until=self._later(lease_seconds))
+        return row.cancel_requested_at is not None
+
+    async def start_step(self, deployment_id, attempt, step, at_ms) -> None:
+        row = self._fenced(deployment_id, attempt)
+        self._set(row, steps=(*row.steps, StepTiming(step, at_ms, None)))
+
+    async def add_facts(self, deployment_id, attempt, facts) -> None:
+        self.facts[self._fenced(deployment_id, attempt).id] = facts
+
+    async def set_manifest(self, deployment_id, attempt, manifest) -> None:
+        self.manifests[self._fenced(deployment_id, attempt).id] = manifest
+
+    async def get_manifest(self, deployment_id, attempt) -> bytes:
+        row = self._fenced(deployment_id, attempt)
+        if row.id not in self.manifests:
+            raise NotFound("It announced no manifest.")
+        return self.manifests[row.id]
+
+    async def fail(self, deployment_id, attempt, reason, step=None, exit_code=None, last_seq=None) -> None:
+        row = self._fenced(deployment_id, attempt)
+        self.manifests.pop(row.id, None)
+        status = lifecycle.follow(row.status, Event.FAILED)
+        self._set(row, status=status, reason=reason, exit_code=exit_code, last_seq=last_seq)
+
+    async def lost(self, deployment_id, attempt, reason, attempts_limit) -> Status:
+        row = self._fenced(deployment_id, attempt)
+        self.manifests.pop(row.id, None)
+        is_last = attempt >= attempts_limit
+        status = lifecycle.follow(row.status, Event.LOST, is_last_try=is_last)
+        self._set(row, status=status, attempt=attempt + (not is_last), **_reason(status, reason))
+        return status
+
+    async def cancel(self, deployment_id) -> Deployment:
+        row = await self.get(deployment_id)
+        self.manifests.pop(row.id, None)
+        return self._set(row, status=lifecycle.follow(row.status, Event.CANCELED), reason="It was canceled.")
+
+    async def publish(self, deployment_id, attempt, files, bytes, last_seq) -> Deployment:  # noqa: A002
+        row = self._fenced(deployment_id, attempt)
+        self.manifests.pop(row.id, None)
+        status = lifecycle.follow(row.status, Event.PUBLISHED)
+        row = self._set(row, status=status, files=files, bytes=bytes, last_seq=last_seq)
+        self.released.add(row.id)
+        self.replaced_at[row.id] = self.clock.seconds
+        live = self._live(row.project_id)
+        if live is None or live.number < row.number:
+            self.go_live(row.id)
+        return self.rows[row.id]
+
+    def go_live(self, deployment_id) -> None:
+        row = self.rows[deployment_id]
+        if row.id not in self.released:
+            raise Conflict("The files were cleaned up.")
+        if live := self._live(row.project_id):
+            self._set(live, is_live=False)
+            self.replaced_at[live.id] = self.clock.seconds
+        self._set(row, is_live=True)
+        self.replaced_at[row.id] = None
+
+    async def set_log_end(self, deployment_id, attempt, complete, missing=()) -> None:
+        row = await self.get(deployment_id)
+        if row.attempt != attempt:
+            raise Conflict("Another attempt.")
+        self._set(row, log_complete=complete, log_missing=tuple(missing))
+
+    async def undecided_logs(self, limit) -> list[Deployment]:
+        self._reach()
+        return [row for row in self.rows.values() if row.status.is_final and row.log_complete is None][:limit]
+
+    async def expired(self) -> list[Deployment]:
+        return [row for row in await self.building() if row.lease_until < self.clock.now()]
+
+    async def orphans(self) -> list[tuple[uuid.UUID, str]]:
+        self._reach()
+        return [(row.id, row.handle) for row in self.rows.values() if row.handle and row.status is not Status.BUILDING]
+
+    async def builder_stopped(self, deployment_id, handle=None) -> None:
+        self._set(await self.get(deployment_id), handle=None)
+
+    @contextlib.asynccontextmanager
+    async def project_lock(self, project_id):
+        self._reach()
+        async with self._locks[project_id]:
+            yield
+
+    async def releases_to_sweep(self, keep, replaced_days) -> list[Deployment]:
+        self._reach()
+        return [row for row in self.rows.values() if self._may_go(row, keep, replaced_days)]
+
+    def _may_go(self, row, keep, replaced_days) -> bool:
+        if row.id not in self.released or row.is_live:
+            return False
+        newer = [other for other in self._releases(row.project_id) if other.number > row.number]
+        return len(newer) >= keep and self.replaced_at[row.id] < self.clock.seconds - replaced_days * 86400
+
+    async def mark_swept(self, deployment_id) -> None:
+        if (await self.get(deployment_id)).is_live:
+            raise Conflict("It is live.")
+        self.released.discard(deployment_id)
+
+    async def kept_releases(self, project_id) -> list[uuid.UUID]:
+        self._reach()
+        return [row.id for row in self._releases(project_id)]
+
+    async def pending_manifests(self, project_id) -> list[bytes]:
+        return [self.manifests[row.id] for row in await self.building() if row.id in self.manifests]
+
+    def _releases(self, project_id) -> list[Deployment]:
+        return [row for row in self.rows.values() if row.project_id == project_id and row.id in self.released]
+
+    def _live(self, project_id) -> Deployment | None:
+        return next((row for row in self._releases(project_id) if row.is_live), None)
+
+    def _fenced(self, deployment_id, attempt) -> Deployment:
+        self._reach()
+        row = self.rows.get(deployment_id)
+        if row is None:
+            raise NotFound("There is no such deployment.")
+        if not lifecycle.is_running(row, attempt):
+            raise Conflict("That attempt has ended.")
+        return row
+
+    def _set(self, row, **changes) -> Deployment:
+        self.rows[row.id] = dataclasses.replace(row, **changes)
+        return self.rows[row.id]
+
+    def _later(self, seconds) -> datetime.datetime:
+        return self.clock.now() + datetime.timedelta(seconds=seconds)
+
+    def _reach(self) -> None:
+        if self.is_away:
+            raise Unavailable("The database is away.")
+
+
+def _reason(status, reason) -> dict[str, str | None]:
+    return {"reason": reason} if status.is_final else {"queue_reason": reason}
+
+
+class MemoryLogs:
+    """Appending twice is harmless. `append_error` is raised by each append while it is set."""
+
+    def __init__(self) -> None:
+        self.lines: dict[tuple[uuid.UUID, int], dict[int, str]] = collections.defaultdict(dict)
+        self.append_error: Exception | None = None
+        self.poison: Exception | None = None
+        self.is_away = False
+        self.appends = 0
+        self.dropped: list[datetime.date] = []
+
+    async def append(self, batches) -> None:
+        self.appends += 1
+        if self.append_error is not None:
+            raise self.append_error
+        if self.poison is not None and any(line.text == "poison" for batch in batches for line in batch.lines):
+            raise self.poison
+        for batch in batches:
+            lines = self.lines[batch.deployment_id, batch.attempt]
+            lines |= {batch.first_seq + offset: line.text for offset, line in enumerate(batch.lines)}
+
+    async def read(self, deployment_id, after, limit) -> list[LogLine]:
+        raise NotImplementedError
+
+    async def missing(self, deployment_id, attempt, last_seq) -> list[tuple[int, int]]:
+        if self.is_away:
+            raise Unavailable("The log store is away.")
+        stored = sorted(seq for seq in self.lines[deployment_id, attempt] if seq <= last_seq)
+        edges = [0, *stored, last_seq + 1]
+        return [(before + 1, after - 1) for before, after in zip(edges, edges[1:], strict=False) if after - before > 1]
+
+    async def drop_before(self, day) -> int:
+        if self.is_away:
+            raise Unavailable("The log store is away.")
+        self.dropped.append(day)
+        return 0
+
+
+class MemoryReader:
+    def __init__(self, info, body) -> None:
+        self.info = info
+        self._body = body
+
+    async def chunks(self):
+        yield self._body
+
+
+class MemoryObjects:
+    """Objects with the time of their writing. `broken` is raised by whatever `breaks_at` calls later."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.bodies: dict[str, bytes] = {}
+        self.written: dict[str, datetime.datetime] = {}
+        self.broken: Exception = Unavailable("The object store is away.")
+        self.calls_left = float("inf")
+
+    async def put(self, key, chunks, *, size, sha256=None) -> None:
+        self._count()
+        body = b"".join([chunk async for chunk in chunks])
+        if len(body) != size or sha256 not in (None, hashlib.sha256(body).hexdigest()):
+            raise Invalid("Another size or digest than announced.")
+        self.keep(key, body)
+
+    def keep(self, key, body) -> None:
+        self.bodies[key] = body
+        self.written[key] = self.clock.now()
+
+    @contextlib.asynccontextmanager
+    async def open(self, key, start=0, length=None):
+        self._count()
+        if key not in self.bodies:
+            raise NotFound("There is no such object.")
+        yield MemoryReader(self._info(key), self.bodies[key])
+
+    async def exists(self, key) -> bool:
+        self._count()
+        await asyncio.sleep(0)
+        return key in self.bodies
+
+    async def list(self, prefix):
+        for key in [key for key in self.bodies if key.startswith(prefix)]:
+            self._count()
+            yield self._info(key)
+
+    async def delete(self, keys) -> None:
+        for key in keys:
+            self._count()
+            self.bodies.pop(key, None)
+
+    def _info(self, key) -> ObjectInfo:
+        return ObjectInfo(key, len(self.bodies[key]), self.written[key])
+
+    def _count(self) -> None:
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise self.broken
+
+
+class FakeLauncher:
+    """Builders that run until they are stopped or `kill`ed. The same order finds the same builder."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.orders = []
+        self.stopped: list[tuple[str, str]] = []
+        self.running: set[str] = set()
+        self.launch_error: Exception | None = None
+        self.error: Exception | None = None
+
+    async def launch(self, order) -> str:
+        self.orders.append(order)
+        if self.launch_error is not None:
+            raise self.launch_error
+        handle = f"fake:{order.deployment_id}/{order.attempt}"
+        self.running.add(handle)
+        return handle
+
+    async def find(self, handle) -> BuilderState:
+        if self.error is not None:
+            raise self.error
+        return BuilderState.RUNNING if handle in self.running else BuilderState.GONE
+
+    async def stop(self, handle, reason) -> None:
+        if self.error is not None:
+            raise self.error
+        self.running.discard(handle)
+        self.stopped.append((handle, reason))
+
+    def kill(self, handle) -> None:
+        self.running.discard(handle)

@@ -1,0 +1,305 @@
+"""Whatever does not end by itself is ended."""
+
+import asyncio
+import datetime
+
+import pytest
+
+from builder.protocol.lines import Line, LineBatch
+from gateway import reconciler
+from gateway.background import Health, kept_running
+from gateway.errors import Unavailable
+from gateway.models import Status, StepTiming
+from gateway.reconciler import Reconciler
+from tests.unit.control.fakes import until
+
+
+@pytest.fixture
+def work(deployments, launcher, logs, clock):
+    return Reconciler(deployments, launcher, logs, 3, time_limit_seconds=900, clock=clock)
+
+
+@pytest.fixture
+def running(deployments, launcher):
+    """A deployment whose builder runs."""
+    launcher.running.add("fake:1")
+    return deployments.add_building(handle="fake:1")
+
+
+@pytest.fixture
+def row(deployments, running):
+    return lambda: deployments.rows[running.id]
+
+
+def ago(seconds):
+    return datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
+
+
+async def store(logs, deployment, first_seq, count):
+    lines = tuple(Line(1, "stdout", "build", "x") for _ in range(count))
+    await logs.append([LineBatch("crimson-elephant", deployment.id, deployment.attempt, first_seq, lines)])
+
+
+async def test_a_healthy_build_is_left_alone(work, running, row, launcher, clock):
+    await work.look()
+    clock.pass_by(5)
+    await work.look()
+    assert row() == running
+    assert launcher.stopped == []
+
+
+async def test_a_builder_that_is_gone_twice_is_lost_and_tried_again(work, launcher, clock, row):
+    launcher.kill("fake:1")
+    await work.look()
+    assert row().status is Status.BUILDING
+    clock.pass_by(3)
+    await work.look()
+    assert (row().status, row().attempt, row().queue_reason) == (Status.QUEUE, 2, reconciler.NO_WORDS)
+
+
+async def test_two_looks_in_quick_succession_are_one(work, launcher, clock, row):
+    launcher.kill("fake:1")
+    await work.look()
+    clock.pass_by(2)
+    await work.look()
+    assert row().status is Status.BUILDING
+
+
+async def test_a_builder_that_is_found_again_is_not_lost(work, launcher, clock, row):
+    launcher.kill("fake:1")
+    await work.look()
+    launcher.running.add("fake:1")
+    clock.pass_by(2)
+    await work.look()
+    launcher.kill("fake:1")
+    clock.pass_by(2)
+    await work.look()
+    assert row().status is Status.BUILDING
+
+
+async def test_a_finish_between_the_looks_counts(work, launcher, clock, row, deployments, running):
+    launcher.kill("fake:1")
+    await work.look()
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 0)
+    clock.pass_by(3)
+    await work.look()
+    assert (row().status, row().reason) == (Status.FAILED, "npm ended with 1.")
+
+
+async def test_the_last_words_of_a_builder_are_kept(work, launcher, clock, row):
+    launcher.last_words = lambda handle: "MemoryError"
+    launcher.kill("fake:1")
+    await work.look()
+    clock.pass_by(3)
+    await work.look()
+    assert "MemoryError" in row().queue_reason
+
+
+async def test_after_the_last_attempt_it_fails(work, deployments, clock):
+    last = deployments.add_building(handle="fake:gone", attempt=3)
+    await work.look()
+    clock.pass_by(3)
+    await work.look()
+    assert deployments.rows[last.id].status is Status.FAILED
+
+
+async def test_an_expired_lease_ends_the_attempt_and_its_builder(work, clock, row, launcher):
+    await work.look()
+    clock.pass_by(10)
+    await beat(work, clock, 60)
+    assert (row().status, row().attempt) == (Status.QUEUE, 2)
+    assert "no sign of life" in row().queue_reason
+    assert launcher.running == set()
+
+
+async def beat(work, clock, seconds):
+    """Look every ten seconds for so long."""
+    for _ in range(seconds // 10):
+        await work.look()
+        clock.pass_by(10)
+    await work.look()
+
+
+async def test_after_a_start_one_whole_lease_passes_before_anything_is_reaped(work, clock, row):
+    clock.pass_by(3600)
+    await beat(work, clock, 50)
+    assert row().status is Status.BUILDING
+    clock.pass_by(10)
+    await work.look()
+    assert row().status is Status.QUEUE
+
+
+async def test_after_an_outage_of_the_database_one_whole_lease_passes(work, clock, row, deployments):
+    await work.look()
+    deployments.is_away = True
+    clock.pass_by(300)
+    with pytest.raises(Unavailable):
+        await work.look()
+    deployments.is_away = False
+    await beat(work, clock, 50)
+    assert row().status is Status.BUILDING
+
+
+async def test_a_heartbeat_after_the_outage_keeps_the_build(work, clock, row, deployments, running):
+    await work.look()
+    clock.pass_by(300)
+    await work.look()
+    await deployments.heartbeat(running.id, 1, 120)
+    await beat(work, clock, 70)
+    assert row().status is Status.BUILDING
+
+
+async def test_an_engine_that_is_away_does_not_put_off_the_reaping(work, clock, row, launcher):
+    launcher.error = Unavailable("The launcher is away.")
+    for _ in range(8):
+        with pytest.raises(Unavailable, match="launcher"):
+            await work.look()
+        clock.pass_by(10)
+    assert row().status is Status.QUEUE
+
+
+async def test_a_launcher_that_cannot_say_is_no_verdict(work, clock, row, launcher):
+    launcher.error = Unavailable("The launcher is away.")
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await work.look()
+        clock.pass_by(5)
+    assert row().status is Status.BUILDING
+
+
+async def test_a_launcher_that_hangs_does_not_stop_the_rest(work, running, row, launcher, deployments, monkeypatch):
+    monkeypatch.setattr(reconciler, "CALL_SECONDS", 0.01)
+    launcher.find = lambda handle: asyncio.Event().wait()
+    overdue = deployments.add_building(handle=None, started_at=ago(1300))
+    with pytest.raises(Unavailable):
+        await work.look()
+    assert deployments.rows[overdue.id].status is Status.FAILED
+
+
+async def test_a_build_past_its_time_limit_is_stopped_and_fails_with_a_sentence(work, deployments, launcher):
+    launcher.running.add("fake:2")
+    steps = (StepTiming("build", 1, None),)
+    overdue = deployments.add_building(handle="fake:2", started_at=ago(1300), steps=steps)
+    await work.look()
+    found = deployments.rows[overdue.id]
+    assert (found.status, found.reason) == (
+        Status.FAILED,
+        "The build was stopped: it did not end within its time limit of 15 minutes.",
+    )
+    assert "fake:2" not in launcher.running
+
+
+async def test_the_builder_of_a_canceled_deployment_is_stopped_at_once(work, running, row, deployments, launcher):
+    await deployments.cancel(running.id)
+    await work.look()
+    assert launcher.stopped == [("fake:1", "It was canceled.")]
+    assert row().handle is None
+
+
+async def test_a_builder_that_finished_may_leave_by_itself(work, running, row, deployments, launcher, clock):
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 0)
+    await work.look()
+    assert launcher.stopped == []
+    launcher.kill("fake:1")
+    await work.look()
+    assert (launcher.stopped, row().handle) == ([], None)
+
+
+async def test_a_builder_that_finished_and_stays_is_stopped(work, running, row, deployments, launcher, clock):
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 0)
+    await work.look()
+    clock.pass_by(6)
+    await work.look()
+    assert launcher.running == set()
+    assert row().handle is None
+
+
+async def test_a_stop_that_did_not_work_is_tried_again(work, running, row, deployments, launcher):
+    await deployments.cancel(running.id)
+    launcher.error = Unavailable("The launcher is away.")
+    with pytest.raises(Unavailable):
+        await work.look()
+    assert row().handle == "fake:1"
+    launcher.error = None
+    await work.look()
+    assert row().handle is None
+
+
+async def test_builders_of_another_launcher_are_left_to_it(work, deployments, launcher, clock):
+    building = deployments.add_building(launcher="ecs", handle="arn:1")
+    orphan = deployments.add(status=Status.CANCELED, launcher="ecs", handle="arn:2", log_complete=False)
+    await work.look()
+    clock.pass_by(5)
+    await work.look()
+    assert launcher.stopped == []
+    assert (deployments.rows[building.id], deployments.rows[orphan.id]) == (building, orphan)
+
+
+async def test_a_whole_log_is_decided_at_once(work, running, row, deployments, logs):
+    await store(logs, running, 1, 5)
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await work.look()
+    assert (row().log_complete, row().log_missing) == (True, ())
+
+
+async def test_a_log_that_lacks_lines_is_waited_for(work, running, row, deployments, logs, clock):
+    await store(logs, running, 1, 3)
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await work.look()
+    clock.pass_by(50)
+    await work.look()
+    assert row().log_complete is None
+    await store(logs, running, 4, 2)
+    await work.look()
+    assert row().log_complete is True
+
+
+async def test_each_line_that_arrives_lengthens_the_wait(work, running, row, deployments, logs, clock):
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await work.look()
+    clock.pass_by(50)
+    await store(logs, running, 1, 1)
+    await work.look()
+    clock.pass_by(50)
+    await work.look()
+    assert row().log_complete is None
+
+
+async def test_lines_that_never_come_are_named(work, running, row, deployments, logs, clock):
+    await store(logs, running, 1, 2)
+    await store(logs, running, 4, 1)
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await work.look()
+    clock.pass_by(60)
+    await work.look()
+    assert (row().log_complete, row().log_missing) == (False, ((3, 3), (5, 5)))
+
+
+async def test_the_log_of_a_canceled_build_ends_incomplete(work, running, row, deployments, logs, clock):
+    await store(logs, running, 1, 2)
+    await deployments.cancel(running.id)
+    await work.look()
+    clock.pass_by(5)
+    await work.look()
+    assert (row().log_complete, row().log_missing) == (False, ())
+
+
+async def test_without_the_log_store_nothing_is_decided(work, running, row, deployments, logs, clock):
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    logs.is_away = True
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="log store"):
+            await work.look()
+        clock.pass_by(60)
+    logs.is_away = False
+    await work.look()
+    assert row().log_complete is None
+
+
+async def test_it_works_until_it_is_stopped(work, deployments, launcher):
+    health = Health()
+    canceled = deployments.add(status=Status.CANCELED, launcher="fake", handle="fake:3")
+    launcher.running.add("fake:3")
+    async with kept_running("reconciler", work.run, health):
+        await until(lambda: deployments.rows[canceled.id].handle is None)
+    assert health.troubles == {}
