@@ -7,11 +7,11 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
-from gateway.addresses import Authority, is_loopback_address, is_unspecified, parse_authority
+from gateway.addresses import is_loopback_address, is_unspecified
 from gateway.config import Api
 from gateway.errors import Forbidden, Invalid, Unauthorized, Unsupported
+from gateway.sites.hosts import Authority, is_address, parse_authority
 
 SESSION_SECONDS = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -33,6 +33,7 @@ class Caller:
     peer: str | None
     local: str | None
     is_secure: bool
+    """Whether the browser at the far end speaks TLS. A lie here only costs the liar the cookie."""
     headers: dict[str, str]
     """The first of each, by lower-case name."""
     has_body: bool
@@ -53,21 +54,25 @@ class Caller:
         return self.header("Content-Type").partition(";")[0].strip().lower()
 
     @property
-    def cookie_is_secure(self) -> bool:
-        """Whether the browser at the far end speaks TLS. A lie here only costs the liar the cookie."""
-        return self.is_secure or self.header("X-Forwarded-Proto").strip().lower() == "https"
+    def session(self) -> str | None:
+        """The cookie's value. Read by hand: http.cookies drops all cookies when one is odd."""
+        for part in self.header("Cookie").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == cookie_name(self.is_secure) and value:
+                return value
+        return None
 
 
 def check_host(caller: Caller, api: Api) -> Authority:
     """The host that is called. Raises Forbidden for a name that is not ours: so DNS rebinding leads nowhere."""
     if not caller.target.startswith("/") and caller.target != "*":
         raise Invalid("The request's target must be a path that begins with /.")
-    host = parse_authority(caller.hosts[0]) if len(caller.hosts) == 1 else None
-    if host is None:
-        raise Invalid("The call needs exactly one valid Host header.")
-    if not _is_own(host, caller.local, api):
+    if len(caller.hosts) != 1:
+        raise Invalid("The call needs exactly one Host header.")
+    host = parse_authority(caller.hosts[0])
+    if not _is_own(host.host, caller.local, api):
         raise Forbidden(
-            f"This is not the API of '{host.name}'. Name the host in api.names if it is to be called like this."
+            f"This is not the API of '{host.host}'. Name the host in api.names if it is to be called like this."
         )
     return host
 
@@ -83,7 +88,7 @@ def check_origin(caller: Caller, host: Authority, api: Api) -> None:
         return
     if caller.header("Sec-Fetch-Site") and caller.header("Sec-Fetch-Site") not in _OWN_FETCHES:
         raise Forbidden("Pages of other sites may not change anything here.")
-    if origin and not _is_same_origin(origin, caller.hosts[0], host):
+    if origin and not _is_same_origin(origin, host):
         raise Forbidden(f"Pages of the origin {origin[:200]!r} may not change anything here.")
     if not origin and caller.content_type != "application/json" and (caller.has_body or caller.content_type):
         raise Unsupported("Send application/json.")
@@ -97,10 +102,12 @@ def is_public(path: str) -> bool:
     return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
 
 
-def needs_account(caller: Caller, host: Authority) -> bool:
-    """False only for who sits at this very machine: loopback peer, loopback name, and nobody behind a proxy."""
-    is_forwarded = any(caller.header(name) for name in _BEHIND)
-    return is_forwarded or not host.is_loopback or caller.peer is None or not is_loopback_address(caller.peer)
+def is_open(caller: Caller) -> bool:
+    """True only for who sits at this very machine: loopback peer, loopback name, and nobody behind a proxy."""
+    if any(caller.header(name) for name in _BEHIND) or len(caller.hosts) != 1:
+        return False
+    is_near = caller.peer is not None and is_loopback_address(caller.peer)
+    return is_near and _is_loopback_name(parse_authority(caller.hosts[0]).host)
 
 
 def bearer_token(caller: Caller) -> str | None:
@@ -123,7 +130,7 @@ def check_token(token: str, token_hash: bytes | None) -> None:
         raise Unauthorized("This token is not valid. `buildspace token rotate` makes a new one.")
 
 
-def session_name(*, is_secure: bool) -> str:
+def cookie_name(is_secure: bool) -> str:
     """Under TLS the browser itself sees to it that the cookie is Secure and of this host alone."""
     return "__Host-buildspace" if is_secure else "buildspace"
 
@@ -146,26 +153,26 @@ def _sign(install_key: bytes, token_hash: bytes, until: int) -> str:
     return hmac.new(key, f"{until}|{token_hash.hex()}".encode(), hashlib.sha256).hexdigest()
 
 
-def _is_own(host: Authority, local: str | None, api: Api) -> bool:
-    if host.is_loopback or host.name in (name.lower() for name in api.names):
+def _is_own(host: str, local: str | None, api: Api) -> bool:
+    if _is_loopback_name(host) or host in (name.lower().removesuffix(".") for name in api.names):
         return True
     # An address can't be rebound: who is called by one is who was meant.
-    return host.is_address and (host.name == local or any(_is_bound(bound, host.name) for bound in api.host))
+    return is_address(host) and (host.strip("[]") == local or any(is_unspecified(bound) for bound in api.host))
 
 
-def _is_bound(bound: str, name: str) -> bool:
-    return bound == name or is_unspecified(bound)
+def _is_loopback_name(host: str) -> bool:
+    """Exactly `localhost` or a loopback address: names under localhost are sites, other people's code."""
+    return host == "localhost" or is_loopback_address(host)
 
 
-def _is_same_origin(origin: str, called: str, host: Authority) -> bool:
-    parts = urlsplit(origin)
-    named = parse_authority(parts.netloc)
-    if parts.scheme not in ("http", "https") or named != host:
+def _is_same_origin(origin: str, host: Authority) -> bool:
+    """Compared as the browser sees it: behind a proxy with TLS its port is not ours."""
+    scheme, _, authority = origin.partition("://")
+    if scheme not in ("http", "https"):
         return False
-    default = ":443" if parts.scheme == "https" else ":80"
-    return _with_port(parts.netloc, default) == _with_port(called, default)
-
-
-def _with_port(authority: str, default: str) -> str:
-    has_port = authority.rpartition("]")[2].count(":") == 1
-    return (authority if has_port else authority + default).lower()
+    try:
+        named = parse_authority(authority)
+    except Invalid:
+        return False
+    default = 443 if scheme == "https" else 80
+    return named.host == host.host and (named.port or default) == (host.port or default)

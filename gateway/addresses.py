@@ -1,14 +1,10 @@
-"""How addresses look: those of sites and deployments, and the authority that a call names."""
+"""How addresses look: those of sites and deployments, and which ones mean this machine."""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import re
 import uuid
-
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})\Z")
-_PORT = re.compile(r"[0-9]{1,5}\Z")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,34 +27,8 @@ class Addresses:
         return f"/d/{deployment_id}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Authority:
-    """The host that a call names, lower case and without brackets or port."""
-
-    name: str
-
-    @property
-    def is_address(self) -> bool:
-        return _address(self.name) is not None
-
-    @property
-    def is_loopback(self) -> bool:
-        """Exactly `localhost` or a loopback address: names under localhost are sites, other people's code."""
-        return self.name == "localhost" or is_loopback_address(self.name)
-
-
-def parse_authority(text: str) -> Authority | None:
-    """`name`, `name:port`, `1.2.3.4:port`, `[::1]:port`. None for anything that is not exactly this."""
-    if text.startswith("["):
-        inside, closing, rest = text[1:].partition("]")
-        valid = closing and _is_port(rest) and "%" not in inside and isinstance(_address(inside), ipaddress.IPv6Address)
-        return Authority(str(_address(inside))) if valid else None
-    name, colon, port = text.partition(":")
-    valid = _NAME.match(name) is not None and _is_port(colon + port)
-    return Authority(name.lower().removesuffix(".")) if valid else None
-
-
 def is_loopback_address(text: str) -> bool:
+    """In brackets or not; 127.0.0.1 wrapped in IPv6 counts."""
     address = _address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped.is_loopback
@@ -71,13 +41,8 @@ def is_unspecified(text: str) -> bool:
     return address is not None and address.is_unspecified
 
 
-def _is_port(text: str) -> bool:
-    """Nothing, or a colon and a port."""
-    return not text or (text[0] == ":" and _PORT.match(text[1:]) is not None and int(text[1:]) <= 65535)
-
-
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(text)
+        return ipaddress.ip_address(text.strip("[]"))
     except ValueError:
         return None

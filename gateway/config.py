@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from builder.protocol.giturls import check_allowed_hosts
+from gateway.addresses import is_loopback_address
 from gateway.errors import ConfigError
 
 ENVIRONMENT_NAMES = {"DATABASE_URL": ("postgres", "url")}
@@ -133,14 +134,7 @@ class Config:
     @property
     def is_loopback_only(self) -> bool:
         """Whether nobody on another machine can reach the API."""
-        return all(is_loopback(host) for host in self.api.host)
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return all(is_loopback_address(host) for host in self.api.host)
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import urllib.parse
 from collections.abc import Callable
 
 from aiohttp import hdrs, web
@@ -12,14 +11,12 @@ from gateway import access
 from gateway.access import Caller
 from gateway.config import Api, Secret
 from gateway.errors import Unauthorized, Unavailable
-from gateway.middlewares import Handler, Middleware
+from gateway.middlewares import Handler, Middleware, describe
 from gateway.stores.installation import InstallationStore
 
 TOKEN_SECONDS = 5.0
 """How long a replaced token may still be believed."""
 PREFLIGHT_SECONDS = 600
-HAS_SESSION = web.RequestKey("has_session", bool)
-"""Whether the caller came in by the cookie of the login page."""
 
 
 class Access:
@@ -59,14 +56,14 @@ class Access:
         self._read_at = float("-inf")
         return token
 
-    async def admit(self, caller: Caller) -> bool:
-        """Raise Unauthorized unless token or session opens the door. Says whether it was a session."""
+    async def admit(self, caller: Caller) -> None:
+        """Raise Unauthorized unless token or session opens the door."""
         if (token := access.bearer_token(caller)) is not None:
             access.check_token(token, await self._current_hash())
-            return False
-        value = _cookie(caller)
+            return
+        value = caller.session
         if value and access.is_session(value, await self.install_key(), await self._current_hash(), time.time()):
-            return True
+            return
         raise Unauthorized(
             "The access token is needed: send it as `Authorization: Bearer <token>`, or log in at /login."
             " It was printed at the first start; `buildspace token rotate` makes a new one."
@@ -92,42 +89,18 @@ class Access:
         return self._token_hash
 
 
-def caller_of(request: web.BaseRequest) -> Caller:
-    transport = request.transport
-    local = transport.get_extra_info("sockname") if transport is not None else None
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        headers.setdefault(name.lower(), value)
-    return Caller(
-        method=request.method,
-        target=request.raw_path,
-        hosts=request.headers.getall("Host", []),
-        peer=peer[0] if peer else None,
-        local=local[0] if local else None,
-        is_secure=request.secure,
-        headers=headers,
-        has_body=request.body_exists and request.headers.get("Content-Length") != "0",
-    )
-
-
 def guard(door: Access) -> Middleware:
     """Host, origin, account: in this order, before anything else looks at the call."""
 
     @web.middleware
     async def who_may_call(request: web.Request, handler: Handler) -> web.StreamResponse:
-        caller = caller_of(request)
+        caller = describe(request)
         host = access.check_host(caller, door.api)
         if _is_preflight(caller, door.api):
             return web.Response(status=204)
         access.check_origin(caller, host, door.api)
-        request[HAS_SESSION] = False
-        if access.needs_account(caller, host) and not access.is_public(caller.path):
-            try:
-                request[HAS_SESSION] = await door.admit(caller)
-            except Unauthorized:
-                _send_to_login(request, caller)
-                raise
+        if not access.is_public(caller.path) and not access.is_open(caller):
+            await door.admit(caller)
         return await handler(request)
 
     return who_may_call
@@ -155,42 +128,6 @@ def cors(api: Api) -> Callable[[web.Request, web.StreamResponse], object]:
     return add_cors_headers
 
 
-def set_session(request: web.Request, response: web.StreamResponse, value: str) -> None:
-    """Give the browser the value that `Access.log_in` answered."""
-    is_secure = caller_of(request).cookie_is_secure
-    response.set_cookie(
-        access.session_name(is_secure=is_secure),
-        value,
-        max_age=access.SESSION_SECONDS,
-        path="/",
-        secure=is_secure,
-        httponly=True,
-        samesite="Strict",
-    )
-
-
-def clear_session(response: web.StreamResponse) -> None:
-    for is_secure in (True, False):
-        name = access.session_name(is_secure=is_secure)
-        response.set_cookie(name, "", max_age=0, path="/", secure=is_secure, httponly=True, samesite="Strict")
-
-
 def _is_preflight(caller: Caller, api: Api) -> bool:
     asks = caller.method == "OPTIONS" and bool(caller.header("Access-Control-Request-Method"))
     return asks and access.is_cors_origin(caller.header("Origin"), api)
-
-
-def _send_to_login(request: web.Request, caller: Caller) -> None:
-    """Who looks for a page gets the login page instead of JSON."""
-    if caller.method == "GET" and "text/html" in caller.header("Accept"):
-        raise web.HTTPSeeOther("/login?next=" + urllib.parse.quote(request.raw_path, safe=""))
-
-
-def _cookie(caller: Caller) -> str:
-    """The session's value. By hand: SimpleCookie drops all cookies when one is odd."""
-    name = access.session_name(is_secure=caller.cookie_is_secure)
-    for part in caller.header("Cookie").split(";"):
-        found, _, value = part.strip().partition("=")
-        if found == name:
-            return value
-    return ""

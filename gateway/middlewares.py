@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from gateway.access import Caller
 from gateway.errors import (
     Conflict,
     Forbidden,
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
+ErrorPage = Callable[[web.Request, int, str], Awaitable[web.Response]]
+ERROR_PAGE: web.AppKey[ErrorPage] = web.AppKey("error_page")
+"""How an app shows an error to a person: asked when the caller wants HTML."""
 REQUEST_ID = web.RequestKey("request_id", str)
 RETRY_AFTER_SECONDS = 2
 
@@ -60,23 +64,26 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 
 @web.middleware
 async def errors_to_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error is JSON with a sentence. What nobody foresaw is logged with its traceback and told to nobody."""
+    """Every error is JSON with a sentence, or the app's page of it for who wants HTML.
+
+    What nobody foresaw is logged with its traceback and told to nobody.
+    """
     try:
         return await handler(request)
     except GatewayError as error:
-        return _answer_error(error)
+        return await _shown(request, _answer_error(error), error.sentence)
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _answer_http(request, error)
+        return await _shown(request, *_answer_http(request, error))
     except (ConnectionError, web.RequestPayloadError):
         # The caller went away in mid-body: nobody reads this answer.
         return error_response(400, "Validation failed", "The body broke off.")
     except Exception:  # protects the connection, and the caller from a traceback
         request_id = request.get(REQUEST_ID, "-")
-        log.exception("request failed: %s %s request_id=%s", request.method, request.path, request_id)
+        log.exception("request failed: %s %s request_id=%s", request.method, ascii(request.path), request_id)
         sentence = f"Something went wrong that nobody foresaw. The gateway's log tells more about request {request_id}."
-        return error_response(500, "Internal error", sentence)
+        return await _shown(request, error_response(500, "Internal error", sentence), sentence)
 
 
 @web.middleware
@@ -118,6 +125,26 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "-")
 
 
+def describe(request: web.BaseRequest) -> Caller:
+    """What the call says of itself, for gateway.access to judge."""
+    transport = request.transport
+    local = transport.get_extra_info("sockname") if transport is not None else None
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), value)
+    return Caller(
+        method=request.method,
+        target=request.raw_path,
+        hosts=request.headers.getall("Host", []),
+        peer=peer[0] if peer else None,
+        local=local[0] if local else None,
+        is_secure=request.secure or headers.get("x-forwarded-proto", "").strip().lower() == "https",
+        headers=headers,
+        has_body=request.body_exists and request.headers.get("Content-Length") != "0",
+    )
+
+
 def error_response(status: int, error: str, details: str, fields: Mapping[str, str] | None = None) -> web.Response:
     body: dict[str, object] = {"error": error, "details": details}
     if fields:
@@ -140,19 +167,33 @@ def _answer_error(error: GatewayError) -> web.Response:
     return response
 
 
-def _answer_http(request: web.Request, error: web.HTTPException) -> web.Response:
+def _answer_http(request: web.Request, error: web.HTTPException) -> tuple[web.Response, str]:
     """aiohttp's own words in our shape."""
     path = ascii(request.path[:200])[1:-1]
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        response = error_response(405, "Method not allowed", f"{path} does not know {request.method}: use {allowed}.")
+        sentence = f"{path} does not know {request.method[:20]}: use {allowed}."
+        response = error_response(405, "Method not allowed", sentence)
         response.headers["Allow"] = allowed
-        return response
-    if error.status == 404:
-        return error_response(404, "Not found", f"There is nothing at {path}.")
+        return response, sentence
+    sentence = f"There is nothing at {path}." if error.status == 404 else f"{error.reason}."
+    response = error_response(error.status, "Not found" if error.status == 404 else error.reason, sentence)
     if error.status == 413:
-        return _answer_error(TooLarge("The body is too large."))
-    return error_response(error.status, error.reason, f"{error.reason}.")
+        response.force_close()
+    return response, sentence
+
+
+async def _shown(request: web.Request, response: web.Response, sentence: str) -> web.Response:
+    page: ErrorPage | None = request.app.get(ERROR_PAGE)
+    if page is None or "text/html" not in request.headers.get("Accept", ""):
+        return response
+    shown = await page(request, response.status, sentence)
+    for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        if name in response.headers:
+            shown.headers[name] = response.headers[name]
+    if response.keep_alive is False:
+        shown.force_close()
+    return shown
 
 
 def _request_id(request: web.Request) -> str:

@@ -9,7 +9,6 @@ import asyncio
 import collections
 import datetime
 import logging
-import re
 import uuid
 from collections.abc import AsyncIterator, Collection, Mapping
 
@@ -20,7 +19,8 @@ from gateway.models import Deployment, Status
 from gateway.roles import ObjectStore
 from gateway.sites.compile import compile_release
 from gateway.sites.keys import blob_key, release_key
-from gateway.sites.release_format import encode_release
+from gateway.sites.paths import check_file_path
+from gateway.sites.release_format import check_blob, encode_release
 from gateway.stores.deployments import DeploymentStore
 
 log = logging.getLogger(__name__)
@@ -28,15 +28,11 @@ log = logging.getLogger(__name__)
 LOOKS_AT_ONCE = 16
 REMEMBERED_MANIFESTS = 16
 STORE_RELEASE_SECONDS = 120.0
-MAX_PATH_BYTES = 1024
-MAX_SEGMENT_BYTES = 255
+MAX_NAME_BYTES = 255
 MAX_HASHED_FOLDERS = 100
 NO_REASON = "The build failed, and the builder did not say why."
 NO_LOST_REASON = "The builder gave up."
 VANISHED = "Files of the output were gone before they could be published."
-
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\\]")
 
 
 class Publisher:
@@ -169,30 +165,14 @@ def check_manifest(manifest: Manifest, limits: config.Builder) -> None:
 
 
 def _check_file(file: ManifestFile, limits: config.Builder) -> None:
-    check_path(file.path)
-    if not (isinstance(file.sha256, str) and _SHA256.match(file.sha256)):
-        raise Invalid(f"The sha256 of '{file.path}' is not 64 lower-case hexadecimal digits.")
-    if type(file.size) is not int or file.size < 0:
-        raise Invalid(f"The size of '{file.path}' is not a whole number of bytes.")
+    if not isinstance(file.path, str):
+        raise Invalid("A path must be text.")
+    check_file_path(file.path)
+    if any(len(segment.encode()) > MAX_NAME_BYTES for segment in file.path.split("/")):
+        raise Invalid(f"The path {file.path!a} holds a name of more than {MAX_NAME_BYTES} bytes.")
+    check_blob(file.sha256, file.size)
     if file.size > limits.file_bytes:
         raise TooLarge(f"'{file.path}' has {file.size} bytes; the limit for a file is {limits.file_bytes}.")
-
-
-def check_path(path: object) -> None:
-    """Raises Invalid for what is not a plain relative path in UTF-8."""
-    if not isinstance(path, str) or not path:
-        raise Invalid("A path must be text that is not empty.")
-    shown = ascii(path[:200])
-    try:
-        body = path.encode()
-    except UnicodeEncodeError as error:
-        raise Invalid(f"The path {shown} is not valid Unicode.") from error
-    if len(body) > MAX_PATH_BYTES or any(len(segment) > MAX_SEGMENT_BYTES for segment in body.split(b"/")):
-        raise Invalid(f"The path {shown} is too long.")
-    if _CONTROL.search(path):
-        raise Invalid(f"The path {shown} has a control character or a backslash.")
-    if any(segment in ("", ".", "..") for segment in path.split("/")):
-        raise Invalid(f"The path {shown} is not relative, or has an empty, '.' or '..' segment.")
 
 
 def _check_paths(paths: list[str]) -> None:
@@ -226,7 +206,9 @@ def _check_facts(manifest: Manifest) -> None:
     if len(manifest.hashed_folders) > MAX_HASHED_FOLDERS:
         raise Invalid(f"There are more than {MAX_HASHED_FOLDERS} hashed folders.")
     for folder in manifest.hashed_folders:
-        check_path(folder.strip("/") if isinstance(folder, str) else folder)
+        if not isinstance(folder, str):
+            raise Invalid("A hashed folder must be text.")
+        check_file_path(folder.strip("/"))
 
 
 def _checked_body(manifest: Manifest, limits: config.Builder) -> bytes:

@@ -19,6 +19,7 @@ _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+\Z")
 _HOST = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z"
 )
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _SCP_LIKE = re.compile(r"(?:[^/@\s:]+@)?([^/@\s:]+):(?!//)([^\s]+)\Z")
 _LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
@@ -191,7 +192,7 @@ def _parse_number(text: str) -> int:
 def _parse_path(path: str) -> str:
     if "?" in path or "#" in path:
         raise ValueError("A git URL holds no ? and no #: it names a repository, not a page.")
-    path = urllib.parse.quote(path, safe="/%~!$&'()*+,;=:@-._")
+    path = _NOT_ASCII.sub(lambda found: urllib.parse.quote(found[0]), path)
     if path.strip("/") == "":
         raise ValueError("The git URL names a host but no repository.")
     if not _PATH.match(path):

@@ -6,25 +6,43 @@ import os
 import subprocess
 from pathlib import Path
 
+from builder.sandbox import SandboxError
+
 FIRST_ACCOUNT = 64901
 """Below those that systemd hands out, above those of people. It needs no entry in /etc/passwd."""
-ACCOUNT_VARIABLE = "BUILDSPACE_BUILD_ACCOUNT"
+SLOT_VARIABLE = "BUILDSPACE_SLOT"
+"""A small number that no other running builder has: builds that run at once get accounts of their own."""
 TIME_LIMIT_SECONDS = 60.0
 _CAP_CHOWN, _CAP_SETGID, _CAP_SETUID = 0, 6, 7
 
 
 def build_account() -> int | None:
     """None: builds run under the platform's own account, because it cannot take another."""
-    if os.geteuid() != 0 or not _has_capabilities(_CAP_CHOWN, _CAP_SETGID, _CAP_SETUID):
-        return None
-    return int(os.environ.get(ACCOUNT_VARIABLE, FIRST_ACCOUNT))
+    account = FIRST_ACCOUNT + int(os.environ.get(SLOT_VARIABLE, "0"))
+    is_able = os.geteuid() == 0 and _has_capabilities(_CAP_CHOWN, _CAP_SETGID, _CAP_SETUID)
+    return account if is_able and _is_mapped(account, "uid") and _is_mapped(account, "gid") else None
 
 
 def give_to(user: int, folder: Path) -> None:
-    """Make `user` the owner of what root put into a folder. Links are not followed, no depth is too deep."""
+    """Make `user` the owner of what root put into a folder. Links are not followed, no depth is too deep.
+
+    Raises SandboxError if that fails.
+    """
     owner = f"{user}:{user}"
     chown = ["chown", "--recursive", "--no-dereference", "--from=0", owner, "--", str(folder)]
-    subprocess.run(chown, check=True, stdin=subprocess.DEVNULL, timeout=TIME_LIMIT_SECONDS)
+    try:
+        subprocess.run(chown, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIME_LIMIT_SECONDS)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()[-300:]
+        raise SandboxError(f"The work folder cannot be given to the build's account: {said}") from error
+    except subprocess.TimeoutExpired as error:
+        raise SandboxError("The work folder cannot be given to the build's account: it takes too long.") from error
+
+
+def _is_mapped(number: int, kind: str) -> bool:
+    """A container without root on its machine may have few accounts."""
+    ranges = [line.split() for line in Path(f"/proc/self/{kind}_map").read_text().splitlines()]
+    return any(int(first) <= number < int(first) + int(count) for first, _, count in ranges)
 
 
 def _has_capabilities(*numbers: int) -> bool:

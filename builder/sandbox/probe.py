@@ -20,7 +20,7 @@ ATTACKS = Path(__file__).with_name("attacks.py")
 PACKAGES = {"bwrap": "bubblewrap", "pasta": "passt", "ip": "iproute2", "unshare": "util-linux", "prlimit": "util-linux"}
 TUN = "/dev/net/tun"
 HOLDS = {
-    "strong": "strong holds: builds run in their own namespaces (bubblewrap) and reach the public network only (pasta).",
+    "strong": "strong holds: builds run in namespaces (bubblewrap) and reach nothing but the public network (pasta).",
     "basic": "basic holds: Landlock and seccomp close files, processes, loopback TCP and Unix sockets, but not UDP.",
 }
 _NAMESPACES = (

@@ -45,7 +45,7 @@ async def show_log(request: web.Request) -> web.StreamResponse:
     deployment = await services.deployments.get(deployment_id)
     page = LogPage(after)
     lines = read_lines(services.logs, deployment, page, limit)
-    first = await anext(lines, [])  # an engine that is away shows before the answer has begun
+    first: list[LogLine] = await anext(lines, [])  # an engine that is away shows before the answer has begun
     pieces = _as_text if is_text else _as_json
     response = _text_response(deployment) if is_text else web.StreamResponse()
     if not is_text:
@@ -180,9 +180,7 @@ def _text_response(deployment: Deployment) -> web.StreamResponse:
     return response
 
 
-async def _send(
-    response: web.StreamResponse, pieces: AsyncIterator[bytes], stopping: Callable[[], bool]
-) -> None:
+async def _send(response: web.StreamResponse, pieces: AsyncIterator[bytes], stopping: Callable[[], bool]) -> None:
     async for piece in pieces:
         if stopping():
             raise ConnectionResetError("The gateway stops.")

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.resources
+import json
 import re
 import urllib.parse
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
 from gateway.access import SESSION_SECONDS, cookie_name, is_open
-from gateway.addresses import Addresses
-from gateway.errors import GatewayError, Invalid, NotFound, Unauthorized
+from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
 from gateway.middlewares import ERROR_PAGE, describe
-from gateway.models import Deployment, Project
+from gateway.models import Deployment
 from gateway.routes import views
 from gateway.routes.assets import Assets
-from gateway.routes.schemas import read_new_project
-from gateway.services import SERVICES, Services
+from gateway.routes.bodies import read_body
+from gateway.routes.schemas import read_deployment_id, read_new_project, read_page, read_slug
+from gateway.services import SERVICES
 
 PROJECTS_BESIDE = 100
 PROJECTS_ON_A_PAGE = 50
 DEPLOYMENTS_ON_A_PAGE = 20
 REFRESH_MS = 2000
+MAX_FIELDS = 50
 HEADINGS = {
     400: "That is not possible",
     401: "Log in",
@@ -40,6 +43,7 @@ HEADINGS = {
     503: "Not available now",
 }
 _KEY = re.compile(r"[0-9a-f-]{36}\Z")
+_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*\Z")
 
 
 def setup_pages(app: web.Application) -> None:
@@ -75,14 +79,17 @@ async def show_projects(request: web.Request) -> web.Response:
 
 async def deploy(request: web.Request) -> web.Response:
     """A form, so that it works without scripts. What is wrong is said next to its field; what was typed is kept."""
-    typed = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    typed = await _read_form(request)
     key = typed.pop("key", "")
     services = request.app[SERVICES]
+    asked = {name: value.strip() for name, value in typed.items() if value.strip()}
     try:
-        wanted = read_new_project({name: value.strip() for name, value in typed.items() if value.strip()})
-        deployment = await services.projects.create(wanted.name, wanted.git_url, wanted.settings, trigger="form")
+        wanted = read_new_project(asked, services.config.builder.allow_private_hosts)
+        deployment = await services.projects.create(
+            wanted.name, wanted.git_url, wanted.settings, trigger="form", idempotency=_idempotency(key, asked)
+        )
     except Invalid as error:
-        form = views.view_form(typed, error.fields, "" if error.fields else error.sentence, key)
+        form = views.view_form(typed, error.fields, error.sentence, key)
         return await _projects_page(request, form, status=400)
     services.dispatcher.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
@@ -90,68 +97,73 @@ async def deploy(request: web.Request) -> web.Response:
 
 async def show_project(request: web.Request) -> web.Response:
     services, now = request.app[SERVICES], _now()
-    addresses = _addresses(services)
-    project = await services.projects.get(request.match_info["slug"])
-    cursor = request.query.get("cursor")
+    addresses = services.addresses
+    project = await services.projects.get(read_slug(request.match_info["slug"]))
+    _, cursor = read_page(request.query)
     deployments, following = await services.deployments.list(project.slug, DEPLOYMENTS_ON_A_PAGE, cursor)
     newest = await services.deployments.newest([project.id])
     live = await services.deployments.get(project.live_deployment_id) if project.live_deployment_id else None
     usual = views.usual_seconds([*deployments, *([live] if live else [])])
-    context = {
-        "frame": await _frame(request, is_busy=_is_busy(deployments), current=project.slug),
-        "project": views.view_project(project, newest.get(project.id), addresses, now),
-        "live": views.view_deployment(live, addresses, now) if live else None,
-        "deployments": [views.view_deployment(deployment, addresses, now, usual) for deployment in deployments],
-        "following": following,
-        "is_first": cursor is None,
-    }
-    return _render(request, "project.html", context)
+    page = views.ProjectPage(
+        frame=await _frame(request, is_busy=_is_busy(deployments), current=project.slug),
+        project=views.view_project(project, newest.get(project.id), addresses, now),
+        live=views.view_deployment(live, addresses, now) if live else None,
+        deployments=tuple(views.view_deployment(deployment, addresses, now, usual) for deployment in deployments),
+        following=following,
+        is_first=cursor is None,
+    )
+    return _render(request, "project.html", page)
 
 
 async def deploy_again(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
-    deployment = await services.deployments.create_again(request.match_info["slug"], trigger="form")
+    await _read_form(request)
+    deployment = await services.deployments.create_again(read_slug(request.match_info["slug"]), trigger="form")
     services.dispatcher.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
 
 
 async def show_deployment(request: web.Request) -> web.Response:
     services, now = request.app[SERVICES], _now()
+    addresses = services.addresses
     deployment = await services.deployments.get(_deployment_id(request))
     project = await services.projects.get(deployment.project_slug)
-    context = {
-        "frame": await _frame(
-            request, is_busy=not deployment.status.is_final, current=deployment.project_slug, has_find=False
-        ),
-        "project": views.view_project(project, deployment, _addresses(services), now),
-        "deployment": views.view_deployment(deployment, _addresses(services), now),
-    }
-    return _render(request, "deployment.html", context)
+    page = views.DeploymentPage(
+        frame=await _frame(request, is_busy=not deployment.status.is_final, current=project.slug, has_find=False),
+        project=views.view_project(project, deployment, addresses, now),
+        deployment=views.view_deployment(deployment, addresses, now),
+    )
+    return _render(request, "deployment.html", page)
 
 
 async def cancel(request: web.Request) -> web.Response:
-    deployment = await request.app[SERVICES].deployments.cancel(_deployment_id(request))
+    services = request.app[SERVICES]
+    await _read_form(request)
+    deployment = await services.deployments.cancel(_deployment_id(request))
+    services.dispatcher.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
 
 
 async def promote(request: web.Request) -> web.Response:
+    await _read_form(request)
     deployment = await request.app[SERVICES].deployments.promote(_deployment_id(request))
     raise web.HTTPSeeOther(f"/p/{deployment.project_slug}")
 
 
 async def show_login(request: web.Request) -> web.Response:
+    following = _own_path(request.query.get("next", ""))
     if is_open(describe(request)):
-        raise web.HTTPSeeOther(_own_path(request.query.get("next")))
-    return _login_page(request, _own_path(request.query.get("next")))
+        raise web.HTTPSeeOther(following)
+    return _login_page(request, following)
 
 
 async def log_in(request: web.Request) -> web.Response:
-    typed = await request.post()
-    following = _own_path(str(typed.get("next", "")))
+    typed = await _read_form(request)
+    following = _own_path(typed.get("next", ""))
     try:
-        session = await request.app[SERVICES].access.log_in(str(typed.get("token", "")).strip())
+        session = await request.app[SERVICES].access.log_in(typed.get("token", "").strip())
     except Unauthorized as error:
-        return _login_page(request, following, error=error.sentence, status=401)
+        return _login_page(request, following, error=error.sentence)
     response = web.HTTPSeeOther(following)
     is_secure = describe(request).is_secure
     response.set_cookie(
@@ -167,6 +179,7 @@ async def log_in(request: web.Request) -> web.Response:
 
 
 async def log_out(request: web.Request) -> web.Response:
+    await _read_form(request)
     response = web.HTTPSeeOther("/login")
     is_secure = describe(request).is_secure
     response.del_cookie(cookie_name(is_secure), path="/", secure=is_secure, httponly=True, samesite="Strict")
@@ -176,27 +189,96 @@ async def log_out(request: web.Request) -> web.Response:
 async def show_error(request: web.Request, status: int, sentence: str) -> web.Response:
     """An error, to a person. Nothing is asked of an engine: it may be the one that is away."""
     if status == 401:
-        return _login_page(request, request.path_qs if request.method == "GET" else "/", status=401)
-    context = {"frame": _bare_frame(request), "heading": HEADINGS.get(status, "That is not possible")}
-    return _render(request, "error.html", {**context, "status": status, "sentence": sentence}, status)
+        return _login_page(request, request.path_qs if request.method == "GET" else "/")
+    page = views.ErrorPage(_bare_frame(request), status, HEADINGS.get(status, "That is not possible"), sentence)
+    return _render(request, "error.html", page, status)
 
 
 async def _projects_page(request: web.Request, form: views.FormView, status: int = 200) -> web.Response:
     services, now = request.app[SERVICES], _now()
-    cursor = request.query.get("cursor") if request.method == "GET" else None
+    addresses = services.addresses
+    _, cursor = read_page(request.query)
     projects, following = await services.projects.list(PROJECTS_ON_A_PAGE, cursor)
     newest = await services.deployments.newest([project.id for project in projects])
-    shown = [views.view_project(project, newest.get(project.id), _addresses(services), now) for project in projects]
-    context = {
-        "frame": await _frame(request, is_busy=_is_busy(newest.values())),
-        "form": form,
-        "projects": shown,
-        "following": following,
-        "is_first": cursor is None,
-    }
-    return _render(request, "projects.html", context, status)
+    page = views.ProjectsPage(
+        frame=await _frame(request, is_busy=request.method == "GET" and _is_busy(newest.values())),
+        form=form,
+        projects=tuple(views.view_project(project, newest.get(project.id), addresses, now) for project in projects),
+        following=following,
+        is_first=cursor is None,
+    )
+    return _render(request, "projects.html", page, status)
 
 
-def _login_page(request: web.Request, following: str, *, error: str = "", status: int = 200) -> web.Response:
-    context = {"frame": _bare_frame(request), "following": following, "error": error}
-    return _render(request, "login.html", context, status)
+def _login_page(request: web.Request, following: str, *, error: str = "") -> web.Response:
+    page = views.LoginPage(_bare_frame(request), following, error)
+    return _render(request, "login.html", page, 200 if request.path == "/login" and not error else 401)
+
+
+async def _frame(request: web.Request, *, is_busy: bool, current: str = "", has_find: bool = True) -> views.FrameView:
+    services, now = request.app[SERVICES], _now()
+    addresses = services.addresses
+    projects, _ = await services.projects.list(PROJECTS_BESIDE)
+    newest = await services.deployments.newest([project.id for project in projects])
+    beside = tuple(views.view_project(project, newest.get(project.id), addresses, now) for project in projects)
+    return views.FrameView(beside, current, _has_session(request), REFRESH_MS if is_busy else None, has_find)
+
+
+def _bare_frame(request: web.Request) -> views.FrameView:
+    return views.FrameView(None, "", _has_session(request), None, has_find=False)
+
+
+def _has_session(request: web.Request) -> bool:
+    return describe(request).session is not None
+
+
+def _is_busy(deployments: Iterable[Deployment]) -> bool:
+    return any(not deployment.status.is_final for deployment in deployments)
+
+
+def _deployment_id(request: web.Request) -> uuid.UUID:
+    """Raises NotFound, also for what is no id: there is no such page."""
+    try:
+        return read_deployment_id(request.match_info["deployment"])
+    except Invalid as error:
+        raise NotFound("There is no such deployment.") from error
+
+
+async def _read_form(request: web.Request) -> dict[str, str]:
+    """The fields of a form that was sent from one of these pages. Raises Forbidden for one from elsewhere."""
+    call = describe(request)
+    if call.origin is None and call.fetch_site is None:
+        raise Forbidden("A form is sent by a browser, from a page of this gateway. Programs use the API, with JSON.")
+    body = await read_body(request, request.app[SERVICES].config.api.body_bytes)
+    try:
+        fields = urllib.parse.parse_qsl(
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
+    except ValueError as error:
+        raise Invalid("This is not a form.") from error
+    return dict(fields)
+
+
+def _idempotency(key: str, typed: Mapping[str, str]) -> tuple[str, bytes] | None:
+    """A form that is sent twice makes one project. A form that was changed and sent again makes another."""
+    if not _KEY.match(key):
+        return None
+    digest = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).digest()
+    return f"form {key} {digest.hex()}", digest
+
+
+def _own_path(text: str) -> str:
+    """Where to go next: a path of ours, never another site."""
+    parts = urllib.parse.urlsplit(text)
+    is_own = not parts.scheme and not parts.netloc and _PATH.match(text)
+    return text if is_own else "/"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _render(request: web.Request, template: str, page: views.Page, status: int = 200) -> web.Response:
+    response = aiohttp_jinja2.render_template(template, request, {"page": page}, status=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -8,16 +8,15 @@ import json
 from aiohttp import web
 
 from gateway.routes.answers import deployed_json, deployment_json, json_response, project_json
-from gateway.routes.bodies import read_body, read_json
+from gateway.routes.bodies import parse_object, read_body, read_json
 from gateway.routes.schemas import (
     EmptyRequest,
     load,
     read_idempotency_key,
+    read_new_project,
     read_page,
-    read_project,
     read_slug,
 )
-from gateway.routes.bodies import parse_object
 from gateway.services import SERVICES
 
 
@@ -25,11 +24,11 @@ async def create_project(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     key = read_idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_json(request, services.config.api.body_bytes)
-    name, git_url, settings = read_project(body, services.config.builder.allow_private_hosts)
+    wanted = read_new_project(body, services.config.builder.allow_private_hosts)
     # What counts is what was asked for, not how it was spelled.
     asked = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
     idempotency = (key, asked) if key is not None else None
-    deployment = await services.projects.create(name, git_url, settings, idempotency=idempotency)
+    deployment = await services.projects.create(wanted.name, wanted.git_url, wanted.settings, idempotency=idempotency)
     services.dispatcher.wake()
     answer = deployed_json(deployment, services.addresses)
     return json_response(answer, 201, Location=f"/project/{deployment.project_slug}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,9 @@ MAX_LOG_PAGE = 10_000
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 """One line without control characters."""
 _VISIBLE = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\Z"
-_BRANCH = re.compile(r"(?!-)(?!/)(?!@\Z)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|\Z)))(?!\.)[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z")
+_BRANCH = re.compile(
+    r"(?!-)(?!/)(?!@\Z)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|\Z)))(?!\.)[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z"
+)
 _NODE_PART = r"(?:\^|~>?|>=|<=|>|<|=)?\s?v?(?:[0-9]{1,9}|[xX*])(?:\.(?:[0-9]{1,9}|[xX*])){0,2}(?:[-+][0-9A-Za-z.+-]+)?"
 _NODE_VERSION = re.compile(
     rf"(?:{_NODE_PART}(?:(?: - | ?\|\| ?| ){_NODE_PART})*|node|latest|stable|current|lts(?:/(?:\*|[a-z]{{1,20}}))?)\Z"
@@ -73,7 +76,7 @@ def _setting(longest: int, *checks: Any, example: str, about: str, text_format: 
 
 
 def _check_git_url(text: str) -> None:
-    """Private hosts pass here: whether they may be cloned is the configuration's word (`read_project`)."""
+    """Private hosts pass here: whether they may be cloned is the configuration's word (`read_new_project`)."""
     try:
         parse_git_url(text, ("0.0.0.0/0", "::/0"))
     except ValueError as error:
@@ -87,7 +90,7 @@ def _check_branch(text: str) -> None:
 
 def _check_path(text: str) -> None:
     parts = text.replace("\\", "/").split("/")
-    if text.startswith("/") or "\\" in text or ".." in parts or text.startswith("~"):
+    if text.startswith(("/", "~")) or "\\" in text or ".." in parts:
         raise ValidationError("must be a folder inside the repository, such as packages/site, without ..")
 
 
@@ -107,7 +110,7 @@ class ProjectRequest(marshmallow.Schema):
         ],
         metadata={"description": "How people call the project.", "example": "my-awesome-app"},
     )
-    gitUrl = Text(  # noqa: N815 - the users' spelling
+    gitUrl = Text(
         required=True,
         validate=[
             validate.Length(min=1, max=MAX_URL_LENGTH, error=f"has from 1 to {MAX_URL_LENGTH} characters"),
@@ -122,19 +125,15 @@ class ProjectRequest(marshmallow.Schema):
     branch = _setting(
         MAX_BRANCH, _check_branch, text_format="git-ref", example="main", about="The branch or tag to build."
     )
-    rootDirectory = _setting(  # noqa: N815
+    rootDirectory = _setting(
         MAX_PATH, _check_path, text_format="relative-path", example="packages/site", about="Where the project is."
     )
-    installCommand = _setting(  # noqa: N815
-        MAX_COMMAND, example="npm ci", about="Instead of the package manager's own install."
-    )
-    buildCommand = _setting(  # noqa: N815
-        MAX_COMMAND, example="npm run build", about="Instead of the `build` script."
-    )
-    outputDirectory = _setting(  # noqa: N815
+    installCommand = _setting(MAX_COMMAND, example="npm ci", about="Instead of the package manager's own install.")
+    buildCommand = _setting(MAX_COMMAND, example="npm run build", about="Instead of the `build` script.")
+    outputDirectory = _setting(
         MAX_PATH, _check_path, text_format="relative-path", example="dist", about="What is published."
     )
-    nodeVersion = _setting(  # noqa: N815
+    nodeVersion = _setting(
         MAX_NODE_VERSION, _check_node_version, text_format="node-version", example="22", about="The Node to build with."
     )
 
@@ -149,8 +148,15 @@ class EmptyRequest(marshmallow.Schema):
         unknown = marshmallow.RAISE
 
 
-def read_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]) -> tuple[str, str, BuildSettings]:
-    """Name, git URL and settings. Raises Invalid with a sentence for each field that is wrong."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewProject:
+    name: str
+    git_url: str
+    settings: BuildSettings
+
+
+def read_new_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]) -> NewProject:
+    """Raises Invalid with a sentence for each field that is wrong."""
     values = load(ProjectRequest(), body)
     try:
         git_url = str(parse_git_url(values["gitUrl"], allow_private_hosts))
@@ -165,7 +171,7 @@ def read_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]) ->
         output_directory=values["outputDirectory"] or None,
         node_version=values["nodeVersion"] or None,
     )
-    return values["name"], git_url, settings
+    return NewProject(values["name"], git_url, settings)
 
 
 def load(schema: marshmallow.Schema, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +179,7 @@ def load(schema: marshmallow.Schema, body: Mapping[str, Any]) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(body)
     except ValidationError as error:
-        messages = error.normalized_messages()
+        messages = error.messages_dict
         known = [name for name in schema.fields if name in messages]
         others = [name for name in messages if name not in schema.fields]
         sentences = {_shown(name): _sentence(name, messages[name], schema) for name in known + others}
@@ -192,7 +198,7 @@ def read_deployment_id(text: str) -> uuid.UUID:
 def read_slug(text: str) -> str:
     """Raises NotFound: what is no slug names no project."""
     if not _SLUG.match(text):
-        raise NotFound(f"No project is called {ascii(text[:80])}.")
+        raise NotFound(f"No project is called {text[:80]!a}.")
     return text
 
 
@@ -253,7 +259,7 @@ class Commit(marshmallow.Schema):
 
 class StepTiming(marshmallow.Schema):
     name = fields.String(required=True)
-    startedAt = fields.DateTime(required=True)  # noqa: N815
+    startedAt = fields.DateTime(required=True)
     seconds = fields.Float(required=True, allow_none=True, metadata={"description": "null while the step runs."})
 
 
@@ -267,28 +273,24 @@ class DeploymentAnswer(marshmallow.Schema):
     attempt = fields.Integer(required=True, metadata={"description": "Grows when a builder was lost."})
     trigger = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it failed."})
-    queueReason = fields.String(  # noqa: N815
-        required=True, allow_none=True, metadata={"description": "Why it waits."}
-    )
-    exitCode = fields.Integer(required=True, allow_none=True)  # noqa: N815
-    isLive = fields.Boolean(required=True)  # noqa: N815
+    queueReason = fields.String(required=True, allow_none=True, metadata={"description": "Why it waits."})
+    exitCode = fields.Integer(required=True, allow_none=True)
+    isLive = fields.Boolean(required=True)
     commit = fields.Nested(Commit, required=True, allow_none=True)
     branch = fields.String(required=True, allow_none=True)
     framework = fields.String(required=True, allow_none=True)
-    nodeVersion = fields.String(required=True, allow_none=True)  # noqa: N815
+    nodeVersion = fields.String(required=True, allow_none=True)
     isolation = fields.String(required=True, allow_none=True)
     steps = fields.List(fields.Nested(StepTiming), required=True)
     files = fields.Integer(required=True, allow_none=True)
     bytes = fields.Integer(required=True, allow_none=True)
-    createdAt = fields.DateTime(required=True)  # noqa: N815
-    startedAt = fields.DateTime(required=True, allow_none=True)  # noqa: N815
-    completedAt = fields.DateTime(required=True, allow_none=True)  # noqa: N815
+    createdAt = fields.DateTime(required=True)
+    startedAt = fields.DateTime(required=True, allow_none=True)
+    completedAt = fields.DateTime(required=True, allow_none=True)
     url = fields.String(required=True, metadata={"description": "The project's site."})
-    deploymentUrl = fields.String(  # noqa: N815
-        required=True, metadata={"description": "The host of this deployment alone."}
-    )
-    logsUrl = fields.String(required=True)  # noqa: N815
-    pageUrl = fields.String(required=True)  # noqa: N815
+    deploymentUrl = fields.String(required=True, metadata={"description": "The host of this deployment alone."})
+    logsUrl = fields.String(required=True)
+    pageUrl = fields.String(required=True)
 
 
 class ProjectAnswer(marshmallow.Schema):
@@ -296,17 +298,17 @@ class ProjectAnswer(marshmallow.Schema):
 
     name = fields.String(required=True)
     slug = fields.String(required=True)
-    gitUrl = fields.String(required=True)  # noqa: N815
+    gitUrl = fields.String(required=True)
     branch = fields.String(required=True, allow_none=True)
-    rootDirectory = fields.String(required=True, allow_none=True)  # noqa: N815
-    installCommand = fields.String(required=True, allow_none=True)  # noqa: N815
-    buildCommand = fields.String(required=True, allow_none=True)  # noqa: N815
-    outputDirectory = fields.String(required=True, allow_none=True)  # noqa: N815
-    nodeVersion = fields.String(required=True, allow_none=True)  # noqa: N815
+    rootDirectory = fields.String(required=True, allow_none=True)
+    installCommand = fields.String(required=True, allow_none=True)
+    buildCommand = fields.String(required=True, allow_none=True)
+    outputDirectory = fields.String(required=True, allow_none=True)
+    nodeVersion = fields.String(required=True, allow_none=True)
     url = fields.String(required=True)
-    createdAt = fields.DateTime(required=True)  # noqa: N815
-    liveDeploymentId = fields.UUID(required=True, allow_none=True)  # noqa: N815
-    newestDeployment = fields.Nested(DeploymentAnswer, required=True, allow_none=True)  # noqa: N815
+    createdAt = fields.DateTime(required=True)
+    liveDeploymentId = fields.UUID(required=True, allow_none=True)
+    newestDeployment = fields.Nested(DeploymentAnswer, required=True, allow_none=True)
 
 
 class ProjectList(marshmallow.Schema):
@@ -320,8 +322,8 @@ class DeploymentList(marshmallow.Schema):
 
 
 class DeployedAnswer(marshmallow.Schema):
-    deploymentId = fields.UUID(required=True)  # noqa: N815
-    projectSlug = fields.String(required=True)  # noqa: N815
+    deploymentId = fields.UUID(required=True)
+    projectSlug = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
     url = fields.String(required=True)
 
@@ -338,7 +340,7 @@ class LogLineAnswer(marshmallow.Schema):
 
 
 class LogAnswer(marshmallow.Schema):
-    rawLogs = fields.List(fields.Nested(LogLineAnswer), required=True)  # noqa: N815
+    rawLogs = fields.List(fields.Nested(LogLineAnswer), required=True)
     ended = fields.Boolean(required=True, metadata={"description": "Nothing more comes after `next`."})
     complete = fields.Boolean(required=True, metadata={"description": "Every line that the builder sent is there."})
     missing = fields.List(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from gateway.addresses import Addresses
-from gateway.models import BuildSettings, Deployment, Project, Status
+from gateway.models import BuildSettings, Deployment, Project, Status, StepTiming
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 FIRST_COMMIT_DIGITS = 7
@@ -134,14 +134,57 @@ class FormView:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FrameView:
-    """What is around every page. `refresh_ms`: how soon it is fetched again, None when nothing is in progress."""
+    """What is around every page. `projects` None: nothing beside it. `refresh_ms`: how soon it is fetched again."""
 
-    projects: tuple[ProjectView, ...]
+    projects: tuple[ProjectView, ...] | None
     current: str
     can_log_out: bool
     refresh_ms: int | None
-    has_find: bool = True
+    has_find: bool
 
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProjectsPage:
+    frame: FrameView
+    form: FormView
+    projects: tuple[ProjectView, ...]
+    following: str | None
+    is_first: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProjectPage:
+    frame: FrameView
+    project: ProjectView
+    live: DeploymentView | None
+    deployments: tuple[DeploymentView, ...]
+    following: str | None
+    is_first: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeploymentPage:
+    frame: FrameView
+    project: ProjectView
+    deployment: DeploymentView
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoginPage:
+    frame: FrameView
+    following: str
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ErrorPage:
+    frame: FrameView
+    status: int
+    heading: str
+    sentence: str
+
+
+Page = ProjectsPage | ProjectPage | DeploymentPage | LoginPage | ErrorPage
 
 MAIN_FIELDS = (
     ("name", "Name", "", "my-site"),
@@ -157,14 +200,19 @@ MORE_FIELDS = (
 )
 
 
-def view_form(typed: Mapping[str, str], errors: Mapping[str, str], error: str, key: str) -> FormView:
-    """The form as it was typed. `errors` by the field's name; `error` is about all of it."""
+def view_form(typed: Mapping[str, str], errors: Mapping[str, str], sentence: str, key: str) -> FormView:
+    """The form as it was typed. `errors` by the field's name; `sentence` is shown when no field has one."""
 
     def fields(rows: Iterable[tuple[str, str, str, str]], is_required: bool) -> Iterator[FieldView]:
         for name, label, hint, placeholder in rows:
-            yield FieldView(name, label, hint, placeholder, typed.get(name, ""), errors.get(name, ""), is_required)
+            # The sentences begin with the name that the API has for the field.
+            error = errors.get(name, "")
+            error = label + error.removeprefix(name) if error.startswith(name) else error
+            yield FieldView(name, label, hint, placeholder, typed.get(name, ""), error, is_required)
 
-    return FormView(tuple(fields(MAIN_FIELDS, True)), tuple(fields(MORE_FIELDS, False)), error, key)
+    main, more = tuple(fields(MAIN_FIELDS, True)), tuple(fields(MORE_FIELDS, False))
+    is_said = any(field.error for field in main + more)
+    return FormView(main, more, "" if is_said else sentence, key)
 
 
 def view_project(
@@ -262,27 +310,31 @@ def lasting(seconds: float) -> str:
 
 
 def _stages(deployment: Deployment, now: datetime.datetime, usual: float) -> Iterator[StageView]:
-    end = (deployment.completed_at or now).timestamp()
-    running = _running_step(deployment)
     lengths: dict[str, float] = {}
     for step in deployment.steps:
-        seconds = max(0.0, end - step.started_at / 1000) if step.seconds is None else step.seconds
-        lengths[step.name] = lengths.get(step.name, 0.0) + seconds
+        lengths[step.name] = lengths.get(step.name, 0.0) + _seconds(step, deployment.completed_at or now)
     whole = max(sum(lengths.values()), usual) or 1.0
     x = 0.0
     for name, label, steps in STAGES:
-        has_begun = any(step in lengths for step in steps)
         seconds = sum(lengths.get(step, 0.0) for step in steps)
+        text = lasting(seconds) if any(step in lengths for step in steps) else ""
         width = 100 * seconds / whole
-        since = int(end * 1000 - seconds * 1000) if running in steps else None
-        yield StageView(name, label, lasting(seconds) if has_begun else "", round(x, 2), round(width, 2), since)
+        yield StageView(name, label, text, round(x, 2), round(width, 2), _stage_since(deployment, steps))
         x += width
 
 
-def _running_step(deployment: Deployment) -> str:
-    if deployment.status is not Status.BUILDING or not deployment.steps or deployment.steps[-1].seconds is not None:
-        return ""
-    return deployment.steps[-1].name
+def _seconds(step: StepTiming, end: datetime.datetime) -> float:
+    return max(0.0, end.timestamp() - step.started_at / 1000) if step.seconds is None else step.seconds
+
+
+def _stage_since(deployment: Deployment, steps: Sequence[str]) -> int | None:
+    """When a stage that runs would have begun, had its steps followed at once."""
+    if deployment.status is not Status.BUILDING:
+        return None
+    ours = [step for step in deployment.steps if step.name in steps]
+    if not ours or ours[-1] is not deployment.steps[-1] or ours[-1].seconds is not None:
+        return None
+    return ours[-1].started_at - round(1000 * sum(step.seconds or 0.0 for step in ours[:-1]))
 
 
 def _running_since(deployment: Deployment) -> int | None:

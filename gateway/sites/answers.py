@@ -112,9 +112,7 @@ def _answer_file(release: Release, path: str, request: SiteRequest, vary: tuple[
     return dataclasses.replace(answer, blob=blob) if answer.part else answer
 
 
-def _represent(
-    release: Release, path: str, request: SiteRequest, vary: tuple[str, ...]
-) -> tuple[Representation, Blob]:
+def _represent(release: Release, path: str, request: SiteRequest, vary: tuple[str, ...]) -> tuple[Representation, Blob]:
     file = release.files[path]
     coding = choose_coding(request.headers.get("accept-encoding"), file.encodings)
     blob = file.encodings[coding] if coding else file.blob

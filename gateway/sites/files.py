@@ -32,7 +32,8 @@ def find_file(files: Container[str], path: str, html_handling: str) -> str | Mov
             home = _home(files, file, html_handling)
             if home == asked:
                 return file
-            if _shown_at(files, home, html_handling) == file:
+            # A page whose short path is taken is found under its own path alone.
+            if home != file and _shown_at(files, home, html_handling) == file:
                 return Moved("/" + home)
     return None
 

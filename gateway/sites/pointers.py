@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -14,8 +14,6 @@ from gateway.models import SitePointer
 from gateway.sites.flights import Flights
 from gateway.sites.hosts import SiteNames, is_address, split_preview
 from gateway.sites.lru import LeastRecentlyUsed
-
-log = logging.getLogger(__name__)
 
 UNKNOWN_SECONDS = 1.0
 READ_SECONDS = 5.0
@@ -143,8 +141,6 @@ class SitePointers:
     async def _ask_label(self, label: str) -> SitePointer:
         preview = split_preview(label)
         if preview is not None:
-            try:
+            with contextlib.suppress(NotFound):
                 return await self._projects.find_preview(*preview)
-            except NotFound:
-                log.debug("%s is no deployment's own host", label)
         return await self._projects.find_site(label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from aiohttp import web
 
@@ -16,14 +16,13 @@ from gateway.sites.streams import StoredBytes
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 64 * 1024
-"""A reader that takes less than this within the time limit is cut off."""
+"""Who takes less than this within the time limit is cut off."""
 SERVER = "buildspace"
 
 
 @dataclasses.dataclass(slots=True)
 class Reply:
-    """`body` is bytes in memory, or an open object of which `length` bytes are sent; None where there is none to send
-    (HEAD, 304): Content-Length is among the headers then, if it belongs there."""
+    """`body`: bytes in memory, or an open object of which `length` bytes are sent. None: none is sent (HEAD, 304)."""
 
     status: int
     headers: dict[str, str]
@@ -44,42 +43,67 @@ class Sender:
     async def send(self, request: web.BaseRequest, reply: Reply) -> tuple[web.StreamResponse, int]:
         """The response, finished, and how many bytes of a body were sent. Closes the reply.
 
-        A body that cannot be sent to its end ends with the connection, so no client takes it for whole.
+        A body that cannot be sent to its end takes the connection with it: no client may think that it was whole.
         """
-        response = _response_to(reply)
+        response, at_once = _response_to(reply)
         sent = 0
         try:
             await self._in_time(response.prepare(request))
-            async for piece in _pieces(reply):
+            async for piece in _pieces(reply, at_once):
                 await self._in_time(response.write(piece))
                 sent += len(piece)
             await self._in_time(response.write_eof())
+            sent += at_once
         except ConnectionError:
             _cut_off(request, response)
         except TimeoutError:
-            self._complaints.warn("A client took too long", request.remote)
+            self._complaints.warn("A client read too slowly and was cut off", request.remote)
             _cut_off(request, response)
         except Unavailable as error:
-            self._complaints.warn("A download was cut off", error)
+            self._complaints.warn("A download was cut off because its bytes could not be read", error)
             _cut_off(request, response)
-        except BaseException:
+        except Exception as error:  # noqa: BLE001  protects all other clients from what nobody foresaw for this one
+            self._complaints.warn("A response failed", request.remote, error)
             _cut_off(request, response)
-            raise
         finally:
             await reply.close()
-        return response, sent or (len(reply.body) if isinstance(reply.body, bytes) else 0)
+        return response, sent
 
-    async def _in_time(self, step: object) -> None:
+    async def _in_time(self, step: Awaitable[object]) -> None:
         async with asyncio.timeout(self._write_seconds):
-            await step  # type: ignore[misc]
+            await step
 
 
-def _response_to(reply: Reply) -> web.StreamResponse:
+def _response_to(reply: Reply) -> tuple[web.StreamResponse, int]:
+    """And how many bytes of the body go out with its headers: all if they are few, else none."""
     headers = {**reply.headers, "Server": SERVER}
+    response: web.StreamResponse
     if reply.body is None or (isinstance(reply.body, bytes) and len(reply.body) <= PIECE_BYTES):
-        response: web.StreamResponse = web.Response(status=reply.status, headers=headers, body=reply.body)
+        response = web.Response(status=reply.status, headers=headers, body=reply.body)
     else:
         response = web.StreamResponse(status=reply.status, headers=headers)
     if reply.closes:
         response.force_close()
-    return response
+    at_once = isinstance(response, web.Response) and reply.body is not None
+    return response, reply.length if at_once else 0
+
+
+async def _pieces(reply: Reply, at_once: int) -> AsyncIterator[memoryview]:
+    if isinstance(reply.body, StoredBytes):
+        async for chunk in reply.body.pieces(reply.length):
+            for piece in _cut(chunk):
+                yield piece
+    elif reply.body and not at_once:
+        for piece in _cut(reply.body):
+            yield piece
+
+
+def _cut(chunk: bytes) -> list[memoryview]:
+    view = memoryview(chunk)
+    return [view[start : start + PIECE_BYTES] for start in range(0, len(view), PIECE_BYTES)]
+
+
+def _cut_off(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    response.force_close()
+    if request.transport is not None:
+        request.transport.abort()  # close() would wait for a client that reads no more

@@ -25,21 +25,28 @@ async function update() {
   });
   if (!response.ok || response.redirected) throw new Error(`HTTP ${response.status}`);
   const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
-  for (const part of document.querySelectorAll('[data-live]')) replace(part, fresh.getElementById(part.id));
+  for (const part of document.querySelectorAll('[data-live]')) {
+    const theirs = fresh.getElementById(part.id);
+    if (theirs) morph(part, theirs);
+  }
   document.title = fresh.title;
   document.body.dataset.refresh = isBusy(fresh);
   document.dispatchEvent(new Event('live:updated'));
   return isBusy(fresh);
 }
 
-/** Only what changed, and without taking the focus away or opening what was closed. */
-function replace(part, fresh) {
-  if (!fresh || part.innerHTML === fresh.innerHTML) return;
-  const focused = part.contains(document.activeElement) ? document.activeElement.id : '';
-  const open = [...part.querySelectorAll('details[open]')].map((details) => details.id);
-  part.replaceChildren(...fresh.childNodes);
-  for (const id of open) if (id) part.querySelector('#' + CSS.escape(id))?.setAttribute('open', '');
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+/** Change only what differs: what has the focus keeps it, a click that has begun ends where it began. */
+function morph(old, fresh) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  const [ours, theirs] = [[...old.childNodes], [...fresh.childNodes]];
+  const isAlike = ours.length === theirs.length && ours.every((node, i) => node.nodeName === theirs[i].nodeName);
+  if (isAlike) ours.forEach((node, i) => morph(node, theirs[i]));
+  else old.replaceChildren(...theirs);
 }
 
 document.addEventListener('visibilitychange', () => document.hidden || (isBusy(document) && refresh()));

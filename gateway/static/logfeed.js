@@ -41,12 +41,12 @@ export class LogFeed {
     if (lines.length) this.onLines(lines);
     this.cursor = answer.next ?? this.cursor;
     if (this.isEnough()) return null;
-    if (answer.ended && !lines.length) {
+    if (answer.ended) {
       this.onEnd(answer);
       return null;
     }
     this.wait = lines.length ? SOON_MS : Math.min(this.wait * 1.5, SELDOM_MS);
-    if (answer.ended || lines.length >= FIRST_PAGE) return 0;
+    if (lines.length >= FIRST_PAGE) return 0;
     return document.hidden ? HIDDEN_MS : this.wait;
   }
 

@@ -116,13 +116,13 @@ export class LogView {
     row.style.top = index * ROW + 'px';
     row.dataset.index = index;
     if (line.number) row.append(link(line));
-    const mark = document.createElement('span');
-    mark.className = 'mark';
-    mark.textContent = { stderr: 'err', system: '›' }[line.stream] ?? '';
+    const sign = document.createElement('span');
+    sign.className = 'sign';
+    sign.textContent = { stderr: 'err', system: '›' }[line.stream] ?? '';
     const text = document.createElement('span');
     text.className = 'text';
     paint(text, line.text, line.style, this.needle);
-    row.append(mark, text, '\n');
+    row.append(sign, text, '\n');
     this.rows.set(index, row);
     return row;
   }

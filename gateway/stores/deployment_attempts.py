@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from builder.protocol.calls import Facts
 from gateway.errors import NotFound
+from gateway.models import Deployment
 from gateway.stores.postgres import Database, storable
-from gateway.stores.rows import stale
+from gateway.stores.rows import stale, to_deployment
 
 MESSAGE_LIMIT = 1000
 
@@ -166,6 +167,21 @@ class DeploymentAttempts:
             complete,
             json.dumps(list(missing)),
         )
+
+    async def undecided_logs(self, limit: int) -> list[Deployment]:
+        """Deployments that ended and of whose log it is not yet known whether it is whole, the longest ended first."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE log_complete IS NULL AND completed_at IS NOT NULL
+                ORDER BY completed_at
+                LIMIT $1
+                """,
+                limit,
+            )
+        return [to_deployment(row) for row in rows]
 
     async def _change(self, fenced_update: str, deployment_id: uuid.UUID, attempt: int, *values: object) -> None:
         async with self._database.acquire() as connection:

@@ -28,6 +28,8 @@ SERVER_SETTINGS = {
 }
 PASSING_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "54", "55", "57", "58", "F0", "XX"})
 """SQLSTATE classes that tell of the server, not of our SQL: connection, resources, locks, shutdown, disk."""
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+_LOST = "The connection to the database was lost."
 _NOT_PREPARED = frozenset({"42P01", "42703", "42883", "42501"})
 _NO_ROOM = frozenset({"53100"})
 
@@ -101,7 +103,7 @@ class Database:
 
     async def _give_back(self, connection: asyncpg.Connection) -> None:
         # A connection that broke cannot be reset; the pool drops it. The block's own outcome is what counts.
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        with contextlib.suppress(*_DRIVER_ERRORS):
             await self.pool.release(connection, timeout=CONNECT_SECONDS)
 
     async def _connect(self) -> asyncpg.Connection:
@@ -172,7 +174,8 @@ def _in_our_words(*, connecting: bool = False) -> Iterator[None]:
             raise
         raise Unavailable(_sentence(error)) from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise Unavailable("The connection to the database was lost.") from error
+        lost = "The database cannot be reached: check postgres.url." if connecting else _LOST
+        raise Unavailable(lost) from error
     except TimeoutError as error:
         raise Unavailable("The database did not answer in time.") from error
     except (OSError, ValueError) as error:
@@ -217,5 +220,5 @@ def _check_url(url: str) -> None:
 async def _close(closable: asyncpg.Pool | asyncpg.Connection) -> None:
     try:
         await asyncio.wait_for(closable.close(), CONNECT_SECONDS)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _DRIVER_ERRORS:
         closable.terminate()

@@ -1,7 +1,6 @@
 """The embedded PostgreSQL survives what happens to processes, disks and folders, or says what to do."""
 
 import asyncio
-import contextlib
 import errno
 import os
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from gateway.background import Health, kept_running
 from gateway.embedded_postgres import EmbeddedPostgres, lock_data_directory
 from gateway.errors import ConfigError, Unavailable
 from gateway.postgres_files import COPY_PREFIX, Owner, find_binaries, is_postmaster, is_reachable
@@ -22,6 +22,23 @@ from tests.engines.postgres import UNSAFE_BUT_QUICK
 ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
 DEBIANS = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    """What a first start and a stop leave: to be copied, which is quicker than making it anew."""
+    folder = tmp_path_factory.mktemp("fresh")
+    postgres = EmbeddedPostgres(folder, settings=UNSAFE_BUT_QUICK)
+    asyncio.run(postgres.start())
+    asyncio.run(postgres.stop())
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, fresh):
+    """A data directory that was in use before."""
+    subprocess.run(["cp", "-a", "--reflink=auto", fresh, tmp_path / "data"], check=True)
+    return tmp_path / "data"
 
 
 def make(folder, **options):
@@ -45,16 +62,8 @@ async def pid_of(url):
     return int((await ask(url, "SELECT pg_read_file('postmaster.pid')")).split("\n")[0])
 
 
-@contextlib.asynccontextmanager
-async def watched(postgres):
-    """Its watch runs; what the block yields is set after the first look."""
-    stopping = asyncio.Event()
-    task = asyncio.create_task(postgres.watch(stopping=stopping, progress=lambda: None))
-    try:
-        yield
-    finally:
-        stopping.set()
-        await task
+def watched(postgres):
+    return kept_running("postgres", postgres.watch, Health())
 
 
 async def test_what_was_stored_is_there_after_a_restart(tmp_path):
@@ -64,16 +73,16 @@ async def test_what_was_stored_is_there_after_a_restart(tmp_path):
         assert await ask(postgres.url, "SELECT kept FROM kept") == "this"
 
 
-async def test_a_stop_ends_the_process_and_may_be_repeated(tmp_path):
-    postgres = make(tmp_path)
+async def test_a_stop_ends_the_process_and_may_be_repeated(folder):
+    postgres = make(folder)
     pid = await pid_of(await postgres.start())
     await postgres.stop()
     await postgres.stop()
     assert not Path(f"/proc/{pid}").exists()
 
 
-async def test_a_stop_does_not_wait_for_whoever_is_connected(tmp_path):
-    async with make(tmp_path) as postgres:
+async def test_a_stop_does_not_wait_for_whoever_is_connected(folder):
+    async with make(folder) as postgres:
         connection = await asyncpg.connect(postgres.url)
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await connection.execute("SELECT 1")
@@ -88,8 +97,8 @@ async def test_nobody_else_can_read_it_and_nothing_listens_on_the_network(tmp_pa
         assert stat.S_IMODE((home / "socket" / ".s.PGSQL.5432").stat().st_mode) == 0o700
 
 
-async def test_a_terminals_interrupt_does_not_reach_it(tmp_path):
-    async with make(tmp_path) as postgres:
+async def test_a_terminals_interrupt_does_not_reach_it(folder):
+    async with make(folder) as postgres:
         pid = await pid_of(postgres.url)
         assert os.getsid(pid) == pid
 
@@ -123,8 +132,8 @@ async def test_a_start_that_is_canceled_during_initdb_can_be_repeated(tmp_path):
         assert await ask(postgres.url) == 1
 
 
-async def test_a_postmaster_that_was_killed_is_started_again(tmp_path):
-    async with make(tmp_path) as postgres, open_pool(postgres.url, 2) as database, watched(postgres):
+async def test_a_postmaster_that_was_killed_is_started_again(folder):
+    async with EmbeddedPostgres(folder) as postgres, open_pool(postgres.url, 2) as database, watched(postgres):
         await keep(postgres.url, "this")
         assert await database.pool.fetchval("SELECT kept FROM kept") == "this"
         os.kill(await pid_of(postgres.url), signal.SIGKILL)
@@ -141,13 +150,13 @@ async def fetch_kept(database):
         return None
 
 
-async def test_what_a_killed_gateway_left_running_is_taken_over(tmp_path):
-    first = make(tmp_path)
+async def test_what_a_killed_gateway_left_running_is_taken_over(folder):
+    first = make(folder)
     pid = await pid_of(await first.start())
     await keep(first.url, "this")
-    async with make(tmp_path) as second:
+    async with make(folder) as second:
         # The first one is our child here, so it stays as a zombie until it is waited for.
-        assert not is_postmaster(pid, tmp_path / "postgres" / "data")
+        assert not is_postmaster(pid, folder / "postgres" / "data")
         assert await pid_of(second.url) != pid
         assert await ask(second.url, "SELECT kept FROM kept") == "this"
     first._process.wait()
@@ -167,45 +176,39 @@ asyncio.run(main())
 """
 
 
-async def test_a_gateway_killed_for_good_neither_blocks_nor_loses_the_next(tmp_path):
-    killed = subprocess.run([sys.executable, "-c", KILLED_GATEWAY, tmp_path], cwd=ROOT, timeout=60, check=False)
+async def test_a_gateway_killed_for_good_neither_blocks_nor_loses_the_next(folder):
+    killed = subprocess.run([sys.executable, "-c", KILLED_GATEWAY, folder], cwd=ROOT, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
-    left = int((tmp_path / "postgres" / "data" / "postmaster.pid").read_text().split("\n")[0])
+    left = int((folder / "postgres" / "data" / "postmaster.pid").read_text().split("\n")[0])
     assert Path(f"/proc/{left}").exists()
-    with lock_data_directory(tmp_path):
-        async with make(tmp_path) as postgres:
+    with lock_data_directory(folder):
+        async with make(folder) as postgres:
             assert await pid_of(postgres.url) != left
             assert await ask(postgres.url) == 1
 
 
 @pytest.mark.parametrize("content", ["", "not a number\n", "{own}\n", "999999999\n", "-1\n", "1\n"])
-async def test_a_stale_pid_file_is_no_hindrance(tmp_path, content):
-    async with make(tmp_path):
-        pass
+async def test_a_stale_pid_file_is_no_hindrance(folder, content):
     for file in ("data/postmaster.pid", "socket/.s.PGSQL.5432.lock"):
-        (tmp_path / "postgres" / file).write_text(content.format(own=os.getpid()))
-    async with make(tmp_path) as postgres:
+        (folder / "postgres" / file).write_text(content.format(own=os.getpid()))
+    async with make(folder) as postgres:
         assert await ask(postgres.url) == 1
 
 
-async def test_the_reused_pid_of_another_postgres_is_no_hindrance(tmp_path):
+async def test_the_reused_pid_of_another_postgres_is_no_hindrance(folder, tmp_path):
     async with make(tmp_path / "other") as other:
         pid = await pid_of(other.url)
-        async with make(tmp_path / "ours"):
-            pass
-        (tmp_path / "ours" / "postgres" / "data" / "postmaster.pid").write_text(f"{pid}\n")
-        async with make(tmp_path / "ours") as postgres:
+        (folder / "postgres" / "data" / "postmaster.pid").write_text(f"{pid}\n")
+        async with make(folder) as postgres:
             assert await ask(postgres.url) == 1
         assert await ask(other.url) == 1
 
 
-async def test_data_of_another_major_version_is_refused_with_the_way_out(tmp_path):
-    async with make(tmp_path):
-        pass
-    version = tmp_path / "postgres" / "data" / "PG_VERSION"
+async def test_data_of_another_major_version_is_refused_with_the_way_out(folder):
+    version = folder / "postgres" / "data" / "PG_VERSION"
     version.write_text("15\n")
     with pytest.raises(ConfigError, match=r"PostgreSQL 15, .* PostgreSQL 18.*postgres\.bin_dir.*pg_dump"):
-        await make(tmp_path).start()
+        await make(folder).start()
 
 
 async def test_a_folder_without_programs_is_refused(tmp_path):
@@ -219,8 +222,8 @@ async def test_the_systems_postgres_can_be_used(tmp_path):
         assert (await ask(postgres.url, "SHOW server_version")).startswith("15")
 
 
-async def test_a_server_that_does_not_start_says_why(tmp_path):
-    postgres = EmbeddedPostgres(tmp_path, settings={"shared_buffers": "nonsense"})
+async def test_a_server_that_does_not_start_says_why(folder):
+    postgres = EmbeddedPostgres(folder, settings={"shared_buffers": "nonsense"})
     with pytest.raises(Unavailable, match=r"FATAL.*shared_buffers"):
         await postgres.start()
     await postgres.stop()
@@ -265,23 +268,21 @@ async def test_as_root_it_runs_as_nobody_in_particular_in_a_closed_home(tmp_path
 
 
 @as_root
-async def test_as_root_a_restored_backup_is_given_to_its_user(tmp_path):
-    async with make(tmp_path):
-        pass
-    for above, folders, files in os.walk(tmp_path / "postgres"):
+async def test_as_root_a_restored_backup_is_given_to_its_user(folder):
+    for above, folders, files in os.walk(folder / "postgres"):
         for name in (*folders, *files):
             os.chown(os.path.join(above, name), 0, 0)
-    async with make(tmp_path) as postgres:
+    async with make(folder) as postgres:
         assert await ask(postgres.url) == 1
 
 
 @as_root
-async def test_as_root_programs_in_a_closed_folder_are_copied_and_the_copy_is_removed(tmp_path, monkeypatch):
+async def test_as_root_programs_in_a_closed_folder_are_copied_and_the_copy_is_removed(folder, monkeypatch):
     monkeypatch.setattr("gateway.embedded_postgres.is_reachable", lambda *_: False)
     monkeypatch.setattr("tempfile.tempdir", None)
-    postgres = make(tmp_path / "data")
+    postgres = make(folder)
     await postgres.start()
-    copy = Path((tmp_path / "data" / "postgres" / "copy").read_text())
+    copy = Path((folder / "postgres" / "copy").read_text())
     assert copy.name.startswith(COPY_PREFIX)
     assert await ask(postgres.url) == 1
     await postgres.stop()

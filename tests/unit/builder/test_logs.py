@@ -53,7 +53,7 @@ async def test_lines_are_numbered_from_one_without_gaps(tmp_path):
     sender.close()
     await running
     assert transport.texts == [f"line {number} " + "x" * 100 for number in range(5000)]
-    assert [batch.first_seq for batch in transport.batches][0] == 1
+    assert transport.batches[0].first_seq == 1
     assert all(a.last_seq + 1 == b.first_seq for a, b in zip(transport.batches, transport.batches[1:], strict=False))
     assert sender.last_seq == 5000 == transport.batches[-1].last_seq
     assert max(map(len, transport.records)) < 2 * MAX_BATCH_BYTES

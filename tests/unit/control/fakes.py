@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import itertools
 import uuid
 
 from gateway import lifecycle
@@ -306,7 +307,7 @@ class MemoryLogs:
             raise Unavailable("The log store is away.")
         stored = sorted(seq for seq in self.lines[deployment_id, attempt] if seq <= last_seq)
         edges = [0, *stored, last_seq + 1]
-        return [(before + 1, after - 1) for before, after in zip(edges, edges[1:], strict=False) if after - before > 1]
+        return [(before + 1, after - 1) for before, after in itertools.pairwise(edges) if after - before > 1]
 
     async def drop_before(self, day) -> int:
         if self.is_away:

@@ -1,0 +1,166 @@
+"""Puts the gateway together: read this first. Three listeners and the jobs, on one uvloop loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from gateway.config import Config
+from gateway.entrance import cors, guard
+from gateway.listeners import app_runner, bound_sockets, listening, port_of, url_of
+from gateway.metrics import count_requests
+from gateway.middlewares import add_headers, errors_to_responses, log_access
+from gateway.proxy import create_site_server
+from gateway.routes import setup_routes
+from gateway.routes.builders import create_builders_app
+from gateway.services import SERVICES, MakeLauncher, Services, keep_working, make_process_launcher, open_services
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 18.0
+"""A stop that takes longer is cut short: whatever is cut off, the next start finds and puts right."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers. `config` has the real ports where 0 was asked for."""
+
+    config: Config
+    services: Services
+    sites_urls: tuple[str, ...]
+    api_urls: tuple[str, ...]
+
+
+def create_api_app(services: Services) -> web.Application:
+    """The API and the pages."""
+    app = web.Application(
+        middlewares=[count_requests(services.metrics), log_access, errors_to_responses, guard(services.access)],
+        client_max_size=services.config.api.body_bytes,
+    )
+    app[SERVICES] = services
+    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(cors(services.config.api))
+    app.on_shutdown.append(_end_streams)
+    setup_routes(app)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def running(
+    config: Config,
+    *,
+    on_first_token: Callable[[str], None],
+    make_launcher: MakeLauncher = make_process_launcher,
+) -> AsyncIterator[Running]:
+    """The whole gateway. The site listener opens first and closes last.
+
+    Raises ConfigError for what only the user can put right, and then nothing was harmed.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        sites = stack.enter_context(bound_sockets("sites", config.sites.host, config.sites.port))
+        api = stack.enter_context(bound_sockets("api", config.api.host, config.api.port))
+        builders = stack.enter_context(bound_sockets("builders", [config.builders.host], config.builders.port))
+        config = _with_ports(config, port_of(sites), port_of(api), port_of(builders))
+        services = await stack.enter_async_context(open_services(config, make_launcher=make_launcher))
+        await stack.enter_async_context(listening(_site_runner(services), sites))
+        await stack.enter_async_context(listening(app_runner(_builders_app(services)), builders))
+        await stack.enter_async_context(keep_working(services, on_first_token=on_first_token))
+        await stack.enter_async_context(listening(app_runner(create_api_app(services)), api))
+        yield Running(config, services, _urls(sites), _urls(api))
+
+
+async def serve(config: Config, *, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second one ends it at once."""
+    stop = _stop_on_signals()
+    starting = asyncio.ensure_future(_serve_until(config, stop, say))
+    await starting
+
+
+async def _serve_until(config: Config, stop: asyncio.Event, say: Callable[[str], None]) -> None:
+    async with running(config, on_first_token=lambda token: say(_first_token(token))) as gateway:
+        for line in _greeting(gateway):
+            say(line)
+        await stop.wait()
+        say("Stopping. Press Ctrl-C again to stop at once.")
+        gateway.services.is_stopping = True
+    say("Stopped.")
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            # As after kill -9: the next start adopts or stops what is left, nothing is lost.
+            os._exit(1)
+        stop.set()
+        loop.call_later(STOP_SECONDS, _cut_short)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _cut_short() -> None:
+    log.error("stop took longer than %.0f s and is cut short", STOP_SECONDS)
+    os._exit(0)
+
+
+def _site_runner(services: Services) -> web.ServerRunner:
+    return web.ServerRunner(create_site_server(services.proxy), shutdown_timeout=3.0)
+
+
+def _builders_app(services: Services) -> web.Application:
+    return create_builders_app(
+        services.deployments,
+        services.publisher,
+        services.transport,
+        services.config.builder,
+        services.access.install_key,
+    )
+
+
+def _with_ports(config: Config, sites: int, api: int, builders: int) -> Config:
+    return dataclasses.replace(
+        config,
+        sites=dataclasses.replace(config.sites, port=sites),
+        api=dataclasses.replace(config.api, port=api),
+        builders=dataclasses.replace(config.builders, port=builders),
+    )
+
+
+def _urls(sockets: list[socket.socket]) -> tuple[str, ...]:
+    return tuple(url_of(each) for each in sockets)
+
+
+async def _end_streams(app: web.Application) -> None:
+    """Whoever follows a log would hold up the stop."""
+    app[SERVICES].is_stopping = True
+
+
+def _greeting(gateway: Running) -> list[str]:
+    config, services = gateway.config, gateway.services
+    lines = [
+        f"Buildspace API and pages on {', '.join(gateway.api_urls)}",
+        f"Buildspace sites on {config.sites.url} ({', '.join(gateway.sites_urls)})",
+        f"Data in {config.data_directory}",
+        f"Builds: {services.isolation.sentence}",
+    ]
+    return lines + [f"Trouble: {sentence}" for sentence in services.health.troubles.values()]
+
+
+def _first_token(token: str) -> str:
+    return (
+        f"Access token: {token}\n"
+        "It is needed by whoever does not call from this machine, and is not shown again;"
+        " `buildspace token rotate` makes a new one."
+    )

@@ -1,0 +1,127 @@
+"""The `buildspace` command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.resources
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import uvloop
+
+from gateway.app import serve
+from gateway.config import Config, load_config
+from gateway.doctor import examine
+from gateway.embedded_postgres import EmbeddedPostgres, lock_data_directory
+from gateway.entrance import Access
+from gateway.errors import ConfigError, GatewayError
+from gateway.migrations import migrate
+from gateway.resources import default_config, migrations_folder
+from gateway.routes.health import version
+from gateway.stores.installation import InstallationStore
+from gateway.stores.postgres import Database, open_pool
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+WRONG_CONFIG = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 well, 1 something is wrong, 2 the configuration is."""
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "version":
+        print(f"buildspace {version()}")
+        return 0
+    logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    try:
+        config = read_config(arguments.config)
+        return _run(arguments, config)
+    except ConfigError as error:
+        print(error.sentence, file=sys.stderr)
+        return WRONG_CONFIG
+    except GatewayError as error:
+        print(error.sentence, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def read_config(path: Path | None) -> Config:
+    """The named file; else config.toml of this folder, if there is one; else the one that is shipped."""
+    own = Path("config.toml")
+    if path is not None or own.is_file():
+        return load_config(path or own, os.environ)
+    with importlib.resources.as_file(default_config()) as shipped:
+        return load_config(shipped, os.environ)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="buildspace", description="A git URL in, a served site out.")
+    parser.add_argument("--version", action="version", version=f"buildspace {version()}")
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument("--config", type=Path, metavar="PATH", help="the configuration (default: ./config.toml)")
+    every.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("serve", parents=[every], help="serve until Ctrl-C")
+    commands.add_parser("migrate", parents=[every], help="bring the database to this version")
+    commands.add_parser("doctor", parents=[every], help="check every engine, say what is wrong and what to do")
+    token = commands.add_parser("token", help="the access token")
+    actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("rotate", parents=[every], help="make a new one; the old one opens nothing any more")
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _run(arguments: argparse.Namespace, config: Config) -> int:
+    if arguments.command == "serve":
+        uvloop.run(serve(config, say=_say))
+        return 0
+    if arguments.command == "doctor":
+        return asyncio.run(examine(config, say=_say))
+    if arguments.command == "migrate":
+        return asyncio.run(_migrate(config))
+    return asyncio.run(_rotate(config))
+
+
+async def _migrate(config: Config) -> int:
+    async with _database(config) as database:
+        applied = await migrate(database, migrations_folder())
+    for name in applied:
+        print(f"Applied {name}")
+    print("The database is up to date." if not applied else f"Applied {len(applied)} migrations.")
+    return 0
+
+
+async def _rotate(config: Config) -> int:
+    if config.auth.token:
+        raise ConfigError("The token is set by auth.token: change it there.")
+    async with _database(config) as database:
+        await migrate(database, migrations_folder())
+        token = await Access(config.api, InstallationStore(database), config.auth.token).rotate()
+    print(f"Access token: {token}")
+    print("It is not shown again. The old one, and all sessions, open nothing any more.")
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _database(config: Config) -> AsyncIterator[Database]:
+    """The configured database; the embedded one is started, unless a gateway already runs it."""
+    async with contextlib.AsyncExitStack() as stack:
+        if config.postgres.url:
+            url = config.postgres.url.reveal()
+        elif (running := running_postgres_url(config)) is not None:
+            url = running
+        else:
+            stack.enter_context(lock_data_directory(config.data_directory))
+            postgres = EmbeddedPostgres(config.data_directory, config.postgres.bin_dir)
+            await stack.enter_async_context(postgres)
+            url = postgres.url
+        yield await stack.enter_async_context(open_pool(url, 2))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

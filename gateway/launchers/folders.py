@@ -1,0 +1,106 @@
+"""The folders of the attempts: who builds in them, what a builder said last, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.launchers import processes
+from gateway.launchers.processes import ProcessId
+from gateway.launchers.starter import LOG, RECORD
+
+LAST_WORDS_BYTES = 800
+WORK = "work"
+KEEP_LOGS_SECONDS = 24 * 3600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """Who was started in a folder. `slot`: a small number that no other running builder has."""
+
+    folder: Path
+    process: ProcessId
+    boot_id: str
+    slot: int
+
+    def is_running(self) -> bool:
+        """False only if it certainly runs no more. Raises Unavailable when it cannot be said."""
+        return self.boot_id == processes.boot_id() and processes.is_running(self.process)
+
+
+class AttemptFolders:
+    """All below one folder, which belongs to the launcher alone."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, deployment_id: uuid.UUID, attempt: int) -> Path:
+        return self.root / f"{deployment_id}-{attempt}"
+
+    def make(self, deployment_id: uuid.UUID, attempt: int) -> Path:
+        folder = self.of(deployment_id, attempt)
+        (folder / WORK).mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        return folder
+
+    def records(self) -> Iterator[Record]:
+        for folder in self.root.iterdir() if self.root.exists() else ():
+            if record := read_record(folder):
+                yield record
+
+    def find(self, process: ProcessId) -> Record | None:
+        return next((record for record in self.records() if record.process == process), None)
+
+    def last_words(self, process: ProcessId) -> str:
+        """What the builder itself wrote last, not the build. Empty if it said nothing."""
+        record = self.find(process)
+        with contextlib.suppress(OSError):
+            if record is not None:
+                return (record.folder / LOG).read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
+        return ""
+
+    async def clear(self, record: Record) -> None:
+        """Free what the attempt wrote; its record and its log stay for a day, so that it is not started again."""
+        await remove(record.folder / WORK)
+        if time.time() - (record.folder / RECORD).stat().st_mtime > KEEP_LOGS_SECONDS:
+            await remove(record.folder)
+
+
+def read_record(folder: Path) -> Record | None:
+    """None: nobody was started here yet."""
+    try:
+        found = json.loads((folder / RECORD).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return parse_record(folder, found)
+
+
+def parse_record(folder: Path, found: dict[str, object]) -> Record:
+    process = ProcessId(int(str(found["pid"])), int(str(found["start_ticks"])))
+    return Record(folder, process, str(found["boot_id"]), int(str(found["slot"])))
+
+
+async def remove(path: Path) -> None:
+    """Remove a tree that strangers made: any depth, closed folders, no link followed. What stays, stays for next time."""
+    if not path.exists():
+        return
+    if await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path)) != 0:
+        await _run("chmod", "--recursive", "u+rwX", "--", str(path))
+        await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path))
+
+
+async def _run(*command: str) -> int:
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=quiet, stdout=quiet, stderr=quiet)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

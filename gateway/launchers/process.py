@@ -1,0 +1,165 @@
+"""Builders as processes of this machine, each in a session of its own: they outlive a gateway that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from gateway.errors import LaunchRefused, Unavailable
+from gateway.launchers import processes
+from gateway.launchers.environment import PACKAGE_ROOT, pick_environment
+from gateway.launchers.folders import WORK, AttemptFolders, Record, parse_record, read_record, remove
+from gateway.launchers.processes import ProcessId
+from gateway.launchers.sandbox import Grade
+from gateway.roles import BuilderState, LaunchOrder
+
+log = logging.getLogger(__name__)
+
+BUILDER = (sys.executable, "-P", "-m", "builder")
+"""-P: a builder must not import what a build has left in a folder."""
+STARTER = Path(__file__).with_name("starter.py")
+START_SECONDS = 20.0
+POLITE_SECONDS = 4.0
+KILL_SECONDS = 10.0
+LOOK_SECONDS = 0.05
+SLOTS = 90
+
+
+class ProcessLauncher:
+    """`grade` is asked at each launch, and raises LaunchRefused where builds must not run."""
+
+    name = "process"
+
+    def __init__(
+        self,
+        work_directory: Path,
+        grade: Callable[[], Grade],
+        *,
+        environ: Mapping[str, str] = os.environ,
+        builder: Sequence[str] = BUILDER,
+    ) -> None:
+        self._folders = AttemptFolders(work_directory.absolute())
+        self._grade = grade
+        self._environ = environ
+        self._builder = builder
+        self._launching = asyncio.Lock()
+
+    async def launch(self, order: LaunchOrder) -> str:
+        grade = self._grade()
+        async with self._launching:
+            record = read_record(self._folders.of(order.deployment_id, order.attempt))
+            if record is None:
+                await self._clear_gone()
+                record = await asyncio.to_thread(self._start, order, grade)
+        return record.process.handle
+
+    async def find(self, handle: str) -> BuilderState:
+        process = ProcessId.from_handle(handle)
+        record = self._folders.find(process)
+        is_running = record.is_running() if record is not None else processes.is_running(process)
+        return BuilderState.RUNNING if is_running else BuilderState.GONE
+
+    async def stop(self, handle: str, reason: str) -> None:
+        process = ProcessId.from_handle(handle)
+        record = self._folders.find(process)
+        if await self.find(handle) is BuilderState.RUNNING:
+            log.info("stop builder %s: %s", handle, reason)
+            await _end(process)
+        if record is not None:
+            await self._folders.clear(record)
+
+    def last_words(self, handle: str) -> str:
+        """What a builder that ended badly wrote last, not the build. Empty if it said nothing."""
+        return self._folders.last_words(ProcessId.from_handle(handle))
+
+    async def clean_up(self, keep: Collection[str] = ()) -> None:
+        """Remove the folders of builders that are gone, but those of the handles in `keep`."""
+        for record in [*self._folders.records()]:
+            if record.process.handle not in keep and not record.is_running():
+                await remove(record.folder)
+
+    async def close(self, *, stop_builders: bool) -> None:
+        if stop_builders:
+            running = [record.process.handle for record in self._folders.records() if record.is_running()]
+            async with asyncio.TaskGroup() as stops:
+                for handle in running:
+                    stops.create_task(self.stop(handle, "The gateway stops."))
+
+    async def _clear_gone(self) -> None:
+        """Builders that nobody had to stop leave their work behind."""
+        for record in [*self._folders.records()]:
+            if (record.folder / WORK).exists() and not record.is_running():
+                await self._folders.clear(record)
+
+    def _start(self, order: LaunchOrder, grade: Grade) -> Record:
+        slot = free_slot(record.slot for record in self._folders.records() if record.is_running())
+        try:
+            folder = self._folders.make(order.deployment_id, order.attempt)
+            started = subprocess.run(
+                [sys.executable, "-I", "-S", str(STARTER), str(folder), str(slot), *self._builder],
+                env=self._environment(order, grade, folder, slot),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                timeout=START_SECONDS,
+            )
+            return parse_record(folder, json.loads(started.stdout))
+        except (OSError, subprocess.SubprocessError) as error:
+            raise LaunchRefused(f"The builder could not be started: {error}.") from error
+        except ValueError as error:
+            said = started.stderr.decode(errors="replace").strip()[-500:]
+            raise LaunchRefused(f"The builder could not be started: {said}") from error
+
+    def _environment(self, order: LaunchOrder, grade: Grade, folder: Path, slot: int) -> dict[str, str]:
+        return {
+            **pick_environment(self._environ),
+            "PYTHONPATH": str(PACKAGE_ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "BUILDSPACE_URL": order.builders_url,
+            "BUILDSPACE_TOKEN": order.token,
+            "BUILDSPACE_ISOLATION": grade.name,
+            "BUILDSPACE_WORK": str(folder / WORK),
+            "BUILDSPACE_SLOT": str(slot),
+            "BUILDSPACE_ATTEMPT": str(order.attempt),
+            "DEPLOYMENT_ID": str(order.deployment_id),
+            "PROJECT_ID": order.project_slug,
+            "GIT_REPOSITORY_URL": order.git_url,
+        }
+
+
+def free_slot(taken: Iterable[int]) -> int:
+    """The smallest number that no running builder has: builds that run at once get accounts of their own."""
+    used = set(taken)
+    return next((slot for slot in range(SLOTS) if slot not in used), SLOTS)
+
+
+async def _end(process: ProcessId) -> None:
+    """Ask, then kill; then wait until what it had started is gone too, and kill what is not."""
+    family = await asyncio.to_thread(processes.descendants, process.pid)
+    processes.send_signal(process, signal.SIGTERM)
+    if not await _gone({process}, POLITE_SECONDS):
+        family |= await asyncio.to_thread(processes.descendants, process.pid)
+        processes.send_signal(process, signal.SIGKILL)
+    if not await _gone({process, *family}, KILL_SECONDS / 2):
+        for each in family:
+            processes.send_signal(each, signal.SIGKILL)
+    if not await _gone({process, *family}, KILL_SECONDS / 2):
+        raise Unavailable(f"The builder {process.handle} or a process of its build cannot be killed.")
+
+
+async def _gone(family: Collection[ProcessId], seconds: float) -> bool:
+    """Wait for the end of all. Says whether it came in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while any(processes.is_running(process) for process in family):
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        await asyncio.sleep(LOOK_SECONDS)
+    return True

@@ -1,0 +1,68 @@
+"""Chooses the isolation of builds at start, by trying it. Nothing falls back later."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway.errors import ConfigError, LaunchRefused
+from gateway.launchers.environment import PACKAGE_ROOT, pick_environment
+
+TIME_LIMIT_SECONDS = 40.0
+WANTED = ("auto", "strong", "basic", "none")
+PROBE = (sys.executable, "-P", "-m", "builder.sandbox", "probe")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grade:
+    """`sentence` says what it holds, and why it is not a stronger one."""
+
+    name: str
+    sentence: str
+
+
+async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = PROBE) -> Grade:
+    """The grade that builds get from now on. Raises ConfigError for a setting that means nothing, and LaunchRefused
+    with what is missing when builds must not run: the wanted grade is not to be had, or none is and others can reach
+    the gateway.
+    """
+    if wanted not in WANTED:
+        raise ConfigError(f"builder.isolation is {wanted!r}; it can be {', '.join(WANTED)}.")
+    if wanted == "none":
+        return Grade(
+            "none", "Builds are not isolated, as builder.isolation wants it: they can do what the gateway can."
+        )
+    missing = []
+    for name in ("strong", "basic") if wanted == "auto" else (wanted,):
+        holds, sentence = await try_grade(name, probe)
+        if holds:
+            return Grade(name, " ".join([sentence, *missing]))
+        missing.append(f"No {name} isolation: {sentence}")
+    if wanted == "auto" and loopback_only:
+        return Grade("none", " ".join(["Builds are not isolated, for this machine's own users only.", *missing]))
+    raise LaunchRefused(" ".join(["Builds are refused, they could not be isolated.", *missing]), final=True)
+
+
+async def try_grade(name: str, probe: Sequence[str]) -> tuple[bool, str]:
+    """Whether it holds, and the probe's sentence."""
+    process = await asyncio.create_subprocess_exec(
+        *(*probe, name),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**pick_environment(os.environ), "PYTHONPATH": str(PACKAGE_ROOT)},
+        start_new_session=True,
+    )
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), TIME_LIMIT_SECONDS)
+    except TimeoutError:
+        return False, f"its probe did not end within {TIME_LIMIT_SECONDS:.0f} s."
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    lines = (output or errors).decode(errors="replace").strip().splitlines()
+    return process.returncode == 0, lines[-1] if lines else f"its probe ended with {process.returncode}."

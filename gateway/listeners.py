@@ -1,0 +1,114 @@
+"""Listens on addresses: all ports are taken before anything starts, so that one that is not free harms nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+KEEPALIVE_SECONDS = 15.0
+"""Bounds slow headers, too."""
+SHUTDOWN_SECONDS = 3.0
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+
+@contextlib.contextmanager
+def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[list[socket.socket]]:
+    """A socket for each host, all on one port; port 0: a free one.
+
+    ::1 is left out on machines without IPv6. Raises ConfigError that names the setting.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        for host in hosts:
+            try:
+                sockets.append(_bind(host, sockets[0].getsockname()[1] if port == 0 and sockets else port))
+            except OSError as error:
+                if error.errno in NOT_HERE and ":" in host and len(hosts) > 1:
+                    log.warning("no IPv6 here, not listening on %s", host)
+                    continue
+                raise ConfigError(_refusal(section, host, port, error)) from error
+            stack.callback(sockets[-1].close)
+        yield sockets
+
+
+@contextlib.asynccontextmanager
+async def listening(runner: web.BaseRunner[web.Request], sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Answer on these sockets until the block is left; then take no more, and let what runs end, for a short while."""
+    await runner.setup()
+    try:
+        for each in sockets:
+            await web.SockSite(runner, each, backlog=BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def app_runner(app: web.Application) -> web.AppRunner:
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,  # a body with a false Content-Encoding is the handler's business
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        logger=_connection_log(),
+    )
+
+
+def port_of(sockets: Sequence[socket.socket]) -> int:
+    port: int = sockets[0].getsockname()[1]
+    return port
+
+
+def url_of(each: socket.socket) -> str:
+    host, port = each.getsockname()[:2]
+    return f"http://[{host}]:{port}" if each.family is socket.AF_INET6 else f"http://{host}:{port}"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    is_six = ipaddress.ip_address(host).version == 6
+    made = socket.socket(socket.AF_INET6 if is_six else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_six:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setblocking(False)
+        made.bind((host, port))
+        # Whoever calls while the rest still starts waits a moment instead of being refused.
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _refusal(section: str, host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken on {host} by another program: stop it, or set {section}.port to a free one."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights than this user has: set {section}.port to one above 1023."
+    if error.errno in NOT_HERE:
+        return f"{section}.host: this machine has no address {host}."
+    return f"{section}: cannot listen on {host} port {port}: {error.strerror}."
+
+
+def _connection_log() -> logging.Logger:
+    logger = logging.getLogger("gateway.connections")
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """A malformed request is its sender's error: a traceback for each would fill the disk."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -1,0 +1,215 @@
+"""Describes the API as OpenAPI, from the schemas of gateway.routes: every address, every answer."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import marshmallow
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+
+from gateway.routes import schemas
+
+SLUG = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+KEY = "^[!-~]([ -~]{0,253}[!-~])?$"
+REASONS = {
+    "400": "Something in the call is wrong; `fields` says what.",
+    "401": "The access token is needed, or wrong.",
+    "403": "The API is not called by a name of its own, or by a page of another site.",
+    "404": "There is no such thing.",
+    "405": "The address does not know this method.",
+    "408": "The body did not arrive in time.",
+    "409": "The state of things does not allow this.",
+    "413": "The body is too large.",
+    "415": "The body is not application/json.",
+    "500": "Something that nobody foresaw.",
+    "503": "An engine is away: the same call may succeed later.",
+}
+ALWAYS = ("400", "401", "403", "405", "500", "503")
+WITH_BODY = ("408", "413", "415")
+
+
+@functools.cache
+def describe_api(version: str) -> dict[str, Any]:
+    spec = APISpec(
+        title="Buildspace",
+        version=version,
+        openapi_version="3.0.3",
+        plugins=[MarshmallowPlugin()],
+        info={"description": "A git URL in, a served site out."},
+    )
+    spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
+    for path, operations in _paths().items():
+        spec.path(path=path, operations=operations)
+    description: dict[str, Any] = spec.to_dict()
+    _refuse_unknown(description["components"]["schemas"])
+    return description
+
+
+def _paths() -> dict[str, dict[str, Any]]:
+    slug = _in_path("slug", {"type": "string", "pattern": SLUG}, "The project's slug.")
+    deployment = _in_path("id", {"type": "string", "format": "uuid"}, "The deployment's id.")
+    key = _header("Idempotency-Key", {"type": "string", "pattern": KEY}, "Calls with the same key make one project.")
+    page = [
+        _in_query("limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_PAGE}, "How many, at most."),
+        _in_query("cursor", {"type": "string", "format": "cursor"}, "The `next` of the page before."),
+    ]
+    return {
+        "/project": {
+            "get": _operation("listProjects", "Projects, the newest first", schemas.ProjectList, parameters=page),
+            "post": _operation(
+                "createProject",
+                "Make a project and deploy it",
+                schemas.DeployedAnswer,
+                status="201",
+                parameters=[key],
+                body=schemas.ProjectRequest,
+                also=("409",),
+            ),
+        },
+        "/project/{slug}": {
+            "get": _operation("showProject", "A project", schemas.ProjectAnswer, parameters=[slug], also=("404",))
+        },
+        "/project/{slug}/deployments": {
+            "get": _operation(
+                "listDeployments",
+                "Its deployments, the newest first",
+                schemas.DeploymentList,
+                parameters=[slug, *page],
+                also=("404",),
+            ),
+            "post": _operation(
+                "deployAgain",
+                "Deploy it again",
+                schemas.DeployedAnswer,
+                status="201",
+                parameters=[slug],
+                body=schemas.EmptyRequest,
+                is_body_required=False,
+                also=("404",),
+            ),
+        },
+        "/deployment/{id}": {
+            "get": _operation(
+                "showDeployment", "A deployment", schemas.DeploymentAnswer, parameters=[deployment], also=("404",)
+            )
+        },
+        "/deployment/{id}/cancel": {
+            "post": _transition("cancelDeployment", "Stop it; nothing is published", deployment)
+        },
+        "/deployment/{id}/promote": {"post": _transition("promoteDeployment", "Make it live", deployment)},
+        "/logs/{id}": {"get": _log_operation(deployment)},
+        "/health": {"get": _public("showHealth", "Whether the process lives", schemas.HealthAnswer)},
+        "/ready": {"get": _ready_operation()},
+        "/metrics": {"get": _metrics_operation()},
+        "/openapi.json": {"get": _openapi_operation()},
+    }
+
+
+def _operation(
+    name: str,
+    summary: str,
+    answer: type[marshmallow.Schema],
+    *,
+    status: str = "200",
+    parameters: list[dict[str, Any]] | None = None,
+    body: type[marshmallow.Schema] | None = None,
+    is_body_required: bool = True,
+    also: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    codes = sorted({*ALWAYS, *also, *(WITH_BODY if body else ())})
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "security": [{"token": []}, {}],
+        "parameters": parameters or [],
+        "responses": {
+            status: _json(answer, "Done." if body else "It is here."),
+            **{code: _error(code) for code in codes},
+        },
+    }
+    if body is not None:
+        content = {"application/json": {"schema": body}}
+        operation["requestBody"] = {"required": is_body_required, "content": content}
+    return operation
+
+
+def _transition(name: str, summary: str, deployment: dict[str, Any]) -> dict[str, Any]:
+    return _operation(
+        name,
+        summary,
+        schemas.DeploymentAnswer,
+        parameters=[deployment],
+        body=schemas.EmptyRequest,
+        is_body_required=False,
+        also=("404", "409"),
+    )
+
+
+def _log_operation(deployment: dict[str, Any]) -> dict[str, Any]:
+    parameters = [
+        deployment,
+        _in_query("after", {"type": "string", "pattern": "^([1-9][0-9]{0,2}\\.[0-9]{1,15})?$"}, "A `next`."),
+        _in_query("limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_LOG_PAGE}, "Lines, at most."),
+        _in_query("format", {"type": "string", "enum": ["json", "text"]}, "text: the lines alone."),
+    ]
+    operation = _operation(
+        "showLog",
+        "The log: whole without `after` and `limit`; else the next lines, as far as they are next to each other",
+        schemas.LogAnswer,
+        parameters=parameters,
+        also=("404",),
+    )
+    operation["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    return operation
+
+
+def _public(name: str, summary: str, answer: type[marshmallow.Schema]) -> dict[str, Any]:
+    responses = {"200": _json(answer, "Yes."), **{code: _error(code) for code in ("400", "403", "405", "500")}}
+    return {"operationId": name, "summary": summary, "security": [{}], "responses": responses}
+
+
+def _ready_operation() -> dict[str, Any]:
+    operation = _public("showReady", "Whether nothing is in trouble", schemas.ReadyAnswer)
+    operation["responses"]["503"] = _json(schemas.ReadyAnswer, "Something is in trouble.")
+    return operation
+
+
+def _metrics_operation() -> dict[str, Any]:
+    operation = _operation("showMetrics", "Figures for Prometheus", schemas.HealthAnswer)
+    operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return operation
+
+
+def _openapi_operation() -> dict[str, Any]:
+    operation = _operation("showOpenapi", "This description", schemas.HealthAnswer)
+    operation["responses"]["200"]["content"] = {"application/json": {"schema": {"type": "object"}}}
+    return operation
+
+
+def _json(schema: type[marshmallow.Schema], description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _error(code: str) -> dict[str, Any]:
+    return _json(schemas.ErrorAnswer, REASONS[code])
+
+
+def _in_path(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"in": "path", "name": name, "required": True, "schema": schema, "description": description}
+
+
+def _in_query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"in": "query", "name": name, "required": False, "schema": schema, "description": description}
+
+
+def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "required": False, "schema": schema, "description": description}
+
+
+def _refuse_unknown(described: dict[str, Any]) -> None:
+    """What is not named is not there: in answers by promise, in requests by refusal."""
+    for name, schema in described.items():
+        if name != "Error":
+            schema["additionalProperties"] = False

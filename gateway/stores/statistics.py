@@ -1,0 +1,23 @@
+"""Counts what is stored, for /metrics."""
+
+from __future__ import annotations
+
+from gateway.models import Status
+from gateway.stores.postgres import Database
+
+
+class StatisticsStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def count_deployments(self) -> dict[Status, int]:
+        """How many deployments are in each state; a state without any is left out."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT status, count(*) AS number
+                FROM deployments
+                GROUP BY status
+                """
+            )
+        return {Status(row["status"]): row["number"] for row in rows}

@@ -1,0 +1,40 @@
+"""What a build's commands see of the builder's environment: almost nothing."""
+
+import pytest
+
+from builder.environment import make_environment
+from tests.unit.builder.projects import write_project
+
+ALIEN = {
+    "BUILDSPACE_TOKEN": "secret",
+    "BUILDSPACE_URL": "http://127.0.0.1:9001",
+    "DATABASE_URL": "postgres://",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "NODE_ENV": "production",
+    "NODE_OPTIONS": "--require=/tmp/x.js",
+    "LD_PRELOAD": "/tmp/x.so",
+    "HOME": "/root",
+    "GIT_REPOSITORY_URL": "https://example.org/a",
+}
+
+
+def test_nothing_of_the_builder_gets_through():
+    environment = make_environment("/home/build/home", ALIEN)
+    assert environment["HOME"] == "/home/build/home"
+    assert environment["CI"] == "true"
+    assert not (set(environment) - {"HOME"}) & set(ALIEN)
+
+
+@pytest.mark.parametrize("name", ["npm_config_registry", "NPM_CONFIG_REGISTRY"])
+def test_the_operators_registry_reaches_every_manager(name):
+    environment = make_environment("/home", {name: "https://npm.example/"})
+    assert environment["npm_config_registry"] == environment["YARN_NPM_REGISTRY_SERVER"] == "https://npm.example/"
+
+
+def test_certificates_reach_the_build_only_where_it_can_read_them(tmp_path):
+    write_project(tmp_path, {"ca.pem": ""})
+    environment = make_environment(
+        "/home", {"NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca.pem", "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+    )
+    assert environment["NODE_EXTRA_CA_CERTS"] == "/etc/ssl/certs/ca.pem"
+    assert "SSL_CERT_FILE" not in environment

@@ -1,0 +1,178 @@
+"""An attempt beside its heartbeats: how it ends, and what the gateway is told."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from builder import api as api_module
+from builder.api import BuildersApi
+from builder.errors import BuildFailed, Ended, Lost
+from builder.logs import LineSender
+from builder.protocol.calls import Finish
+from builder.protocol.steps import Step, Stream
+from builder.publish import Attempt
+from tests.engines.builders_api import TOKEN, builders_server, make_job
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(api_module, "FIRST_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(api_module, "LAST_DELAY_SECONDS", 0.02)
+
+
+@pytest.fixture
+async def server():
+    async with builders_server(make_job("https://example.org/a")) as server:
+        yield server
+
+
+@pytest.fixture
+async def api(server):
+    async with aiohttp.ClientSession() as session:
+        yield BuildersApi(session, server.url, TOKEN, server.deployment_id, server.attempt, patience_seconds=0.5)
+
+
+@pytest.fixture
+def make_attempt(api, server, tmp_path):
+    def make(build, **settings):
+        log = LineSender(
+            api.send_lines,
+            project="crimson-elephant",
+            deployment_id=server.deployment_id,
+            attempt=1,
+            spool_directory=tmp_path,
+            limit_bytes=10**6,
+        )
+
+        async def do():
+            log.step = Step.BUILD
+            await log.write(Stream.STDOUT, "hello")
+            await build()
+
+        return Attempt(api, log, do, **{"heartbeat_seconds": 0.05, "lease_seconds": 0.3} | settings)
+
+    return make
+
+
+class Building:
+    """A build that takes as long as it is let."""
+
+    def __init__(self):
+        self.begun = asyncio.Event()
+        self.was_stopped = False
+
+    async def __call__(self):
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.was_stopped = True
+
+
+async def succeed():
+    pass
+
+
+async def fail():
+    raise BuildFailed("`npm run build` failed with exit code 3.", exit_code=3)
+
+
+async def lose():
+    raise Lost("The machine is gone.")
+
+
+async def crash():
+    raise RuntimeError("a bug")
+
+
+async def test_a_build_that_works_ends_ok_after_its_last_line(server, make_attempt):
+    assert await make_attempt(succeed).run() == "ok"
+    assert server.finish == Finish("ok", 1)
+    assert server.lines == ["hello"]
+
+
+async def test_a_failure_is_told_with_step_code_and_reason(server, make_attempt):
+    assert await make_attempt(fail).run() == "failed"
+    reason = "`npm run build` failed with exit code 3."
+    assert server.finish == Finish("failed", 2, reason=reason, step="build", exit_code=3)
+    assert server.lines == ["hello", reason]
+
+
+@pytest.mark.parametrize("build", [lose, crash])
+async def test_what_is_not_the_projects_fault_is_told_as_lost(server, make_attempt, build):
+    assert await make_attempt(build).run() == "lost"
+    assert server.finish.exit == "lost"
+
+
+async def test_a_gateway_that_is_away_for_a_while_loses_nothing(server, make_attempt):
+    server.failing = {"lines": 3, "finish": 3, "heartbeat": 2}
+    assert await make_attempt(succeed).run() == "ok"
+    assert server.lines == ["hello"]
+
+
+async def test_a_cancel_stops_the_build(server, make_attempt):
+    server.is_cancel_requested = True
+    building = Building()
+    with pytest.raises(Ended, match="canceled"):
+        await make_attempt(building).run()
+    assert building.was_stopped
+    assert server.finish is None
+
+
+async def test_a_replaced_attempt_stops_the_build(server, make_attempt):
+    building = Building()
+    running = asyncio.create_task(make_attempt(building).run())
+    await building.begun.wait()
+    server.ended = True
+    with pytest.raises(Ended, match="This attempt has ended"):
+        await running
+    assert building.was_stopped
+
+
+async def test_a_gateway_that_is_away_for_a_lease_stops_the_build(server, make_attempt):
+    server.failing = {"heartbeat": 10_000}
+    building = Building()
+    with pytest.raises(Ended, match="Nobody answered"):
+        await make_attempt(building).run()
+    assert building.was_stopped
+
+
+async def test_a_stop_from_outside_says_goodbye(server, make_attempt):
+    building = Building()
+    running = asyncio.create_task(make_attempt(building).run())
+    await building.begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert building.was_stopped
+    assert server.finish.exit == "lost"
+
+
+async def test_a_call_is_tried_again_until_patience_is_over(server, api):
+    server.failing = {"job": 2}
+    assert (await api.fetch_job()).project_slug == "crimson-elephant"
+    server.failing = {"job": 10_000}
+    with pytest.raises(Lost, match="did not take the call job"):
+        await api.fetch_job()
+
+
+async def test_a_refused_connection_is_tried_again(api, server):
+    async with aiohttp.ClientSession() as session:
+        away = BuildersApi(session, "http://127.0.0.1:1", TOKEN, server.deployment_id, 1, patience_seconds=0.1)
+        with pytest.raises(Lost):
+            await away.fetch_job()
+
+
+async def test_a_wrong_token_ends_the_attempt(server):
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(Ended, match="The token is wrong"):
+            await BuildersApi(session, server.url, "other", server.deployment_id, 1).fetch_job()
+
+
+async def test_a_refusal_is_the_reason_of_failure(server, api):
+    async def body():
+        yield b"others"
+
+    with pytest.raises(BuildFailed, match="The bytes are others"):
+        await api.put_blob("0" * 64, 6, body)

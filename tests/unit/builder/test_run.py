@@ -1,0 +1,168 @@
+"""Commands: both streams in the log, the exit code decides, the end is told in words."""
+
+import asyncio
+import os
+import signal
+import uuid
+from pathlib import PurePath
+
+import pytest
+
+from builder import disk
+from builder.disk import disk_use
+from builder.errors import BuildFailed, Lost
+from builder.logs import LineSender
+from builder.protocol.steps import Stream
+from builder.run import Command, Runner, Tail, explain
+from builder.sandbox import Limits
+
+
+class Bare:
+    """A sandbox that holds nothing."""
+
+    name = "bare"
+
+    def __init__(self, work):
+        self.work = work
+        self.process = None
+
+    async def start(self, argv, *, environment, directory=PurePath("."), limits=None, read_only=()):
+        self.process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=dict(environment),
+            cwd=self.work / directory,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        return self.process
+
+    async def kill_all(self):
+        if self.process is not None and self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def path(self, host_path):
+        return str(host_path)
+
+
+class Log(LineSender):
+    """A log whose lines are kept here."""
+
+    def __init__(self, limit_bytes=10**9):
+        super().__init__(
+            self._never,
+            project="p",
+            deployment_id=uuid.uuid4(),
+            attempt=1,
+            spool_directory=None,
+            limit_bytes=limit_bytes,
+        )
+        self.lines = []
+
+    async def _never(self, record):
+        raise AssertionError
+
+    async def _add(self, stream, text):
+        self.lines.append((str(stream), text))
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def run(tmp_path, log):
+    async def run(text, limits=None):
+        runner = Runner(
+            Bare(tmp_path),
+            log,
+            work=tmp_path,
+            environment={"PATH": os.environ["PATH"]},
+            limits=limits or Limits(),
+        )
+        await runner.run(Command(("sh", "-c", text), "the command", PurePath(".")))
+
+    return run
+
+
+async def test_both_streams_are_logged_whole_and_in_order(run, log):
+    await run("for i in $(seq 1 2000); do echo out $i; echo err $i >&2; done; printf last")
+    assert log.lines[0] == ("system", "$ the command")
+    assert [text for stream, text in log.lines if stream == "stdout"] == [
+        *(f"out {number}" for number in range(1, 2001)),
+        "last",
+    ]
+    assert [text for stream, text in log.lines if stream == "stderr"] == [f"err {number}" for number in range(1, 2001)]
+
+
+async def test_a_failure_names_the_command_the_code_and_the_last_errors(run):
+    with pytest.raises(BuildFailed) as failed:
+        await run("echo fine; seq 1 30 >&2; exit 3")
+    assert failed.value.exit_code == 3
+    assert failed.value.reason == "\n".join(["`the command` failed with exit code 3.", *map(str, range(11, 31))])
+
+
+async def test_a_silent_stderr_leaves_the_word_to_stdout(run):
+    with pytest.raises(BuildFailed, match=r"exit code 1\.\nit is wrong"):
+        await run("echo it is wrong; exit 1")
+
+
+async def test_a_sandbox_that_does_not_start_is_not_the_projects_fault(run):
+    with pytest.raises(Lost, match="no namespaces here"):
+        await run("echo no namespaces here >&2; exit 125")
+
+
+async def test_a_daemon_that_holds_the_pipes_does_not_hold_the_build(run, monkeypatch):
+    monkeypatch.setattr("builder.run.DRAIN_SECONDS", 0.05)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await run("setsid sleep 5 & echo started")
+
+
+async def test_a_full_log_ends_the_command(run, log):
+    log.set_limit(10_000)
+    with pytest.raises(BuildFailed, match="log reached its limit"):
+        await run("yes")
+
+
+async def test_a_full_disk_ends_the_command(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "FIRST_LOOK_SECONDS", 0.05)
+    with pytest.raises(BuildFailed, match="more than its 1 MiB of disk"):
+        await run("head -c 5000000 /dev/zero > big; sleep 30", Limits(disk_bytes=2**20))
+
+
+def test_disk_use_counts_what_is_on_disk(tmp_path):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(2**40)
+    (tmp_path / "link").symlink_to("/usr")
+    assert disk_use(tmp_path, 2**50) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("code", "tail", "words"),
+    [
+        (-9, "", "was killed: most likely it needed more memory than the 512 MiB"),
+        (137, "", "was killed"),
+        (134, "FATAL ERROR: JavaScript heap out of memory", "ran out of memory"),
+        (127, "", "not found"),
+        (-11, "", "SIGSEGV, exit code 139"),
+        (2, "", "failed with exit code 2."),
+    ],
+)
+def test_an_end_is_told_in_words(code, tail, words):
+    assert words in explain("npm run build", code, tail, 512 * 2**20)
+
+
+def test_the_tail_has_no_colours_and_no_endless_lines():
+    tail = Tail()
+    tail.add(Stream.STDERR, "\x1b[31m" + "x" * 10_000)
+    tail.add(Stream.STDERR, "   ")
+    assert tail.text() == "x" * 300
+
+
+def test_a_reason_is_short_enough_to_read():
+    tail = Tail()
+    for number in range(1000):
+        tail.add(Stream.STDERR, f"{number} " + "y" * 1000)
+    assert len(tail.text()) < 7000
