@@ -18,7 +18,7 @@ from builder.logs import LineSender
 from builder.protocol.giturls import GitUrl, parse_git_url
 from builder.protocol.steps import Stream
 from builder.remote import Remote, find_remote
-from builder.run import Tail, plain_code, read_lines
+from builder.run import Tail, empty_pipes, plain_code, read_lines
 
 GIT_SECONDS = 600.0
 SLOW_BYTES_PER_SECOND = 512
@@ -156,6 +156,7 @@ class _Git:
             raise BuildFailed(f"The clone took longer than {GIT_SECONDS:.0f} s.") from error
         finally:
             await stop()
+            await empty_pipes(process)
             await process.wait()
 
     async def read(self, arguments: Sequence[str]) -> str:

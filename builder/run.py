@@ -93,6 +93,7 @@ class Runner:
             yield process
         finally:
             await self._sandbox.kill_all()
+            await empty_pipes(process)
             await process.wait()
 
     async def _read_until_exit(self, process: asyncio.subprocess.Process, tail: Tail) -> int:
@@ -127,6 +128,15 @@ async def _first_error_or(exit_: asyncio.Task[int], readers: Sequence[asyncio.Ta
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+
+
+async def empty_pipes(process: asyncio.subprocess.Process) -> None:
+    """Read what nobody wants any more: pipes close only when they are empty."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            for reader in (process.stdout, process.stderr):
+                while reader is not None and await reader.read(CHUNK_BYTES):
+                    pass
 
 
 class Tail:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -80,11 +81,6 @@ async def running(
 async def serve(config: Config, *, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; a second one ends it at once."""
     stop = _stop_on_signals()
-    starting = asyncio.ensure_future(_serve_until(config, stop, say))
-    await starting
-
-
-async def _serve_until(config: Config, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     async with running(config, on_first_token=lambda token: say(_first_token(token))) as gateway:
         for line in _greeting(gateway):
             say(line)
@@ -130,9 +126,11 @@ def _builders_app(services: Services) -> web.Application:
 
 
 def _with_ports(config: Config, sites: int, api: int, builders: int) -> Config:
+    """The configuration with the ports that were got where any was asked for."""
+    url = config.sites.url if config.sites.port else re.sub(r"(:\d+)?/?\Z", f":{sites}", config.sites.url)
     return dataclasses.replace(
         config,
-        sites=dataclasses.replace(config.sites, port=sites),
+        sites=dataclasses.replace(config.sites, port=sites, url=url),
         api=dataclasses.replace(config.api, port=api),
         builders=dataclasses.replace(config.builders, port=builders),
     )

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import importlib.resources
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
 
 from gateway.app import serve
 from gateway.config import Config, load_config
+from gateway.databases import reach_database
 from gateway.doctor import examine
-from gateway.embedded_postgres import EmbeddedPostgres, lock_data_directory
 from gateway.entrance import Access
 from gateway.errors import ConfigError, GatewayError
 from gateway.migrations import migrate
 from gateway.resources import default_config, migrations_folder
 from gateway.routes.health import version
 from gateway.stores.installation import InstallationStore
-from gateway.stores.postgres import Database, open_pool
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 WRONG_CONFIG = 2
@@ -88,7 +86,7 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
 
 
 async def _migrate(config: Config) -> int:
-    async with _database(config) as database:
+    async with reach_database(config) as database:
         applied = await migrate(database, migrations_folder())
     for name in applied:
         print(f"Applied {name}")
@@ -99,28 +97,12 @@ async def _migrate(config: Config) -> int:
 async def _rotate(config: Config) -> int:
     if config.auth.token:
         raise ConfigError("The token is set by auth.token: change it there.")
-    async with _database(config) as database:
+    async with reach_database(config) as database:
         await migrate(database, migrations_folder())
         token = await Access(config.api, InstallationStore(database), config.auth.token).rotate()
     print(f"Access token: {token}")
     print("It is not shown again. The old one, and all sessions, open nothing any more.")
     return 0
-
-
-@contextlib.asynccontextmanager
-async def _database(config: Config) -> AsyncIterator[Database]:
-    """The configured database; the embedded one is started, unless a gateway already runs it."""
-    async with contextlib.AsyncExitStack() as stack:
-        if config.postgres.url:
-            url = config.postgres.url.reveal()
-        elif (running := running_postgres_url(config)) is not None:
-            url = running
-        else:
-            stack.enter_context(lock_data_directory(config.data_directory))
-            postgres = EmbeddedPostgres(config.data_directory, config.postgres.bin_dir)
-            await stack.enter_async_context(postgres)
-            url = postgres.url
-        yield await stack.enter_async_context(open_pool(url, 2))
 
 
 def _say(text: str) -> None:

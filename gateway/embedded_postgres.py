@@ -44,7 +44,8 @@ T = TypeVar("T")
 USER = "buildspace"
 DATABASE = "postgres"
 INITDB_SECONDS = 120.0
-READY_SECONDS = 120.0
+READY_SECONDS = 15.0
+"""Recovery after a crash may take longer. Then the gateway goes on without it, and finds it once it answers."""
 STOP_SECONDS = 20.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.02
@@ -85,7 +86,7 @@ class EmbeddedPostgres:
         self._socket_folder: int | None = None
         self._is_stopped = False
         self._log_start = 0
-        self.url = ""
+        self.url = "" if _is_too_long(self._sockets) else _url_of(str(self._sockets))
 
     async def start(self) -> str:
         """Start the server, made anew if there is none, and wait until it answers. Its URL.
@@ -167,13 +168,10 @@ class EmbeddedPostgres:
             shutil.rmtree(left, ignore_errors=True)
 
     def _find_url(self) -> None:
-        folder = str(self._sockets)
-        if len(os.fsencode(folder)) > MAX_SOCKET_FOLDER:
+        if _is_too_long(self._sockets) and self._socket_folder is None:
             # Too long for an address: the kernel finds it by our descriptor of the folder.
-            if self._socket_folder is None:
-                self._socket_folder = os.open(self._sockets, os.O_RDONLY | os.O_DIRECTORY)
-            folder = f"/proc/self/fd/{self._socket_folder}"
-        self.url = f"postgresql://{USER}@/{DATABASE}?host={urllib.parse.quote(folder)}"
+            self._socket_folder = os.open(self._sockets, os.O_RDONLY | os.O_DIRECTORY)
+            self.url = _url_of(f"/proc/self/fd/{self._socket_folder}")
 
     async def _make_cluster(self, owner: Owner) -> None:
         """All or nothing: made under another name, then renamed."""
@@ -320,6 +318,14 @@ async def _in_our_words(function: Callable[[], T]) -> T:
             raise Unavailable("The disk of the data directory is full: PostgreSQL cannot start.") from error
         where = f" {error.filename}" if error.filename else ""
         raise ConfigError(f"The data directory cannot be used: {error.strerror}{where}.") from error
+
+
+def _is_too_long(folder: Path) -> bool:
+    return len(os.fsencode(folder)) > MAX_SOCKET_FOLDER
+
+
+def _url_of(socket_folder: str) -> str:
+    return f"postgresql://{USER}@/{DATABASE}?host={urllib.parse.quote(socket_folder)}"
 
 
 def _opened(stack: contextlib.ExitStack, folder: Path) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 
 from gateway import access
 from gateway.access import Caller
 from gateway.config import Api, Secret
 from gateway.errors import Unauthorized, Unavailable
-from gateway.middlewares import Handler, Middleware, describe
+from gateway.middlewares import Handler, describe
 from gateway.stores.installation import InstallationStore
 
 TOKEN_SECONDS = 5.0
@@ -106,7 +107,7 @@ def guard(door: Access) -> Middleware:
     return who_may_call
 
 
-def cors(api: Api) -> Callable[[web.Request, web.StreamResponse], object]:
+def cors(api: Api) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """A signal handler: pages of the origins that `api.cors_origins` names may read answers, errors too."""
 
     async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -44,7 +44,7 @@ def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[lis
 
 
 @contextlib.asynccontextmanager
-async def listening(runner: web.BaseRunner[web.Request], sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+async def listening(runner: web.BaseRunner, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     """Answer on these sockets until the block is left; then take no more, and let what runs end, for a short while."""
     await runner.setup()
     try:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from builder.protocol.lines import LineBatch
 from gateway.background import Health
 from gateway.errors import GatewayError
-from gateway.middlewares import Handler, Middleware
+from gateway.middlewares import Handler
 from gateway.models import Status
 from gateway.roles import LogStore
 

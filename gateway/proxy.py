@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import SitePointer, Status
@@ -78,14 +78,15 @@ class SiteProxy:
     async def _reply(self, request: web.BaseRequest) -> Reply:
         asked = SiteRequest(request.method, "", "/", "/", None, {"accept": request.headers.get("Accept", "*/*")})
         try:
+            if request.version not in (HttpVersion10, HttpVersion11):
+                raise Invalid("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
             if request.method not in METHODS:
-                return _show(not_allowed(), asked)
+                return _show(not_allowed(), asked, closes=True)
             asked = read_request(request.method, request.raw_path, request.raw_headers)
             return await self._find_reply(asked)
         except Invalid as error:
-            reply = _show(refuse(dataclasses.replace(pages.BAD_REQUEST, sentence=error.sentence)), asked)
-            reply.closes = True
-            return reply
+            problem = dataclasses.replace(pages.BAD_REQUEST, sentence=error.sentence)
+            return _show(refuse(problem), asked, closes=True)
         except Unavailable as error:
             self._complaints.warn("A site cannot be read", error)
             return _show(refuse(pages.UNAVAILABLE), asked)
@@ -167,9 +168,9 @@ class SiteProxy:
         return reply
 
 
-def _show(answer: Answer, asked: SiteRequest) -> Reply:
-    """All of a reply but the bytes of a file; a problem is whole."""
-    reply = Reply(answer.status, dict(answer.headers))
+def _show(answer: Answer, asked: SiteRequest, *, closes: bool = False) -> Reply:
+    """All of a reply but the bytes of a file; a problem is whole. `closes`: what follows is not to be trusted."""
+    reply = Reply(answer.status, dict(answer.headers), closes=closes)
     if answer.problem:
         headers, body = pages.render_problem(answer.problem, as_page=pages.wants_page(asked.headers, asked.path))
         reply.headers |= headers | {"Content-Length": str(len(body))}

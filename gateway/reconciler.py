@@ -114,7 +114,7 @@ class Reconciler:
         states = await asyncio.gather(*(find(row) for row in ours))
         for row, state in zip(ours, states, strict=True):
             if state is BuilderState.GONE and self._since.seconds(("gone", row.id, row.handle)) >= GONE_SECONDS:
-                await self._lose(row, self._last_words(str(row.handle)))
+                await self._lose(row, await self._last_words(str(row.handle)))
 
     async def _stop_overdue(self, building: list[Deployment]) -> None:
         now = datetime.datetime.now(datetime.UTC)
@@ -194,7 +194,8 @@ class Reconciler:
             return False
         return True
 
-    def _last_words(self, handle: str) -> str:
+    async def _last_words(self, handle: str) -> str:
+        """Why the builder is gone, as far as its launcher knows."""
         report = getattr(self._launcher, "last_words", None)
-        words: str = report(handle) if report is not None else ""
+        words: str = await asyncio.to_thread(report, handle) if report is not None else ""
         return f"The builder ended without finishing. Its last words: {words}" if words else NO_WORDS

@@ -52,7 +52,7 @@ class Isolation:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._grade: Grade | None = None
-        self._sentence = "The sandbox is not chosen yet."
+        self._refusal = LaunchRefused("The sandbox is not chosen yet.")
 
     @property
     def name(self) -> str | None:
@@ -61,12 +61,12 @@ class Isolation:
     @property
     def sentence(self) -> str:
         """The grade in words, or why there is none."""
-        return self._grade.sentence if self._grade else self._sentence
+        return self._grade.sentence if self._grade else self._refusal.sentence
 
     def grade(self) -> Grade:
         """Raises LaunchRefused while builds may not run."""
         if self._grade is None:
-            raise LaunchRefused(self._sentence)
+            raise self._refusal
         return self._grade
 
     async def choose(self, wanted: str, *, is_loopback_only: bool) -> None:
@@ -74,7 +74,7 @@ class Isolation:
         try:
             self._grade = await choose_grade(wanted, is_loopback_only)
         except LaunchRefused as refusal:
-            self._sentence = refusal.sentence
+            self._refusal = refusal
             self._health.trouble(BUILDERS, refusal.sentence)
 
 

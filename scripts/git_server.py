@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ async def serve_git(folder: Path, port: int = 0) -> AsyncIterator[str]:
     """Serve every bare repository below `folder` on 127.0.0.1; the URL of the folder. A taken port raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     app = web.Application(handler_args={"auto_decompress": False})
-    app.router.add_route("*", "/{path:.*}", lambda request: _answer(request, folder))
+    app.router.add_route("*", "/{path:.*}", functools.partial(_answer, folder=folder))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -101,10 +102,11 @@ async def _relay(request: web.Request, process: asyncio.subprocess.Process) -> w
             response.set_status(int(value.split()[0]))
         else:
             response.headers[name] = value.strip()
-    await response.prepare(request)
-    while chunk := await process.stdout.read(CHUNK_BYTES):
-        await response.write(chunk)
-    await response.write_eof()
+    with contextlib.suppress(ConnectionError):  # a client may hang up when it knows enough
+        await response.prepare(request)
+        while chunk := await process.stdout.read(CHUNK_BYTES):
+            await response.write(chunk)
+        await response.write_eof()
     return response
 
 

@@ -13,13 +13,14 @@ FIRST_ACCOUNT = 64901
 SLOT_VARIABLE = "BUILDSPACE_SLOT"
 """A small number that no other running builder has: builds that run at once get accounts of their own."""
 TIME_LIMIT_SECONDS = 60.0
-_CAP_CHOWN, _CAP_SETGID, _CAP_SETUID = 0, 6, 7
+_NEEDED_CAPABILITIES = (0, 6, 7, 21)
+"""CHOWN, SETGID, SETUID, and SYS_ADMIN: the work folder lies below folders that are closed to others."""
 
 
 def build_account() -> int | None:
     """None: builds run under the platform's own account, because it cannot take another."""
     account = FIRST_ACCOUNT + int(os.environ.get(SLOT_VARIABLE, "0"))
-    is_able = os.geteuid() == 0 and _has_capabilities(_CAP_CHOWN, _CAP_SETGID, _CAP_SETUID)
+    is_able = os.geteuid() == 0 and _has_capabilities(*_NEEDED_CAPABILITIES)
     return account if is_able and _is_mapped(account, "uid") and _is_mapped(account, "gid") else None
 
 

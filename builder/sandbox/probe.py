@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,7 @@ TIME_LIMIT_SECONDS = 20.0
 NOT_HELD_BY = {"strong": frozenset[str](), "basic": frozenset({"udp"})}
 ATTACKS = Path(__file__).with_name("attacks.py")
 PACKAGES = {"bwrap": "bubblewrap", "pasta": "passt", "ip": "iproute2", "unshare": "util-linux", "prlimit": "util-linux"}
+_SYSLOG_NOISE = re.compile(r"Failed to send \d+ bytes to syslog")
 TUN = "/dev/net/tun"
 HOLDS = {
     "strong": "strong holds: builds run in namespaces (bubblewrap) and reach nothing but the public network (pasta).",
@@ -109,7 +111,7 @@ def _advice(grade: str) -> str:
 def _not_started(grade: str, code: int | None, errors: bytes) -> str:
     if code == 124:
         return f"{grade} cannot be started here: no answer within {TIME_LIMIT_SECONDS:.0f} s."
-    said = " ".join(errors.decode(errors="replace").split())[-400:] or f"exit code {code}"
+    said = " ".join(_SYSLOG_NOISE.sub(" ", errors.decode(errors="replace")).split())[-400:] or f"exit code {code}"
     return f"{grade} cannot be started here: {said}{_hint(said)}"
 
 

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import os
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.launchers import processes
@@ -49,10 +49,9 @@ class AttemptFolders:
         folder.chmod(0o700)
         return folder
 
-    def records(self) -> Iterator[Record]:
-        for folder in self.root.iterdir() if self.root.exists() else ():
-            if record := read_record(folder):
-                yield record
+    def records(self) -> list[Record]:
+        folders = [*self.root.iterdir()] if self.root.is_dir() else []
+        return [record for record in map(read_record, folders) if record is not None]
 
     def find(self, process: ProcessId) -> Record | None:
         return next((record for record in self.records() if record.process == process), None)
@@ -68,7 +67,7 @@ class AttemptFolders:
     async def clear(self, record: Record) -> None:
         """Free what the attempt wrote; its record and its log stay for a day, so that it is not started again."""
         await remove(record.folder / WORK)
-        if time.time() - (record.folder / RECORD).stat().st_mtime > KEEP_LOGS_SECONDS:
+        if await asyncio.to_thread(_is_old, record.folder / RECORD):
             await remove(record.folder)
 
 
@@ -86,9 +85,13 @@ def parse_record(folder: Path, found: dict[str, object]) -> Record:
     return Record(folder, process, str(found["boot_id"]), int(str(found["slot"])))
 
 
+def _is_old(path: Path) -> bool:
+    return path.exists() and time.time() - path.stat().st_mtime > KEEP_LOGS_SECONDS
+
+
 async def remove(path: Path) -> None:
-    """Remove a tree that strangers made: any depth, closed folders, no link followed. What stays, stays for next time."""
-    if not path.exists():
+    """Remove a tree that strangers made: any depth, closed folders, no link followed. What stays is tried again."""
+    if not await asyncio.to_thread(os.path.lexists, path):
         return
     if await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path)) != 0:
         await _run("chmod", "--recursive", "u+rwX", "--", str(path))

@@ -27,7 +27,9 @@ BUILDER = (sys.executable, "-P", "-m", "builder")
 STARTER = Path(__file__).with_name("starter.py")
 START_SECONDS = 20.0
 POLITE_SECONDS = 4.0
-KILL_SECONDS = 10.0
+TIDY_SECONDS = 4.0
+"""A sandbox notices that its builder is gone and ends what it holds; this is how long it has for that."""
+KILL_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 SLOTS = 90
 
@@ -62,13 +64,13 @@ class ProcessLauncher:
 
     async def find(self, handle: str) -> BuilderState:
         process = ProcessId.from_handle(handle)
-        record = self._folders.find(process)
+        record = await asyncio.to_thread(self._folders.find, process)
         is_running = record.is_running() if record is not None else processes.is_running(process)
         return BuilderState.RUNNING if is_running else BuilderState.GONE
 
     async def stop(self, handle: str, reason: str) -> None:
         process = ProcessId.from_handle(handle)
-        record = self._folders.find(process)
+        record = await asyncio.to_thread(self._folders.find, process)
         if await self.find(handle) is BuilderState.RUNNING:
             log.info("stop builder %s: %s", handle, reason)
             await _end(process)
@@ -81,21 +83,23 @@ class ProcessLauncher:
 
     async def clean_up(self, keep: Collection[str] = ()) -> None:
         """Remove the folders of builders that are gone, but those of the handles in `keep`."""
-        for record in [*self._folders.records()]:
+        for record in await asyncio.to_thread(self._folders.records):
             if record.process.handle not in keep and not record.is_running():
                 await remove(record.folder)
 
     async def close(self, *, stop_builders: bool) -> None:
-        if stop_builders:
-            running = [record.process.handle for record in self._folders.records() if record.is_running()]
-            async with asyncio.TaskGroup() as stops:
-                for handle in running:
-                    stops.create_task(self.stop(handle, "The gateway stops."))
+        if not stop_builders:
+            return
+        running = [record.process.handle for record in self._folders.records() if record.is_running()]
+        stops = [self.stop(handle, "The gateway stops.") for handle in running]
+        for error in await asyncio.gather(*stops, return_exceptions=True):
+            if error is not None:
+                log.error("a builder could not be stopped: %s", error)
 
     async def _clear_gone(self) -> None:
         """Builders that nobody had to stop leave their work behind."""
-        for record in [*self._folders.records()]:
-            if (record.folder / WORK).exists() and not record.is_running():
+        for record in await asyncio.to_thread(self._folders.records):
+            if not record.is_running():
                 await self._folders.clear(record)
 
     def _start(self, order: LaunchOrder, grade: Grade) -> Record:
@@ -106,8 +110,7 @@ class ProcessLauncher:
                 [sys.executable, "-I", "-S", str(STARTER), str(folder), str(slot), *self._builder],
                 env=self._environment(order, grade, folder, slot),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 start_new_session=True,
                 timeout=START_SECONDS,
             )
@@ -148,10 +151,10 @@ async def _end(process: ProcessId) -> None:
     if not await _gone({process}, POLITE_SECONDS):
         family |= await asyncio.to_thread(processes.descendants, process.pid)
         processes.send_signal(process, signal.SIGKILL)
-    if not await _gone({process, *family}, KILL_SECONDS / 2):
+    if not await _gone({process, *family}, TIDY_SECONDS):
         for each in family:
             processes.send_signal(each, signal.SIGKILL)
-    if not await _gone({process, *family}, KILL_SECONDS / 2):
+    if not await _gone({process, *family}, KILL_SECONDS):
         raise Unavailable(f"The builder {process.handle} or a process of its build cannot be killed.")
 
 

@@ -35,7 +35,7 @@ async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = 
         return Grade(
             "none", "Builds are not isolated, as builder.isolation wants it: they can do what the gateway can."
         )
-    missing = []
+    missing: list[str] = []
     for name in ("strong", "basic") if wanted == "auto" else (wanted,):
         holds, sentence = await try_grade(name, probe)
         if holds:

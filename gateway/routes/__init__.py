@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.routes import deployments, health, logs, projects
+from gateway.routes.pages import setup_pages
 
 
 def setup_routes(app: web.Application) -> None:
@@ -25,3 +26,4 @@ def setup_routes(app: web.Application) -> None:
             web.get("/openapi.json", health.openapi),
         ]
     )
+    setup_pages(app)

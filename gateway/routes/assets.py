@@ -51,6 +51,10 @@ class Assets:
         response.headers["Cache-Control"] = FOR_EVER if is_current else ASK_AGAIN
         return response
 
+    async def handle_icon(self, request: web.Request) -> web.Response:
+        """Where browsers look by themselves, next to a text or an answer of the API."""
+        raise web.HTTPFound(self.url("favicon.svg"))
+
 
 def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Asset]]:
     for entry in folder.iterdir():

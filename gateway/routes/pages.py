@@ -71,6 +71,7 @@ def setup_pages(app: web.Application) -> None:
     app.router.add_post("/login", log_in)
     app.router.add_post("/logout", log_out)
     app.router.add_get("/static/{version}/{name:.+}", assets.handle)
+    app.router.add_get("/favicon.ico", assets.handle_icon)
 
 
 async def show_projects(request: web.Request) -> web.Response:
@@ -246,8 +247,8 @@ def _deployment_id(request: web.Request) -> uuid.UUID:
 
 async def _read_form(request: web.Request) -> dict[str, str]:
     """The fields of a form that was sent from one of these pages. Raises Forbidden for one from elsewhere."""
-    call = describe(request)
-    if call.origin is None and call.fetch_site is None:
+    caller = describe(request)
+    if not caller.header("Origin") and caller.header("Sec-Fetch-Site") != "same-origin":
         raise Forbidden("A form is sent by a browser, from a page of this gateway. Programs use the API, with JSON.")
     body = await read_body(request, request.app[SERVICES].config.api.body_bytes)
     try:

@@ -46,6 +46,7 @@ class MomentView:
 
     iso: str
     text: str
+    short: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -283,21 +284,20 @@ def usual_seconds(deployments: Sequence[Deployment]) -> float:
 
 def view_moment(at: datetime.datetime, now: datetime.datetime) -> MomentView:
     iso = at.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return MomentView(iso, _ago((now - at).total_seconds(), at))
+    text = _age((now - at).total_seconds())
+    if text is None:
+        return MomentView(iso, at.date().isoformat(), at.date().isoformat())
+    return MomentView(iso, text if text == "now" else f"{text} ago", text)
 
 
-def _ago(seconds: float, at: datetime.datetime) -> str:
+def _age(seconds: float) -> str | None:
+    """None: so long ago that the day says more. static/app.js chooses the same words as time passes."""
     if seconds < 10:
         return "now"
-    if seconds < MINUTE:
-        return f"{seconds:.0f} s ago"
-    if seconds < HOUR:
-        return f"{seconds // MINUTE:.0f} min ago"
-    if seconds < DAY:
-        return f"{seconds // HOUR:.0f} h ago"
-    if seconds < 30 * DAY:
-        return f"{seconds // DAY:.0f} d ago"
-    return at.date().isoformat()
+    for limit, unit, word in ((MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (DAY, HOUR, "h"), (30 * DAY, DAY, "d")):
+        if seconds < limit:
+            return f"{int(seconds // unit)} {word}"
+    return None
 
 
 def lasting(seconds: float) -> str:
@@ -345,7 +345,7 @@ def _running_since(deployment: Deployment) -> int | None:
 
 def _duration(deployment: Deployment, now: datetime.datetime) -> str:
     if deployment.started_at is None:
-        return "–"
+        return ""
     end = deployment.completed_at or now
     return lasting(max(0.0, (end - deployment.started_at).total_seconds()))
 

@@ -1,6 +1,6 @@
 """Which file of a site answers a path, and under which one path each page lives.
 
-Cloudflare's four modes, see docs and the table of the tests. A page is a `.html` file; every other file is
+Cloudflare's four modes; tests/conformance/test_files.py holds its cases. A page is a `.html` file; every other file is
 served under its own path alone.
 """
 
@@ -28,7 +28,7 @@ def find_file(files: Container[str], path: str, html_handling: str) -> str | Mov
     if html_handling == "none":
         return None
     for file in _candidates(asked, html_handling):
-        if file in files:
+        if file in files and is_page(file):
             home = _home(files, file, html_handling)
             if home == asked:
                 return file
@@ -55,8 +55,8 @@ def nearest_error_page(files: Container[str], path: str) -> str | None:
 def _shown_at(files: Container[str], asked: str, mode: str) -> str | None:
     if asked in files and not is_page(asked):
         return asked
-    shown = (file for file in _candidates(asked, mode) if file in files and _home(files, file, mode) == asked)
-    return next(shown, None)
+    pages = (file for file in _candidates(asked, mode) if file in files and is_page(file))
+    return next((page for page in pages if _home(files, page, mode) == asked), None)
 
 
 def _home(files: Container[str], file: str, mode: str) -> str:

@@ -75,7 +75,7 @@ def has_ending(path: str) -> bool:
 def wants_page(headers: Mapping[str, str], path: str) -> bool:
     """Would HTML be of use? Not to what asks for a script or a picture, and not for a missing `.js`."""
     accept = headers.get("accept", "*/*").lower()
-    reads_html = "text/html" in accept or "*/*" in accept.split(";")[0]
+    reads_html = "text/html" in accept or accept.startswith("*/*")
     return reads_html and (not has_ending(path) or path.lower().endswith((".html", ".htm")))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -39,25 +39,24 @@ class StoredBytes:
     async def pieces(self, length: int) -> AsyncIterator[bytes]:
         """Exactly `length` bytes, once. Raises Unavailable where the store stops earlier."""
         left = length
-        async for chunk in self._read_on():
+        chunk, self._first = self._first, b""
+        while chunk and left > 0:
             yield chunk[:left]
             left -= len(chunk)
-            if left <= 0:
-                return
+            chunk = await self._next() if left > 0 else b""
         if left > 0:
             raise Unavailable(f"The object {self.info.key} ended {left} bytes too early.")
 
     async def close(self) -> None:
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
         await self._stack.aclose()
 
-    async def _read_on(self) -> AsyncIterator[bytes]:
-        chunk, self._first = self._first, b""
-        while chunk:
-            yield chunk
-            try:
-                async with asyncio.timeout(READ_SECONDS):
-                    chunk = await anext(self._chunks, b"")
-            except TimeoutError as error:
-                raise Unavailable("The store does not answer.") from error
-            except NotFound as error:
-                raise Unavailable(f"The object {self.info.key} went away.") from error
+    async def _next(self) -> bytes:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await anext(self._chunks, b"")
+        except TimeoutError as error:
+            raise Unavailable("The store does not answer.") from error
+        except NotFound as error:
+            raise Unavailable(f"The object {self.info.key} went away.") from error

@@ -33,13 +33,14 @@ if (box) {
 
 // ---- Times: the same words as gateway/routes/views.py
 
-function ago(seconds, at) {
+const UNITS = [[60, 1, 's'], [3600, 60, 'min'], [86400, 3600, 'h'], [30 * 86400, 86400, 'd']];
+
+function ago(at, isShort) {
+  const seconds = Math.max(0, (Date.now() - at) / 1000);
   if (seconds < 10) return 'now';
-  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  if (seconds < 30 * 86400) return `${Math.floor(seconds / 86400)} d ago`;
-  return at.toISOString().slice(0, 10);
+  const [, unit, word] = UNITS.find(([limit]) => seconds < limit) ?? [];
+  if (!unit) return at.toISOString().slice(0, 10);
+  return `${Math.floor(seconds / unit)} ${word}` + (isShort ? '' : ' ago');
 }
 
 function lasting(seconds) {
@@ -51,7 +52,7 @@ function lasting(seconds) {
 function tick() {
   for (const time of document.querySelectorAll('time[datetime]')) {
     const at = new Date(time.dateTime);
-    const text = ago(Math.max(0, (Date.now() - at) / 1000), at);
+    const text = ago(at, 'short' in time.dataset);
     time.title = at.toLocaleString();
     if (time.textContent !== text) time.textContent = text;
   }

@@ -12,7 +12,8 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
-from gateway.middlewares import errors_to_responses, log_requests, who_may_call
+from gateway.entrance import guard
+from gateway.middlewares import add_headers, errors_to_responses, log_access
 from gateway.routes import setup_routes
 from gateway.routes.pages import setup_pages
 from gateway.services import SERVICES
@@ -34,9 +35,9 @@ class Stage:
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage() -> AsyncIterator[Stage]:
     services = FakeServices()
-    allowed = who_may_call(services.config, services.access)
-    app = web.Application(middlewares=[log_requests, errors_to_responses, allowed])
+    app = web.Application(middlewares=[log_access, errors_to_responses, guard(services.access)])
     app[SERVICES] = services
+    app.on_response_prepare.append(add_headers)
     setup_routes(app)
     if "/p/{slug}" not in {resource.canonical for resource in app.router.resources()}:
         setup_pages(app)

@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Sequence
 
 from builder.protocol.lines import Line, LineBatch
-from gateway.access import Access
 from gateway.addresses import Addresses
-from gateway.config import Builder, Config
+from gateway.config import Builder, Config, Secret
+from gateway.entrance import Access
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import BuildSettings, Deployment, LogLine, LogPosition, Project, Status, StepTiming
 
@@ -236,7 +236,7 @@ class FakeServices(types.SimpleNamespace):
             deployments=FakeDeployments(projects),
             logs=FakeLogs(),
             dispatcher=FakeDispatcher(),
-            access=Access(FakeInstallation(), TOKEN),  # type: ignore[arg-type]
+            access=Access(config.api, FakeInstallation(), Secret(TOKEN)),  # type: ignore[arg-type]
             addresses=Addresses(config.sites.url),
             stopping=lambda: False,
         )

@@ -50,6 +50,8 @@ def failed(services: FakeServices, project: Project, minutes: float, **given: ob
         "steps": timings(began, "install"),
         "reason": "npm install ended with exit code 1:\nnpm error code ERESOLVE\nnpm error ERESOLVE could not resolve",
         "exit_code": 1,
+        "files": None,
+        "bytes": None,
     }
     return ready(services, project, minutes, **{**values, **given})
 

@@ -118,6 +118,9 @@ async def _backend(root: Path, request: web.Request) -> web.StreamResponse:
         feeder.cancel()
         if process.returncode is None:
             process.kill()
+        assert process.stdout is not None
+        while await process.stdout.read(64 * 1024):
+            pass
         await process.wait()
         await asyncio.gather(feeder, return_exceptions=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +52,8 @@ class PostgresServer:
 
 @contextlib.contextmanager
 def running_postgres(folder: Path) -> Iterator[PostgresServer]:
-    """A server below this folder."""
-    postgres = EmbeddedPostgres(folder, settings=UNSAFE_BUT_QUICK)
+    """A server below this folder. TEST_POSTGRES_BIN_DIR chooses another version's programs."""
+    postgres = EmbeddedPostgres(folder, os.environ.get("TEST_POSTGRES_BIN_DIR", ""), UNSAFE_BUT_QUICK)
     try:
         server = PostgresServer(asyncio.run(postgres.start()))
         asyncio.run(server.prepare())

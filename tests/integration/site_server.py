@@ -111,9 +111,7 @@ async def running_sites(objects: ObjectStore | None = None, **settings: Any) -> 
     projects = MemoryProjects()
     pointers = SitePointers(projects, TEMPLATE, settings.pop("pointer_seconds", 5.0))
     responses: list[tuple[int, int]] = []
-    proxy = SiteProxy(
-        pointers, store, on_response=lambda status, size, _: responses.append((status, size)), **settings
-    )
+    proxy = SiteProxy(pointers, store, on_response=lambda status, size, _: responses.append((status, size)), **settings)
     sites = Sites(store, projects, pointers, proxy)
     sites.responses = responses
     sites.server = create_site_server(proxy)

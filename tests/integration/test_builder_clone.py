@@ -1,0 +1,215 @@
+"""Clones over smart HTTP: what is brought, what is refused, and in which words."""
+
+import uuid
+
+import pytest
+
+from builder import disk
+from builder.clone import check_branch, clone
+from builder.errors import BuildFailed
+from builder.logs import LineSender
+from builder.protocol.giturls import parse_git_url
+from builder.remote import resolve
+from tests.engines.git_server import git, git_server
+
+
+@pytest.fixture
+async def server(tmp_path):
+    async with git_server(tmp_path / "git") as server:
+        yield server
+
+
+@pytest.fixture
+def log(tmp_path):
+    async def send(record):
+        pass
+
+    return LineSender(
+        send, project="p", deployment_id=uuid.uuid4(), attempt=1, spool_directory=tmp_path, limit_bytes=10**6
+    )
+
+
+@pytest.fixture
+def bring(tmp_path, log):
+    (tmp_path / "build").mkdir()
+
+    async def bring(url, branch=None, allowed=("127.0.0.0/8",), disk_bytes=10**9):
+        return await clone(
+            url,
+            branch,
+            tmp_path / "build" / "src",
+            log,
+            private=tmp_path / "private",
+            allow_private_hosts=allowed,
+            disk_bytes=disk_bytes,
+            memory_bytes=2**31,
+        )
+
+    return bring
+
+
+async def test_the_newest_commit_is_checked_out(server, bring, tmp_path):
+    url = server.create("site", {"a/index.html": "<p>"}, message="Begin\n\nLonger")
+    commit = await bring(url)
+    assert (tmp_path / "build/src/a/index.html").read_text() == "<p>"
+    assert commit.message == "Begin"
+    assert commit.sha == git(tmp_path / "git/site", "rev-parse", "HEAD").strip()
+
+
+async def test_history_is_not_brought(server, bring, tmp_path):
+    server.create("site", {"a": "1"})
+    (tmp_path / "git/site.work/a").write_text("2")
+    await bring(server.commit("site", tmp_path / "git/site.work", message="Second"))
+    assert git(tmp_path / "build/src", "rev-list", "--count", "HEAD").strip() == "1"
+
+
+@pytest.mark.parametrize("branch", ["next", "v1.0", "feature/a-b"])
+async def test_a_branch_or_a_tag_can_be_named(server, bring, tmp_path, branch):
+    url = server.create("site", {"a": "1"})
+    git(tmp_path / "git/site", "branch" if branch != "v1.0" else "tag", branch)
+    assert (await bring(url, branch)).message == "First"
+
+
+async def test_a_branch_that_is_not_there_is_named(server, bring):
+    with pytest.raises(BuildFailed, match="There is no branch or tag called 'nope'"):
+        await bring(server.create("site", {"a": "1"}), "nope")
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        "--upload-pack=touch x",
+        "-c",
+        "a b",
+        "a..b",
+        "a~1",
+        "a:b",
+        "a\nb",
+        "",
+        "/a",
+        "a/",
+        "a.lock",
+        "x/a.lock/b",
+        "@{-1}",
+        "a\\b",
+        "*",
+    ],
+)
+async def test_an_evil_branch_never_reaches_git(bring, branch):
+    with pytest.raises(BuildFailed, match="not a name that git accepts"):
+        await bring("https://example.org/a", branch)
+    with pytest.raises(ValueError, match="not a name"):
+        check_branch(branch)
+
+
+async def test_an_empty_repository_is_told(server, bring, tmp_path):
+    (tmp_path / "git/empty").mkdir()
+    git(tmp_path / "git/empty", "init", "--quiet", "--bare")
+    with pytest.raises(BuildFailed, match="is empty"):
+        await bring(server.url("empty"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "private or does not exist"),
+        (404, "no git repository"),
+        (503, "in trouble"),
+        (204, "where a repository was"),
+    ],
+)
+async def test_what_the_server_answers_is_told_in_words(server, bring, status, words):
+    server.statuses["/site/info/refs"] = status
+    with pytest.raises(BuildFailed, match=words):
+        await bring(server.url("site"))
+
+
+async def test_a_repository_that_is_not_there_is_told(server, bring):
+    with pytest.raises(BuildFailed, match="There is no git repository at"):
+        await bring(server.url("nothing"))
+
+
+async def test_a_server_that_is_not_there_is_told(bring):
+    with pytest.raises(BuildFailed, match=r"127\.0\.0\.1 could not be reached on port 1\."):
+        await bring("http://127.0.0.1:1/a")
+
+
+async def test_a_redirect_to_another_repository_is_followed(server, bring):
+    server.create("site", {"a": "1"})
+    server.redirects["/old/info/refs"] = "/site/info/refs?service=git-upload-pack"
+    assert (await bring(server.url("old"))).message == "First"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://169.254.169.254/x/info/refs?service=git-upload-pack",
+        "https://10.0.0.1/x/info/refs?service=git-upload-pack",
+        "file:///etc/info/refs?service=git-upload-pack",
+        "https://user:pass@github.com/x/info/refs?service=git-upload-pack",
+        "http://169.254.169.254/latest/meta-data",
+        "/old/info/refs?service=git-upload-pack",
+        "",
+    ],
+)
+async def test_a_redirect_that_leads_elsewhere_is_refused(server, bring, location):
+    server.redirects["/old/info/refs"] = location
+    with pytest.raises(BuildFailed, match="redirects"):
+        await bring(server.url("old"))
+
+
+async def test_a_private_address_is_refused_unless_opened(server, bring):
+    with pytest.raises(BuildFailed, match="private address"):
+        await bring(server.url("site"), allowed=["10.0.0.0/8"])
+
+
+async def test_a_name_that_leads_to_a_private_address_is_refused(monkeypatch):
+    async def rebound(url):
+        return (parse_git_url("https://1.1.1.1/x") and __import__("ipaddress").ip_address("10.0.0.7"),)
+
+    monkeypatch.setattr("builder.remote._look_up", rebound)
+    with pytest.raises(BuildFailed, match=r"leads to the private address 10\.0\.0\.7"):
+        await resolve(parse_git_url("https://git.example/a"), [])
+
+
+async def test_a_name_that_needs_no_resolver_is_pinned(server, bring):
+    server.create("site", {"a": "1"})
+    url = f"http://git.localhost:{server.port}/site"
+    assert (await bring(url, allowed=[f"git.localhost:{server.port}"])).message == "First"
+
+
+async def test_submodules_stay_away(server, bring, tmp_path):
+    server.create("inner", {"secret": "1"})
+    folder = tmp_path / "git/site.work"
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "git/inner"), "sub")
+    await bring(server.commit("site", folder, message="First"))
+    assert list((tmp_path / "build/src/sub").iterdir()) == []
+
+
+async def test_nothing_of_the_machines_configuration_is_used(server, bring, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / "template/hooks").mkdir(parents=True)
+    hook = home / "template/hooks/post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    hook.chmod(0o755)
+    (home / ".gitconfig").write_text(
+        f"[init]\n templateDir = {home}/template\n[core]\n hooksPath = {home}/template/hooks\n"
+        f'[url "file:///"]\n insteadOf = http://\n'
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
+    assert (await bring(server.create("site", {"a": "1"}))).message == "First"
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "build/src/.git/hooks").exists()
+
+
+async def test_a_repository_beyond_the_disk_limit_is_stopped(server, bring, monkeypatch):
+    monkeypatch.setattr(disk, "FIRST_LOOK_SECONDS", 0.01)
+    noise = __import__("os").urandom(8_000_000)
+    with pytest.raises(BuildFailed, match=r"disk|exit code"):
+        await bring(
+            server.create("site", {f"f{number}": noise + bytes([number]) for number in range(3)}), disk_bytes=2**20
+        )

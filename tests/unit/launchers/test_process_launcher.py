@@ -1,0 +1,372 @@
+"""The process launcher, with small programs in the builder's place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from gateway.errors import LaunchRefused, Unavailable
+from gateway.launchers import process as process_module
+from gateway.launchers import processes
+from gateway.launchers.process import ProcessLauncher, free_slot
+from gateway.launchers.processes import ProcessId
+from gateway.launchers.sandbox import Grade
+from gateway.roles import BuilderState, LaunchOrder
+from tests.unit.launchers.waiting import until, until_now
+
+TOKEN = "b7e2-token"
+SLEEP = "import time; time.sleep(60)"
+REPORT = """
+import json, os, sys, time
+with open("draft", "w") as file:
+    json.dump({"environment": dict(os.environ), "cwd": os.getcwd(), "path": sys.path, "argv": sys.orig_argv}, file)
+os.rename("draft", "report")
+time.sleep(60)
+"""
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        with open("draft", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename("draft", "daemon")
+time.sleep(60)
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open("ready", "w").close()
+time.sleep(60)
+"""
+CRASH = "import sys; sys.exit('the disk is on fire')"
+
+
+def strong() -> Grade:
+    return Grade("strong", "strong holds")
+
+
+def refused() -> Grade:
+    raise LaunchRefused("Builds are refused.", final=True)
+
+
+def python(program: str) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-c", program)
+
+
+def an_order(attempt: int = 1) -> LaunchOrder:
+    return LaunchOrder(uuid.uuid4(), attempt, "crimson-elephant", "https://git.example/a.git", TOKEN, "http://here:1")
+
+
+@contextlib.asynccontextmanager
+async def a_launcher(work: Path, program: str, **settings: object) -> AsyncIterator[ProcessLauncher]:
+    launcher = ProcessLauncher(work, strong, builder=python(program), **settings)
+    try:
+        yield launcher
+    finally:
+        await launcher.close(stop_builders=True)
+
+
+def folder_of(work: Path, order: LaunchOrder) -> Path:
+    return work / f"{order.deployment_id}-{order.attempt}"
+
+
+async def is_gone(launcher: ProcessLauncher, handle: str) -> bool:
+    return await launcher.find(handle) is BuilderState.GONE
+
+
+def is_dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def report_of(work: Path, order: LaunchOrder) -> dict[str, object]:
+    path = folder_of(work, order) / "report"
+    await until(path.exists)
+    return json.loads(path.read_text())
+
+
+async def test_a_builder_runs_with_its_order_in_the_environment(tmp_path: Path) -> None:
+    order = an_order(attempt=2)
+    async with a_launcher(tmp_path, REPORT, environ={"PATH": os.environ["PATH"]}) as launcher:
+        await launcher.launch(order)
+        found = (await report_of(tmp_path, order))["environment"]
+    assert (
+        found.items()
+        >= {
+            "BUILDSPACE_URL": "http://here:1",
+            "BUILDSPACE_TOKEN": TOKEN,
+            "BUILDSPACE_ISOLATION": "strong",
+            "BUILDSPACE_WORK": str(folder_of(tmp_path, order) / "work"),
+            "BUILDSPACE_ATTEMPT": "2",
+            "DEPLOYMENT_ID": str(order.deployment_id),
+            "PROJECT_ID": "crimson-elephant",
+            "GIT_REPOSITORY_URL": "https://git.example/a.git",
+        }.items()
+    )
+
+
+async def test_a_builder_inherits_certificates_and_no_secret(tmp_path: Path) -> None:
+    order = an_order()
+    environ = {"PATH": os.environ["PATH"], "DATABASE_URL": "secret", "SSL_CERT_FILE": "/etc/ssl/a.pem"}
+    async with a_launcher(tmp_path, REPORT, environ=environ) as launcher:
+        await launcher.launch(order)
+        found = (await report_of(tmp_path, order))["environment"]
+    assert found["SSL_CERT_FILE"] == "/etc/ssl/a.pem"
+    assert "DATABASE_URL" not in found
+
+
+async def test_no_argument_shows_the_token(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, REPORT) as launcher:
+        await launcher.launch(order)
+        found = await report_of(tmp_path, order)
+    assert TOKEN not in " ".join(found["argv"])
+
+
+async def test_a_builder_imports_nothing_from_its_own_folder(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, REPORT) as launcher:
+        await launcher.launch(order)
+        found = await report_of(tmp_path, order)
+    assert found["cwd"] == str(folder_of(tmp_path, order))
+    assert not {"", found["cwd"]} & set(found["path"])
+
+
+async def test_the_real_builder_can_be_imported_from_its_folder(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path, "import builder.__main__; exit('imported')", environ={}) as launcher:
+        handle = await launcher.launch(an_order())
+        await until(lambda: is_gone(launcher, handle))
+        assert launcher.last_words(handle) == "imported"
+
+
+async def test_the_same_order_finds_the_builder_that_it_started(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handles = await asyncio.gather(*(launcher.launch(order) for _ in range(5)))
+        again = await ProcessLauncher(tmp_path, strong, builder=python(SLEEP)).launch(order)
+    assert {*handles, again} == {handles[0]}
+
+
+async def test_an_attempt_that_ended_is_not_started_again(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, CRASH) as launcher:
+        handle = await launcher.launch(order)
+        await until(lambda: is_gone(launcher, handle))
+        await launcher.stop(handle, "ended")
+        assert await launcher.launch(order) == handle
+
+
+async def test_the_next_attempt_is_another_builder(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        first = await launcher.launch(order)
+        second = await launcher.launch(LaunchOrder(order.deployment_id, 2, "a", "b", "c", "d"))
+    assert first != second
+
+
+async def test_a_running_builder_is_found(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handle = await launcher.launch(an_order())
+        assert await launcher.find(handle) is BuilderState.RUNNING
+
+
+async def test_a_builder_that_was_killed_is_gone(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handle = await launcher.launch(an_order())
+        os.kill(ProcessId.from_handle(handle).pid, signal.SIGKILL)
+        await until(lambda: is_gone(launcher, handle))
+
+
+async def test_another_process_with_the_same_number_is_not_the_builder(tmp_path: Path) -> None:
+    assert await is_gone(ProcessLauncher(tmp_path, strong), f"process:{os.getpid()}:1")
+
+
+async def test_a_builder_of_another_boot_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handle = await launcher.launch(an_order())
+        with monkeypatch.context() as patch:
+            patch.setattr(processes, "boot_id", lambda: "another")
+            assert await launcher.find(handle) is BuilderState.GONE
+
+
+@pytest.mark.parametrize("handle", ["", "process:", "process:1", "process:a:b", "arn:aws:ecs:1", "process:1:-2"])
+async def test_nothing_is_said_about_a_handle_of_another_launcher(tmp_path: Path, handle: str) -> None:
+    with pytest.raises(Unavailable, match="is not a handle"):
+        await ProcessLauncher(tmp_path, strong).find(handle)
+
+
+async def test_stopping_ends_a_builder_and_its_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "TIDY_SECONDS", 0.2)
+    order = an_order()
+    async with a_launcher(tmp_path, DAEMON) as launcher:
+        handle = await launcher.launch(order)
+        daemon = folder_of(tmp_path, order) / "daemon"
+        await until(daemon.exists)
+        await launcher.stop(handle, "canceled")
+        assert await launcher.find(handle) is BuilderState.GONE
+        assert is_dead(int(daemon.read_text()))
+
+
+async def test_a_builder_that_ignores_the_request_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "POLITE_SECONDS", 0.2)
+    order = an_order()
+    async with a_launcher(tmp_path, STUBBORN) as launcher:
+        handle = await launcher.launch(order)
+        await until((folder_of(tmp_path, order) / "ready").exists)
+        await launcher.stop(handle, "canceled")
+        assert await launcher.find(handle) is BuilderState.GONE
+
+
+async def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handle = await launcher.launch(an_order())
+        await launcher.stop(handle, "once")
+        await launcher.stop(handle, "twice")
+
+
+async def test_stopping_frees_the_disk_even_of_closed_folders(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handle = await launcher.launch(order)
+        closed = folder_of(tmp_path, order) / "work" / "closed"
+        (closed / "inner").mkdir(parents=True)
+        closed.chmod(0o000)
+        await launcher.stop(handle, "ended")
+        assert not (folder_of(tmp_path, order) / "work").exists()
+
+
+async def test_the_work_of_a_builder_that_died_goes_with_the_next_launch(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, CRASH) as launcher:
+        handle = await launcher.launch(order)
+        await until(lambda: is_gone(launcher, handle))
+        await launcher.launch(an_order())
+        assert not (folder_of(tmp_path, order) / "work").exists()
+
+
+async def test_cleaning_up_keeps_running_and_named_builders(tmp_path: Path) -> None:
+    orders = [an_order(), an_order(), an_order()]
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        gone, kept, running = [await launcher.launch(order) for order in orders]
+        await launcher.stop(gone, "ended")
+        await launcher.stop(kept, "ended")
+        await launcher.clean_up(keep={kept})
+        assert await launcher.find(running) is BuilderState.RUNNING
+        assert [folder_of(tmp_path, order).exists() for order in orders] == [False, True, True]
+
+
+async def test_the_last_words_of_a_crashed_builder_are_kept(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path, CRASH) as launcher:
+        handle = await launcher.launch(an_order())
+        await until(lambda: is_gone(launcher, handle))
+        await launcher.stop(handle, "gone")
+        assert launcher.last_words(handle) == "the disk is on fire"
+
+
+async def test_a_builder_that_cannot_be_executed_says_why(tmp_path: Path) -> None:
+    launcher = ProcessLauncher(tmp_path, strong, builder=("/nowhere/python",))
+    handle = await launcher.launch(an_order())
+    await until(lambda: is_gone(launcher, handle))
+    assert "No such file or directory" in launcher.last_words(handle)
+
+
+async def test_where_builds_are_refused_nothing_starts(tmp_path: Path) -> None:
+    launcher = ProcessLauncher(tmp_path, refused, builder=python(SLEEP))
+    with pytest.raises(LaunchRefused, match="Builds are refused"):
+        await launcher.launch(an_order())
+    assert [*tmp_path.iterdir()] == []
+
+
+async def test_a_work_folder_that_cannot_be_made_refuses_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LaunchRefused, match="could not be started"):
+        await ProcessLauncher(tmp_path / "file", strong, builder=python(SLEEP)).launch(an_order())
+
+
+async def test_builders_that_run_at_once_have_slots_of_their_own(tmp_path: Path) -> None:
+    orders = [an_order(), an_order()]
+    async with a_launcher(tmp_path, REPORT) as launcher:
+        await asyncio.gather(*(launcher.launch(order) for order in orders))
+        reports = [await report_of(tmp_path, order) for order in orders]
+    assert {report["environment"]["BUILDSPACE_SLOT"] for report in reports} == {"0", "1"}
+
+
+@pytest.mark.parametrize(("taken", "free"), [([], 0), ([0, 1], 2), ([0, 2], 1), ([1], 0)])
+def test_the_smallest_free_slot_is_taken(taken: list[int], free: int) -> None:
+    assert free_slot(taken) == free
+
+
+async def test_a_graceful_stop_may_leave_builders_running(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handle = await launcher.launch(an_order())
+        await launcher.close(stop_builders=False)
+        assert await launcher.find(handle) is BuilderState.RUNNING
+
+
+async def test_a_graceful_stop_may_end_builders(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        handle = await launcher.launch(an_order())
+        await launcher.close(stop_builders=True)
+        assert await launcher.find(handle) is BuilderState.GONE
+
+
+GATEWAY = """
+import asyncio, sys, uuid
+from pathlib import Path
+from gateway.launchers.process import ProcessLauncher
+from gateway.launchers.sandbox import Grade
+from gateway.roles import LaunchOrder
+async def main():
+    builder = [sys.executable, "-c", sys.argv[3]]
+    launcher = ProcessLauncher(Path(sys.argv[1]), lambda: Grade("strong", ""), builder=builder)
+    print(await launcher.launch(LaunchOrder(uuid.UUID(sys.argv[2]), 1, "a", "b", "c", "d")), flush=True)
+    await asyncio.sleep(60)
+import uvloop
+uvloop.run(main())
+"""
+
+
+async def test_a_builder_survives_a_killed_gateway_and_is_found_again(tmp_path: Path) -> None:
+    order = an_order()
+    command = [sys.executable, "-c", GATEWAY, str(tmp_path), str(order.deployment_id), SLEEP]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as gateway:
+        handle = gateway.stdout.readline().strip()
+        gateway.kill()
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        assert await launcher.launch(order) == handle
+        assert await launcher.find(handle) is BuilderState.RUNNING
+
+
+def test_launching_finding_and_stopping_work_on_uvloop(tmp_path: Path) -> None:
+    async def story() -> tuple[BuilderState, BuilderState]:
+        async with a_launcher(tmp_path, SLEEP) as launcher:
+            handle = await launcher.launch(an_order())
+            before = await launcher.find(handle)
+            await launcher.stop(handle, "enough")
+            return before, await launcher.find(handle)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(story()) == (BuilderState.RUNNING, BuilderState.GONE)
+
+
+def test_whoever_comes_second_to_a_record_starts_nothing(tmp_path: Path) -> None:
+    starter = [sys.executable, "-I", "-S", str(process_module.STARTER), str(tmp_path)]
+    program = [sys.executable, "-c", "open('began-' + str(__import__('os').getpid()), 'w')"]
+    first = subprocess.run([*starter, "0", *program], capture_output=True, check=True)
+    second = subprocess.run([*starter, "1", *program], capture_output=True, check=True)
+    assert first.stdout == second.stdout
+    until_now(lambda: [path.name for path in tmp_path.glob("began-*")] == [f"began-{json.loads(first.stdout)['pid']}"])
