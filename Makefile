@@ -21,7 +21,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
 	@touch $@
 
 demo: $(VENV)/run.stamp ## Deploy the bundled example (or GIT_URL=https://...), show its log, serve it until Ctrl-C
-	@$(BIN)/python scripts/demo.py $(GIT_URL)
+	@$(BIN)/python -m scripts.demo $(GIT_URL)
 
 run: $(VENV)/run.stamp ## Start the gateway alone
 	@$(BIN)/buildspace serve $(ARGS)

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,6 +28,10 @@ ERASE = "\r\x1b[2K"
 
 class DemoFailed(Exception):
     """A sentence for the person who started the demo."""
+
+
+class GatewayEnded(Exception):
+    """The gateway has ended while the demo was showing it."""
 
 
 class Screen:
@@ -87,7 +92,7 @@ async def first_of(work: asyncio.Task[object], gateway: asyncio.subprocess.Proce
             task.cancel()
     await asyncio.gather(*ends, return_exceptions=True)
     if ended:
-        raise DemoFailed("The gateway has ended; what it said stands above.")
+        raise GatewayEnded
     if not work.cancelled() and work.done():
         await work
 
@@ -107,24 +112,40 @@ async def example_repository() -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def running_gateway(screen: Screen) -> AsyncIterator[asyncio.subprocess.Process]:
     allowed = {"BUILDSPACE_BUILDER_ALLOW_PRIVATE_HOSTS": f"127.0.0.1:{GIT_PORT}"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        "serve",
-        cwd=ROOT,
-        env={**os.environ, **allowed},
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with tempfile.TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway",
+            "serve",
+            cwd=ROOT,
+            env={**os.environ, **allowed},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        async with stopped_at_the_end(process):
+            await wait_until_ready(process, screen)
+            if process.returncode is None:
+                with contextlib.suppress(GatewayEnded):
+                    yield process
+            if process.returncode is not None:
+                said.seek(0)
+                raise DemoFailed(said.read().decode(errors="replace")[-4000:].strip())
+
+
+async def wait_until_ready(process: asyncio.subprocess.Process, screen: Screen) -> None:
+    async with aiohttp.ClientSession() as session:
+        while process.returncode is None and not await answers(session):
+            screen.progress("starting the gateway")
+            await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def stopped_at_the_end(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
     try:
-        async with aiohttp.ClientSession() as session:
-            while process.returncode is None and not await answers(session):
-                screen.progress("starting the gateway")
-                await asyncio.sleep(0.1)
-        if process.returncode is not None:
-            raise DemoFailed("The gateway did not start; its sentence stands above.")
-        yield process
+        yield
     finally:
         if process.returncode is None:
             process.terminate()
@@ -158,7 +179,7 @@ async def deploy(session: aiohttp.ClientSession, git_url: str, screen: Screen) -
     known = await call(session, "GET", "/project?limit=100")
     slugs = [project["slug"] for project in known["projects"] if project["gitUrl"] == git_url]
     name = re.sub(r"\.git$", "", git_url.rstrip("/").rsplit("/", 1)[-1]) or "demo"
-    screen.line(f"$ curl -X POST {API}/project -d '{{\"name\": \"{name}\", \"gitUrl\": \"{git_url}\"}}'")
+    screen.line(f'$ curl -X POST {API}/project -d \'{{"name": "{name}", "gitUrl": "{git_url}"}}\'')
     if slugs:
         answer = await call(session, "POST", f"/project/{slugs[0]}/deployments", {})
     else:

@@ -28,7 +28,6 @@ CHUNK_BYTES = 64 * 1024
 @contextlib.asynccontextmanager
 async def serve_git(folder: Path, port: int = 0) -> AsyncIterator[str]:
     """Serve every bare repository below `folder` on 127.0.0.1; the URL of the folder. A taken port raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     app = web.Application(handler_args={"auto_decompress": False})
     app.router.add_route("*", "/{path:.*}", functools.partial(_answer, folder=folder))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -111,7 +110,7 @@ async def _relay(request: web.Request, process: asyncio.subprocess.Process) -> w
 
 
 def commit_folder(folder: Path, repository: Path, *, branch: str = "main") -> str:
-    """Commit the files of a folder to a bare repository, made if missing; the commit's id. The same files: no commit."""
+    """Commit the files of a folder to a bare repository, made if missing; the newest commit's id."""
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch) / "work"
         shutil.copytree(folder, work, symlinks=True, ignore=shutil.ignore_patterns("node_modules", "dist"))

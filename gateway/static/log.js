@@ -36,7 +36,7 @@ function accept(lines) {
 }
 
 function toRow(line, index) {
-  if (line.step !== last.step) Object.assign(styles, { stdout: PLAIN, stderr: PLAIN, system: PLAIN });
+  if (line.step !== last.step || line.attempt !== last.attempt) Object.assign(styles, { stdout: PLAIN, stderr: PLAIN, system: PLAIN });
   const stream = line.stream in styles ? line.stream : 'stdout';
   const style = styles[stream];
   styles[stream] = after(line.log, style);
@@ -49,12 +49,13 @@ function toRow(line, index) {
 
 /** What the reader must know between two lines: a new attempt, or lines that never came. */
 function between(line) {
-  if (line.attempt !== last.attempt) {
-    stages.clear();
-    return received ? [note(`Attempt ${line.attempt}: the builder was lost, the build starts over.`)] : [];
-  }
-  if (line.seq > last.seq + 1) return [note(`${range(last.seq + 1, line.seq - 1)} missing.`)];
-  return [];
+  const isAgain = line.attempt !== last.attempt;
+  const notes = [];
+  if (isAgain) stages.clear();
+  if (isAgain && last.seq) notes.push(note(`Attempt ${line.attempt}: the builder was lost, the build starts over.`));
+  const expected = isAgain ? 1 : last.seq + 1;
+  if (line.seq > expected) notes.push(note(`${range(expected, line.seq - 1)} missing.`));
+  return notes;
 }
 
 function note(text) {

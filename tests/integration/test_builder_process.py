@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import signal
+import sys
 
 import pytest
 
 from builder.protocol.steps import Step
-from tests.engines.builder_process import run_builder, started_builder
+from tests.engines.builder_process import ROOT, run_builder, started_builder
 from tests.engines.builders_api import builders_server, make_job
+from tests.engines.gateway import eventually
 from tests.engines.git_server import git_server
 
 LOCK = json.dumps(
@@ -45,7 +47,8 @@ def build(git, tmp_path):
     async def build(files, isolation="none", known=(), **changes):
         async with builders_server(make_job(git.create("site", files), **changes)) as server:
             server.known = set(known)
-            server.code, server.errors = await run_builder(server, tmp_path / "work", isolation=isolation)
+            work = tmp_path / f"work-{server.port}"
+            server.code, server.errors = await run_builder(server, work, isolation=isolation)
             return server
 
     return build
@@ -119,7 +122,7 @@ async def test_a_command_of_the_user_is_shell_inside_the_sandbox(build):
 
 async def test_the_build_cannot_find_the_token(build):
     script = (
-        "const fs = require('fs'); let found = ''; for (const pid of fs.readdirSync('/proc').filter((x) => +x)) "
+        "let found = ''; for (const pid of fs.readdirSync('/proc').filter((x) => +x)) "
         "for (const file of ['environ', 'cmdline']) "
         "{ try { found += fs.readFileSync(`/proc/${pid}/${file}`, 'latin1') } catch {} } "
         "console.log(found.includes('a-token-' + 'for-tests') ? 'FOUND' : 'hidden');"
@@ -187,39 +190,41 @@ async def test_a_hostile_repository_reads_nothing_of_the_machine(git, tmp_path, 
     assert "root:" not in server.text
 
 
+def server_shows_pid(server):
+    async def look():
+        return next((int(line.split()[1]) for line in server.lines if line.startswith("pid ")), None)
+
+    return look
+
+
 async def test_a_cancel_stops_the_builder_and_all_its_children(git, tmp_path):
     url = git.create("site", node_project("console.log('pid', process.pid); setInterval(() => {}, 1000)"))
     async with builders_server(make_job(url)) as server, started_builder(server, tmp_path / "work") as process:
-        async with asyncio.timeout(60):
-            while not any(line.startswith("pid ") for line in server.lines):
-                await asyncio.sleep(0.05)
+        pid = await eventually(server_shows_pid(server), "the build shows its process")
         server.is_cancel_requested = True
         async with asyncio.timeout(30):
             assert await process.wait() == 3
-        pid = int(next(line for line in server.lines if line.startswith("pid ")).split()[1])
         assert not os.path.exists(f"/proc/{pid}")
 
 
 async def test_a_sigterm_says_goodbye_and_leaves_nothing_behind(git, tmp_path):
     url = git.create("site", node_project("console.log('pid', process.pid); setInterval(() => {}, 1000)"))
     async with builders_server(make_job(url)) as server, started_builder(server, tmp_path / "work") as process:
-        async with asyncio.timeout(60):
-            while not any(line.startswith("pid ") for line in server.lines):
-                await asyncio.sleep(0.05)
+        pid = await eventually(server_shows_pid(server), "the build shows its process")
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             assert await process.wait() == 3
         assert server.finish.exit == "lost"
-        pid = int(next(line for line in server.lines if line.startswith("pid ")).split()[1])
         assert not os.path.exists(f"/proc/{pid}")
 
 
-async def test_a_builder_without_its_settings_says_what_is_missing(tmp_path):
-    async with builders_server(make_job("https://example.org/a")) as server:
-        server.job = None
-        process = await asyncio.create_subprocess_exec(
-            os.sys.executable, "-m", "builder", env={"PATH": os.environ["PATH"]}, stderr=asyncio.subprocess.PIPE
-        )
-        _, errors = await process.communicate()
+async def test_a_builder_without_its_settings_says_what_is_missing():
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "builder"),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
     assert process.returncode == 2
     assert "BUILDSPACE_URL, DEPLOYMENT_ID, BUILDSPACE_TOKEN" in errors.decode()

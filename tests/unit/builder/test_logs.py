@@ -17,11 +17,13 @@ class Transport:
 
     def __init__(self):
         self.back = asyncio.Event()
+        self.arrived = asyncio.Event()
         self.records = []
 
     async def send(self, record):
         await self.back.wait()
         self.records.append(record)
+        self.arrived.set()
 
     @property
     def batches(self):
@@ -66,9 +68,7 @@ async def test_a_quiet_line_leaves_within_a_moment(tmp_path):
     running = asyncio.create_task(sender.run())
     sender.step = Step.BUILD
     await sender.write(Stream.STDERR, "alone")
-    async with asyncio.timeout(2):
-        while not transport.records:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(transport.arrived.wait(), 2)
     line = transport.batches[0].lines[0]
     assert (line.stream, line.step, line.text) == ("stderr", "build", "alone")
     sender.close()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway import consumer
 from tests.unit.control.fakes import Clock, FakeLauncher, MemoryDeployments, MemoryLogs, MemoryObjects
 
 
@@ -35,3 +36,9 @@ def launcher():
 @pytest.fixture
 def stopping():
     return asyncio.Event()
+
+
+@pytest.fixture(autouse=True)
+def _quick_stops(monkeypatch):
+    """A consumer hears of its stop between two fetches."""
+    monkeypatch.setattr(consumer, "FETCH_SECONDS", 0.01)

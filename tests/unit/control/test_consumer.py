@@ -58,8 +58,7 @@ async def test_an_outage_is_retried_for_ever_and_shows_in_the_health(transport, 
     assert health.troubles == {}
 
 
-async def test_health_recovers_without_any_lines(transport, logs, health, monkeypatch):
-    monkeypatch.setattr(consumer, "FETCH_SECONDS", 0.01)
+async def test_health_recovers_without_any_lines(transport, logs, health):
     recovered = asyncio.Event()
     health.trouble("log consumer", "It failed.")
     stopping = asyncio.Event()
