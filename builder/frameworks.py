@@ -41,7 +41,14 @@ VITE_CONFIGS = ("vite.config.js", "vite.config.ts", "vite.config.mjs", "vite.con
 
 FRAMEWORKS = (
     # Frameworks on top of others come first.
-    Framework("Blitz.js", ("blitz",), "blitz build", (".next",), needs_server=with_a_server("Blitz.js")),
+    Framework(
+        "Blitz.js",
+        ("blitz",),
+        "blitz build",
+        ("out",),
+        files=("blitz.config.js", "blitz.config.ts"),
+        needs_server=with_a_server("Blitz.js"),
+    ),
     Framework(
         "RedwoodJS", ("@redwoodjs/core",), "rw build web", ("web/dist",), needs_server=with_a_server("RedwoodJS")
     ),
@@ -84,11 +91,20 @@ FRAMEWORKS = (
     ),
     Framework(
         "SolidStart",
-        ("@solidjs/start", "solid-start"),
+        ("@solidjs/start",),
         "vinxi build",
-        (".output/public", "dist/public", "dist"),
+        (".output/public", "dist"),
         is_single_page=True,
-        hashed_folders=("_build/assets/", "assets/"),
+        hashed_folders=("_build/assets/",),
+        needs_server=solid_start_needs_server,
+    ),
+    Framework(
+        "SolidStart",
+        ("solid-start",),
+        "solid-start build",
+        ("dist/public", "dist"),
+        is_single_page=True,
+        hashed_folders=("assets/",),
         needs_server=solid_start_needs_server,
     ),
     Framework("Expo", ("expo",), "expo export -p web", ("dist", "web-build"), hashed_folders=("_expo/static/",)),

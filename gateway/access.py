@@ -17,7 +17,8 @@ SESSION_SECONDS = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 PUBLIC_PREFIX = "/static/"
-FORM = "application/x-www-form-urlencoded"
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+"""What a page elsewhere can send without asking first."""
 _OWN_FETCHES = frozenset({"same-origin", "none"})
 _BEHIND = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 """Headers by which a proxy on this machine says that somebody else is behind it."""
@@ -90,7 +91,8 @@ def check_origin(caller: Caller, host: Authority, api: Api) -> None:
         raise Forbidden("Pages of other sites may not change anything here.")
     if origin and not _is_same_origin(origin, host):
         raise Forbidden(f"Pages of the origin {origin[:200]!r} may not change anything here.")
-    if not origin and caller.content_type != "application/json" and (caller.has_body or caller.content_type):
+    is_form = caller.content_type in FORMS or (caller.has_body and caller.content_type != "application/json")
+    if not origin and is_form:
         raise Unsupported("Send application/json.")
 
 

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 KEEPALIVE_SECONDS = 15.0
 """Bounds slow headers, too."""
+LINGERING_SECONDS = 2.0
+"""How long a refused body is still read, so that its sender sees the refusal."""
 SHUTDOWN_SECONDS = 3.0
 NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
@@ -61,6 +63,7 @@ def app_runner(app: web.Application) -> web.AppRunner:
         access_log=None,
         auto_decompress=False,  # a body with a false Content-Encoding is the handler's business
         keepalive_timeout=KEEPALIVE_SECONDS,
+        lingering_time=LINGERING_SECONDS,
         shutdown_timeout=SHUTDOWN_SECONDS,
         logger=_connection_log(),
     )

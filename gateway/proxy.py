@@ -71,6 +71,8 @@ class SiteProxy:
         """Answers every request; raises nothing but cancellation."""
         began = time.perf_counter()
         reply = await self._reply(request)
+        if "Upgrade" in request.headers:
+            reply.closes = True  # aiohttp drops what came in one piece with it: the next answer would be another's
         response, sent = await self._sender.send(request, reply)
         self.on_response(response.status, sent, time.perf_counter() - began)
         return response

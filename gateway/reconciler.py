@@ -122,18 +122,19 @@ class Reconciler:
             if lifecycle.is_past_bound(row, now, self._time_limit_seconds):
                 reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
                 log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
-                await self._stop(row.launcher, row.handle, reason)
+                # The verdict first: a builder that is stopped says goodbye, and that would count as lost.
                 step = row.steps[-1].name if row.steps else None
                 with contextlib.suppress(Conflict):
                     await self._deployments.fail(row.id, row.attempt, reason, step, None, None)
+                await self._stop(row.launcher, row.handle, reason)
 
     async def _reap_expired(self) -> None:
         if self._clock() < self._reap_after:
             return
         for row in await self._deployments.expired():
             reason = f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds."
-            await self._stop(row.launcher, row.handle, reason)
             await self._lose(row, reason)
+            await self._stop(row.launcher, row.handle, reason)
 
     async def _lose(self, row: Deployment, reason: str) -> None:
         with contextlib.suppress(Conflict):  # it ended in the meantime

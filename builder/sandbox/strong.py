@@ -77,7 +77,7 @@ class StrongSandbox(SupervisedSandbox):
             *("--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 - the build's own
             *("--size", str(SHARED_MEMORY_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"),  # noqa: S108
             *(option for path in read_only for option in ("--ro-bind", str(path), str(path))),
-            *("--bind", str(self.work), HOME, "--remount-ro", "/"),
+            *("--bind", str(self.work), HOME, "--remount-ro", "/", "--remount-ro", "/dev"),
         ]
 
 

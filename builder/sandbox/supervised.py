@@ -23,6 +23,7 @@ _SUPERVISOR = (
 )
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 65536
+LOOK_SECONDS = 0.01
 STOP_SECONDS = 25.0
 """Longer than a supervisor takes for the most stubborn tree."""
 
@@ -131,11 +132,17 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
     try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        await asyncio.wait_for(_end_of(process), STOP_SECONDS)
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await _end_of(process)
+
+
+async def _end_of(process: asyncio.subprocess.Process) -> None:
+    """Not `process.wait()`: that one also waits for whoever holds the pipes, and these may be orphans."""
+    while process.returncode is None:
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _end_adopted() -> None:

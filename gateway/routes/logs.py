@@ -52,7 +52,7 @@ async def show_log(request: web.Request) -> web.StreamResponse:
         response.content_type = "application/json"
     await response.prepare(request)
     if request.method != "HEAD":
-        await _send(response, pieces(deployment, page, _chained(first, lines)), services.stopping)
+        await _send(request, response, pieces(deployment, page, _chained(first, lines)), services.stopping)
     return response
 
 
@@ -180,9 +180,28 @@ def _text_response(deployment: Deployment) -> web.StreamResponse:
     return response
 
 
-async def _send(response: web.StreamResponse, pieces: AsyncIterator[bytes], stopping: Callable[[], bool]) -> None:
-    async for piece in pieces:
-        if stopping():
-            raise ConnectionResetError("The gateway stops.")
-        async with asyncio.timeout(WRITE_SECONDS):
-            await response.write(piece)
+async def _send(
+    request: web.Request,
+    response: web.StreamResponse,
+    pieces: AsyncIterator[bytes],
+    is_stopping: Callable[[], bool],
+) -> None:
+    """An answer that can't be ended is cut off, so that nobody takes it for whole."""
+    try:
+        async for piece in pieces:
+            if is_stopping():
+                raise ConnectionResetError("The gateway stops.")
+            async with asyncio.timeout(WRITE_SECONDS):
+                await response.write(piece)
+    except (ConnectionError, TimeoutError) as error:
+        log.info("log page cut off: %s", error or "the caller reads too slowly")
+        _cut_off(request, response)
+    except Exception:  # the status is sent: an error can't be answered any more, only logged
+        log.exception("log page failed")
+        _cut_off(request, response)
+
+
+def _cut_off(request: web.Request, response: web.StreamResponse) -> None:
+    response.force_close()
+    if request.transport is not None:
+        request.transport.abort()

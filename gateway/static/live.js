@@ -3,19 +3,34 @@
 const isBusy = (page) => Number(page.body.dataset.refresh ?? 0);
 let timer;
 let failures = 0;
+let isRunning = false;
+let isWanted = false;
 
+/** One at a time: what is asked for meanwhile is done after. */
 async function refresh() {
+  isWanted = true;
   clearTimeout(timer);
-  let every = isBusy(document);
-  if (!document.hidden) {
-    try {
-      every = await update();
-      failures = 0;
-    } catch {
-      every *= 2 ** Math.min(++failures, 3); // the page stays as it was; the next try may work
-    }
+  if (isRunning) return;
+  isRunning = true;
+  let every = 0;
+  while (isWanted) {
+    isWanted = false;
+    every = await tryToUpdate();
   }
+  isRunning = false;
   if (every) timer = setTimeout(refresh, every);
+}
+
+async function tryToUpdate() {
+  const every = isBusy(document);
+  if (document.hidden) return every;
+  try {
+    const next = await update();
+    failures = 0;
+    return next;
+  } catch {
+    return every * 2 ** Math.min(++failures, 3); // the page stays as it was; the next try may work
+  }
 }
 
 async function update() {

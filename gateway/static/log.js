@@ -2,7 +2,7 @@
 
 import { LogFeed } from './logfeed.js';
 import { LogFind } from './logfind.js';
-import { LogView, MOST_ROWS } from './logview.js';
+import { LogView, MOST_ROWS, idOf } from './logview.js';
 import { PLAIN, after } from './sgr.js';
 
 const card = document.getElementById('log-card');
@@ -12,7 +12,6 @@ const STAGES = { prepare: 'clone', clone: 'clone', detect: 'install', install: '
 
 const styles = { stdout: PLAIN, stderr: PLAIN, system: PLAIN };
 const stages = new Map(); // stage -> its first row
-const places = new Map(); // #L12 -> row, for what a link can name
 let last = { attempt: 1, seq: 0, step: '' };
 let received = 0;
 let isEnded = false;
@@ -42,9 +41,7 @@ function toRow(line, index) {
   styles[stream] = after(line.log, style);
   const stage = STAGES[line.step];
   if (stage && !stages.has(stage)) stages.set(stage, index);
-  const id = line.attempt === 1 ? `L${line.seq}` : `L${line.attempt}.${line.seq}`;
-  places.set(id, index);
-  return { text: line.log, stream, style, stage, id, number: line.seq };
+  return { text: line.log, stream, style, stage, attempt: line.attempt, number: line.seq };
 }
 
 /** What the reader must know between two lines: a new attempt, or lines that never came. */
@@ -199,8 +196,8 @@ $('follow').addEventListener('click', KEYS.f);
 let waitsForPlace = location.hash.startsWith('#L');
 
 function goToPlace() {
-  const index = places.get(location.hash.slice(1));
-  if (index === undefined) return;
+  const index = view.lines.findIndex((line) => line.number && idOf(line) === location.hash.slice(1));
+  if (index < 0) return;
   waitsForPlace = false;
   view.show(index, { isTarget: true });
 }

@@ -1,6 +1,6 @@
 // Shows lines by windowing: rows have one height, and only those that can be seen exist.
 
-import { paint } from './sgr.js';
+import { paint, plain } from './sgr.js';
 
 const ROW = 20;
 const OVERSCAN = 20;
@@ -22,7 +22,7 @@ export class LogView {
   append(lines) {
     for (const line of lines) {
       this.lines.push(line);
-      if (line.text.length > this.columns) this.columns = line.text.length;
+      this.columns = Math.max(this.columns, columnsOf(line.text));
     }
     this.schedule();
   }
@@ -140,10 +140,20 @@ export class LogView {
   }
 }
 
+/** What follows the # in a link to a line. */
+export function idOf(line) {
+  return line.attempt === 1 ? `L${line.number}` : `L${line.attempt}.${line.number}`;
+}
+
+function columnsOf(text) {
+  const shown = plain(text);
+  return shown.includes('\t') ? shown.length + 7 * (shown.split('\t').length - 1) : shown.length;
+}
+
 function link(line) {
   const anchor = document.createElement('a');
   anchor.className = 'number';
-  anchor.href = '#' + line.id;
+  anchor.href = '#' + idOf(line);
   anchor.tabIndex = -1;
   anchor.dataset.number = line.number;
   anchor.setAttribute('aria-label', `Line ${line.number}`);

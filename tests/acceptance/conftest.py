@@ -21,9 +21,12 @@ class Repositories:
         self._folder = folder
         self._url = url
 
-    def from_fixture(self, name: str, *, rename: str | None = None) -> str:
-        commit_folder(SITES / name, self._folder / f"{rename or name}.git")
-        return f"{self._url}/{rename or name}.git"
+    def from_fixture(self, name: str) -> str:
+        return self.from_folder(SITES / name)
+
+    def from_folder(self, folder: Path) -> str:
+        commit_folder(folder, self._folder / f"{folder.name}.git")
+        return f"{self._url}/{folder.name}.git"
 
     def from_files(self, name: str, files: dict[str, str]) -> str:
         """Commit these files, on top of what the repository has."""

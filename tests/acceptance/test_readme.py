@@ -11,7 +11,9 @@ from tests.engines.gateway import ROOT, Gateway
 
 GIT_URL = "https://git.example.com/hello.git"
 MADE_ANEW = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[a-z]+-[a-z]+(?=\.localhost|\")|\b[0-9a-f]{40}\b"
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # an id
+    r"|\b[a-z]+-[a-z]+(?=\.localhost|\", )"  # a slug
+    r"|\d{4}-\d\d-\d\dT[\d:.]+Z"  # a time
 )
 
 
@@ -31,7 +33,7 @@ async def run(command: str) -> str:
 
 async def test_the_walk_through_of_the_readme_prints_what_it_says(gateway: Gateway, repositories: Repositories) -> None:
     real = {
-        GIT_URL: repositories.from_fixture("hello", rename="hello"),
+        GIT_URL: repositories.from_folder(ROOT / "examples" / "hello"),
         "localhost:9000": f"127.0.0.1:{gateway.api_port}",
         "localhost:8000": f"localhost:{gateway.sites_port}",
     }

@@ -15,7 +15,6 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from gateway.entrance import guard
 from gateway.middlewares import add_headers, errors_to_responses, log_access
 from gateway.routes import setup_routes
-from gateway.routes.pages import setup_pages
 from gateway.services import SERVICES
 from tests.browser.fakes import FakeServices
 from tests.engines.chromium import launch_chromium
@@ -39,8 +38,6 @@ async def stage() -> AsyncIterator[Stage]:
     app[SERVICES] = services
     app.on_response_prepare.append(add_headers)
     setup_routes(app)
-    if "/p/{slug}" not in {resource.canonical for resource in app.router.resources()}:
-        setup_pages(app)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -16,7 +16,15 @@ from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import BuildSettings, Deployment, LogLine, LogPosition, Project, Status, StepTiming
 
 TOKEN = "correct-horse-battery-staple"
-STEP_SECONDS = {"prepare": 0.1, "clone": 0.5, "detect": 0.1, "install": 7.0, "build": 10.5, "collect": 0.2, "upload": 1.8}
+STEP_SECONDS = {
+    "prepare": 0.1,
+    "clone": 0.5,
+    "detect": 0.1,
+    "install": 7.0,
+    "build": 10.5,
+    "collect": 0.2,
+    "upload": 1.8,
+}
 
 
 def now() -> datetime.datetime:
@@ -184,7 +192,7 @@ class FakeLogs:
             raise Unavailable("The log store is away.")
         self.reads.append(after)
         lines = self.lines.get(deployment_id, [])
-        if not lines or lines[-1].attempt == 1 == after.attempt and len(lines) == lines[-1].seq:
+        if not lines or (lines[-1].attempt == after.attempt == 1 and lines[-1].seq == len(lines)):
             return lines[after.seq : after.seq + limit]
         return [line for line in lines if (line.attempt, line.seq) > (after.attempt, after.seq)][:limit]
 

@@ -74,10 +74,14 @@ def building(services: FakeServices, project: Project, **given: object) -> Deplo
 def a_busy_gateway(services: FakeServices) -> Deployment:
     """Eight projects; the deployment that builds in one of them."""
     for name, minutes in (("landing-2027", 9000), ("handbook", 2900), ("storybook", 1500)):
-        ready(services, _project(services, name), minutes, is_live=True, commit_sha="9f2a6b0" * 5, commit_message="Edit")
+        ready(
+            services, _project(services, name), minutes, is_live=True, commit_sha="9f2a6b0" * 5, commit_message="Edit"
+        )
     failed(services, _project(services, "status-page"), 301, commit_sha="77e03da" * 5, commit_message="Poll less often")
     for name, minutes in (("changelog", 185), ("marketing-site", 61), ("docs-portal", 2)):
-        ready(services, _project(services, name), minutes, is_live=True, commit_sha="51bd990" * 5, commit_message="Edit")
+        ready(
+            services, _project(services, name), minutes, is_live=True, commit_sha="51bd990" * 5, commit_message="Edit"
+        )
     project = _project(services, "design-system")
     rows = (
         (1470, "51bd990", "Docs: contribution guide and release checklist"),

@@ -82,7 +82,9 @@ async def test_the_names_and_reasons_of_others_are_text_too(stage: Stage, page: 
 
 
 async def test_terminal_colours_are_shown_and_go_on_in_the_next_line(stage: Stage, page: Page) -> None:
-    deployment = ended(stage, "\x1b[31mred", "still red\x1b[0m plain \x1b[1;38;2;0;200;10mgreen", "\x1b[0;2mdim\x1b[22m")
+    deployment = ended(
+        stage, "\x1b[31mred", "still red\x1b[0m plain \x1b[1;38;2;0;200;10mgreen", "\x1b[0;2mdim\x1b[22m"
+    )
     await open_log(page, stage, deployment)
     await expect(page.locator(".f-red")).to_have_text(["red", "still red"])
     await expect(page.locator(".f-green.t-bold")).to_have_text("green")

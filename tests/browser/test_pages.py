@@ -7,6 +7,7 @@ import re
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
+from yarl import URL
 
 from gateway.models import BuildSettings, Status
 from tests.browser import scenes
@@ -81,7 +82,7 @@ async def test_a_form_from_elsewhere_changes_nothing(stage: Stage, headers: dict
         deploy = await session.post(f"{stage.url}/deploy", data={"name": "a", "gitUrl": GIT_URL})
         again = await session.post(f"{stage.url}/p/{project.slug}/deploy")
     assert deploy.status in (403, 415)
-    assert again.status == 403
+    assert again.status in (403, 415)
     assert stage.services.deployments.all == {}
 
 
@@ -109,7 +110,10 @@ async def test_a_project_shows_its_deployments_and_their_stages(stage: Stage, pa
     await expect(bar).to_have_attribute("aria-label", "clone 0.6 s, install 7.1 s, build 10.5 s, publish 2.0 s")
     widths = await bar.locator("rect:not(.s0)").evaluate_all("all => all.map((r) => Number(r.getAttribute('width')))")
     assert sum(widths) == pytest.approx(100, abs=0.1)
-    await expect(page.locator("#head .meta").first).to_have_text(re.compile(r"Vite\s+Node 24.19.0\s+214 files, 1.9 MB"))
+    facts = page.locator("#head .meta").first.locator("> *")
+    await expect(facts).to_have_text(
+        ["design-system.localhost:8000", "main", "Vite", "Node 24.19.0", "214 files, 1.9 MB"]
+    )
 
 
 async def test_a_deployment_is_made_live_again(stage: Stage, page: Page) -> None:
@@ -203,7 +207,8 @@ async def test_the_token_opens_the_page_that_was_asked_for(stage: Stage, page: P
 
 
 @pytest.mark.parametrize(
-    "following", ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)"]
+    "following",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)"],
 )
 async def test_the_login_leads_to_no_other_site(stage: Stage, following: str) -> None:
     headers = {"Origin": stage.url, "X-Forwarded-For": "203.0.113.7"}
@@ -231,11 +236,10 @@ async def test_static_files_are_kept_for_ever_under_the_name_of_their_version(st
     assert (stale.status, stale.headers["Cache-Control"]) == (200, "no-cache")
 
 
-@pytest.mark.parametrize("name", ["../pages.py", "%2e%2e/routes/pages.py", "..%2f..%2fpyproject.toml", "/etc/passwd", ""])
+@pytest.mark.parametrize(
+    "name", ["../pages.py", "%2e%2e/routes/pages.py", "..%2f..%2fpyproject.toml", "/etc/passwd", ""]
+)
 async def test_only_the_files_of_the_pages_are_served(stage: Stage, name: str) -> None:
-    reader_path = f"/static/000000000000/{name}"
-    async with aiohttp.ClientSession(requote_redirect_url=False) as session:
-        from yarl import URL
-
-        answer = await session.get(URL(stage.url + reader_path, encoded=True))
+    async with aiohttp.ClientSession() as session:
+        answer = await session.get(URL(f"{stage.url}/static/000000000000/{name}", encoded=True))
     assert answer.status == 404

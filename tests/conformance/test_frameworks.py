@@ -98,7 +98,6 @@ VERCEL_UNKNOWN = {
 }
 
 NO_FALLBACK = {
-    "blitzjs": "",
     "redwoodjs": "That host's own adapter; a site of files is `rw build web`.",
     "nuxtjs": "`nuxt build` makes a server; `nuxt generate` makes files.",
     "remix": "The classic compiler renders on a server; the single-page mode exists with Vite only.",
@@ -134,23 +133,40 @@ def sample(pattern):
     return f"{pattern} = 'x'"
 
 
-def vercel_project(framework):
-    """The least that its detectors ask for."""
+BY_CONTENT = {
+    ("react-router", "vite.config.js"): "Told by the package @react-router/dev, which that file imports.",
+    ("react-router", "vite.config.ts"): "Told by the package @react-router/dev, which that file imports.",
+}
+
+
+def vercel_projects(framework):
+    """For each of its alternatives the least that its detectors ask for: packages and files."""
     detectors = framework["detectors"]
-    asked = [*detectors.get("every", []), *detectors.get("some", [])[:1]]
-    packages = [each["matchPackage"] for each in asked if "matchPackage" in each]
-    files = {each["path"]: sample(each.get("matchContent", "x")) for each in asked if "path" in each}
-    return packages, files
+    for chosen in detectors.get("some", [None]):
+        if chosen and (framework["slug"], chosen.get("path")) in BY_CONTENT:
+            continue
+        asked = [*detectors.get("every", []), *([chosen] if chosen else [])]
+        files = {each["path"]: sample(each.get("matchContent", "x")) for each in asked if "path" in each}
+        package = json.loads(files.pop("package.json", "{}"))
+        packages = [each["matchPackage"] for each in asked if "matchPackage" in each]
+        yield [*packages, *package.get("dependencies", {})], files
 
 
-KNOWN = [case for case in vercel_cases() if case["slug"] in VERCEL_NAMES]
+KNOWN = [
+    pytest.param(case, *project, id=f"{case['slug']}-{number}")
+    for case in vercel_cases()
+    if case["slug"] in VERCEL_NAMES
+    for number, project in enumerate(vercel_projects(case))
+]
 
 
-@pytest.mark.parametrize("framework", KNOWN, ids=lambda case: case["slug"])
-def test_what_vercel_detects_is_detected_here(tmp_path, framework):
-    packages, files = vercel_project(framework)
-    text = json.loads(files.pop("package.json", "{}"))
-    found = detected(tmp_path, [*packages, *text.get("dependencies", {})], files)
+def known_but(*left_out):
+    return [case for case in KNOWN if case.values[0]["slug"] not in left_out]
+
+
+@pytest.mark.parametrize(("framework", "packages", "files"), KNOWN)
+def test_what_vercel_detects_is_detected_here(tmp_path, framework, packages, files):
+    found = detected(tmp_path, packages, files)
     assert found is not None
     assert found.name == VERCEL_NAMES[framework["slug"]]
 
@@ -161,26 +177,17 @@ def test_every_framework_of_vercel_is_known_or_says_why_not():
     assert all(VERCEL_UNKNOWN.values())
 
 
-@pytest.mark.parametrize(
-    "framework", [case for case in KNOWN if case["slug"] not in NO_FALLBACK], ids=lambda case: case["slug"]
-)
-def test_the_command_without_a_build_script_is_that_of_vercel(tmp_path, framework):
-    packages, files = vercel_project(framework)
-    text = json.loads(files.pop("package.json", "{}"))
-    found = detected(tmp_path, [*packages, *text.get("dependencies", {})], files)
-    assert found.build == framework["build"]["value"]
+@pytest.mark.parametrize(("framework", "packages", "files"), known_but(*NO_FALLBACK))
+def test_the_command_without_a_build_script_is_that_of_vercel(tmp_path, framework, packages, files):
+    assert detected(tmp_path, packages, files).build == framework["build"]["value"]
 
 
 @pytest.mark.parametrize(
-    "framework",
-    [case for case in KNOWN if case["slug"] not in OTHER_OUTPUT and case["output"].get("value")],
-    ids=lambda case: case["slug"],
+    ("framework", "packages", "files"),
+    [case for case in known_but(*OTHER_OUTPUT) if case.values[0]["output"].get("value")],
 )
-def test_the_output_of_vercel_is_looked_at(tmp_path, framework):
-    packages, files = vercel_project(framework)
-    text = json.loads(files.pop("package.json", "{}"))
-    found = detected(tmp_path, [*packages, *text.get("dependencies", {})], files)
-    assert framework["output"]["value"] in found.outputs
+def test_the_output_of_vercel_is_looked_at(tmp_path, framework, packages, files):
+    assert framework["output"]["value"] in detected(tmp_path, packages, files).outputs
 
 
 def rewrites_to_the_page(framework):
@@ -188,9 +195,10 @@ def rewrites_to_the_page(framework):
     return isinstance(routes, list) and any(route.get("dest") in ("/index.html", "/200.html") for route in routes)
 
 
-@pytest.mark.parametrize("framework", [c for c in KNOWN if rewrites_to_the_page(c)], ids=lambda case: case["slug"])
-def test_single_page_applications_of_vercel_are_so_here(tmp_path, framework):
-    packages, files = vercel_project(framework)
+@pytest.mark.parametrize(
+    ("framework", "packages", "files"), [case for case in KNOWN if rewrites_to_the_page(case.values[0])]
+)
+def test_single_page_applications_of_vercel_are_so_here(tmp_path, framework, packages, files):
     assert detected(tmp_path, packages, files).is_single_page
 
 
@@ -198,7 +206,6 @@ NETLIFY_DIFFERENCES = {
     "next": "Their folder .next is for a server; an export lies in out.",
     "nuxt": "`nuxt build` makes a server; the files of `nuxt generate` lie in .output/public, or dist.",
     "blitz": "It needs a server.",
-    "redwoodjs": "",
     "remix": "The folder of their adapter; the single-page mode writes to build/client.",
     "hono": SERVER,
     "mastra": SERVER,

@@ -29,7 +29,7 @@ def test_the_command_says_what_to_install(tmp_path: Path) -> None:
 
 def test_one_missing_program_is_named_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None if name == "bwrap" else f"/usr/bin/{name}")
-    with pytest.raises(SandboxError, match="^bwrap is not installed: apt-get install bubblewrap$"):
+    with pytest.raises(SandboxError, match=r"^bwrap is not installed: apt-get install bubblewrap$"):
         probe.check_strong()
 
 

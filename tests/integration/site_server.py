@@ -96,7 +96,7 @@ class Sites:
 
     async def get(self, host: str, path: str = "/", method: str = "GET", **headers: str) -> RawResponse:
         """Underscores in the names of headers stand for hyphens. A host without dots is a site's label."""
-        name = host if "." in host else f"{host}.localhost:8000"
+        name = host if "." in host or host.startswith("[") else f"{host}.localhost:8000"
         lines = [f"{method} {path} HTTP/1.1", f"Host: {name}", "Connection: close"]
         lines += [f"{header.replace('_', '-')}: {value}" for header, value in headers.items()]
         return await self.raw("\r\n".join(lines) + "\r\n\r\n")

@@ -156,10 +156,14 @@ async def test_headers_that_never_end_end_the_connection(sites: Sites, monkeypat
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
-async def test_an_upgrade_is_declined_and_the_connection_goes_on(sites: Sites, protocol: str) -> None:
+async def test_an_upgrade_is_declined_and_nothing_that_follows_can_get_a_wrong_answer(
+    sites: Sites, protocol: str
+) -> None:
     connection = await sites.connect()
     connection.send(GET + f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n".encode() + GET + b"\r\n")
-    assert [(await connection.receive()).status for _ in range(2)] == [200, 200]
+    response = await connection.receive()
+    assert (response.status, response.headers["connection"]) == (200, "close")
+    assert await connection.is_closed()
 
 
 async def test_http_1_0_is_answered_and_closed(sites: Sites) -> None:

@@ -22,7 +22,9 @@ KEY = b"k" * 32
 TOKEN_HASH = hash_token("a token")
 
 
-def call(method="GET", host="localhost:9000", peer="127.0.0.1", *, hosts=None, has_body=False, target="/project", **headers):
+def call(
+    method="GET", host="localhost:9000", peer="127.0.0.1", *, hosts=None, has_body=False, target="/project", **headers
+):
     return Caller(
         method=method,
         target=target,
@@ -35,7 +37,9 @@ def call(method="GET", host="localhost:9000", peer="127.0.0.1", *, hosts=None, h
     )
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:9000", "LOCALHOST:1", "127.0.0.1:9000", "127.9.9.9", "[::1]:9000"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:9000", "LOCALHOST:1", "127.0.0.1:9000", "127.9.9.9", "[::1]:9000"]
+)
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
 def test_who_sits_at_this_machine_needs_no_account(host, peer):
     assert is_open(call(host=host, peer=peer))
@@ -78,14 +82,17 @@ def test_own_names_are_answered(host, api):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example.com", "blog.localhost:9000", "localhost.evil.example", "192.168.1.4", "8.8.8.8", "127.0.0.1.nip.io"]
+    "host",
+    ["evil.example.com", "blog.localhost:9000", "localhost.evil.example", "192.168.1.4", "8.8.8.8", "127.0.0.1.nip.io"],
 )
 def test_a_rebound_name_leads_nowhere(host):
     with pytest.raises(Forbidden, match=r"api\.names"):
         check_host(call(host=host), Api())
 
 
-@pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], [""], ["local host"], ["user@localhost"], ["localhost:x"]])
+@pytest.mark.parametrize(
+    "hosts", [[], ["localhost", "localhost"], [""], ["local host"], ["user@localhost"], ["localhost:x"]]
+)
 def test_a_call_names_exactly_one_host(hosts):
     with pytest.raises(Invalid):
         check_host(call(hosts=hosts), Api())
@@ -170,7 +177,14 @@ def test_what_is_not(path):
 
 @pytest.mark.parametrize(
     ("header", "token"),
-    [("Bearer abc", "abc"), ("bearer  abc ", "abc"), ("Basic abc", None), ("Bearer", None), ("Bearer ", None), ("", None)],
+    [
+        ("Bearer abc", "abc"),
+        ("bearer  abc ", "abc"),
+        ("Basic abc", None),
+        ("Bearer", None),
+        ("Bearer ", None),
+        ("", None),
+    ],
 )
 def test_the_token_is_read_from_its_header(header, token):
     assert bearer_token(call(Authorization=header)) == token
@@ -208,7 +222,9 @@ def test_a_session_is_of_one_installation():
     assert not is_session(make_session(KEY, TOKEN_HASH, 1000.0), b"o" * 32, TOKEN_HASH, 1000.0)
 
 
-@pytest.mark.parametrize("value", ["", ".", "9999999999", "9999999999.", "x.y", "99999999999999999999.a", "٣.a", "-1.a"])
+@pytest.mark.parametrize(
+    "value", ["", ".", "9999999999", "9999999999.", "x.y", "99999999999999999999.a", "٣.a", "-1.a"]
+)
 def test_a_forged_session_opens_nothing(value):
     assert not is_session(value, KEY, TOKEN_HASH, 1000.0)
 

@@ -71,7 +71,9 @@ def test_other_variables_are_none_of_our_business(tmp_path):
 
 
 def test_secrets_do_not_show():
-    config = load_config(None, {"BUILDSPACE_AUTH_TOKEN": "correct-horse-battery", "DATABASE_URL": "postgresql://u:p@h/n"})
+    config = load_config(
+        None, {"BUILDSPACE_AUTH_TOKEN": "correct-horse-battery", "DATABASE_URL": "postgresql://u:p@h/n"}
+    )
     assert "correct-horse" not in repr(config) + str(config.auth.token)
     assert "u:p" not in repr(config)
 

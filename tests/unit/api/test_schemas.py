@@ -16,6 +16,7 @@ from gateway.routes.schemas import (
     read_slug,
 )
 
+UUID = "0b9dc7d0-3f0c-4a5e-9d53-5d0d5f6a3c53"
 GIT_URL = "https://github.com/user/repo.git"
 
 
@@ -58,12 +59,16 @@ def test_every_wrong_field_has_its_sentence():
     assert wrong.sentence == "name must be text"
 
 
-@pytest.mark.parametrize("name", ["", " ", "\t", "a\nb", "a\0b", "x" * 101, "\u0085", "a\n", 1, 1.5, True, None, [], {}, "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "\t", "a\nb", "a\0b", "x" * 101, "\u0085", "a\n", 1, 1.5, True, None, [], {}, "\ud800"]
+)
 def test_names_that_are_refused(name):
     assert refusal(name=name).fields.keys() == {"name"}
 
 
-@pytest.mark.parametrize("name", ["a", "My Site", "x" * 100, "Übung 日本", "<b>", "a'; DROP TABLE projects;--", "👩‍👩‍👧"])
+@pytest.mark.parametrize(
+    "name", ["a", "My Site", "x" * 100, "Übung 日本", "<b>", "a'; DROP TABLE projects;--", "👩‍👩‍👧"]
+)
 def test_names_that_are_fine(name):
     assert new(name=name).name == name
 
@@ -79,13 +84,17 @@ def test_branches_that_git_would_not_take(branch):
     assert refusal(branch=branch).fields.keys() == {"branch"}
 
 
-@pytest.mark.parametrize("branch", ["main", "feature/x-1", "v1.2.3", "release_2", "a@b", "日本", "x" * 255, "lock", "a.lockx"])
+@pytest.mark.parametrize(
+    "branch", ["main", "feature/x-1", "v1.2.3", "release_2", "a@b", "日本", "x" * 255, "lock", "a.lockx"]
+)
 def test_branches_that_git_takes(branch):
     assert new(branch=branch).settings.branch == branch
 
 
 @pytest.mark.parametrize("field", ["rootDirectory", "outputDirectory"])
-@pytest.mark.parametrize("path", ["/etc", "..", "a/..", "../a", "a/../b", "~", "~root", "a\\b", "a\0b", "a\nb", "x" * 1025, 1])
+@pytest.mark.parametrize(
+    "path", ["/etc", "..", "a/..", "../a", "a/../b", "~", "~root", "a\\b", "a\0b", "a\nb", "x" * 1025, 1]
+)
 def test_folders_outside_of_the_repository(field, path):
     assert refusal(**{field: path}).fields.keys() == {field}
 
@@ -101,7 +110,9 @@ def test_commands_that_are_refused(field, command):
     assert refusal(**{field: command}).fields.keys() == {field}
 
 
-@pytest.mark.parametrize("version", ["22", "v22.1.0", "^20.19.0 || >=22.12.0", "20.x", "lts/*", "lts/jod", "node", "18 - 20", "~20.1"])
+@pytest.mark.parametrize(
+    "version", ["22", "v22.1.0", "^20.19.0 || >=22.12.0", "20.x", "lts/*", "lts/jod", "node", "18 - 20", "~20.1"]
+)
 def test_node_versions_that_are_understood(version):
     assert new(nodeVersion=version).settings.node_version == version
 
@@ -134,7 +145,18 @@ def test_nothing_is_expected_where_nothing_is():
         load(EmptyRequest(), {"branch": "x"})
 
 
-@pytest.mark.parametrize("text", ["", "1", "x" * 36, "0b9dc7d0-3f0c-4a5e-9d53-5d0d5f6a3c5", "0b9dc7d03f0c4a5e9d535d0d5f6a3c53", "{0b9dc7d0-3f0c-4a5e-9d53-5d0d5f6a3c53}", "0b9dc7d0-3f0c-4a5e-9d53-5d0d5f6a3c53\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "x" * 36,
+        "0b9dc7d0-3f0c-4a5e-9d53-5d0d5f6a3c5",
+        "0b9dc7d03f0c4a5e9d535d0d5f6a3c53",
+        "{0b9dc7d0-3f0c-4a5e-9d53-5d0d5f6a3c53}",
+        "0b9dc7d0-3f0c-4a5e-9d53-5d0d5f6a3c53\n",
+    ],
+)
 def test_malformed_ids_are_refused(text):
     with pytest.raises(Invalid):
         read_deployment_id(text)
@@ -163,12 +185,16 @@ def test_a_cursor_of_somebody_else_is_refused(cursor):
         read_page({"cursor": cursor})
 
 
-@pytest.mark.parametrize(("text", "position"), [("", LogPosition(1, 0)), ("1.0", LogPosition(1, 0)), ("2.17", LogPosition(2, 17))])
+@pytest.mark.parametrize(
+    ("text", "position"), [("", LogPosition(1, 0)), ("1.0", LogPosition(1, 0)), ("2.17", LogPosition(2, 17))]
+)
 def test_log_cursors(text, position):
     assert read_log_cursor(text) == position
 
 
-@pytest.mark.parametrize("text", ["1", "1.", ".1", "0.1", "1.2.3", "x.y", "-1.2", "1.-2", "1.2\n", "1000.1", "1." + "9" * 16, "١.٢"])
+@pytest.mark.parametrize(
+    "text", ["1", "1.", ".1", "0.1", "1.2.3", "x.y", "-1.2", "1.-2", "1.2\n", "1000.1", "1." + "9" * 16, "١.٢"]
+)
 def test_log_cursors_of_somebody_else(text):
     with pytest.raises(Invalid):
         read_log_cursor(text)

@@ -388,6 +388,7 @@ class FakeLauncher:
         self.running: set[str] = set()
         self.launch_error: Exception | None = None
         self.error: Exception | None = None
+        self.on_stop = None
 
     async def launch(self, order) -> str:
         self.orders.append(order)
@@ -405,6 +406,8 @@ class FakeLauncher:
     async def stop(self, handle, reason) -> None:
         if self.error is not None:
             raise self.error
+        if self.on_stop is not None:
+            await self.on_stop()
         self.running.discard(handle)
         self.stopped.append((handle, reason))
 

@@ -1,6 +1,7 @@
 """Whatever does not end by itself is ended."""
 
 import asyncio
+import contextlib
 import datetime
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from builder.protocol.lines import Line, LineBatch
 from gateway import reconciler
 from gateway.background import Health, kept_running
-from gateway.errors import Unavailable
+from gateway.errors import Conflict, Unavailable
 from gateway.models import Status, StepTiming
 from gateway.reconciler import Reconciler
 from tests.unit.control.fakes import until
@@ -187,6 +188,18 @@ async def test_a_build_past_its_time_limit_is_stopped_and_fails_with_a_sentence(
         "The build was stopped: it did not end within its time limit of 15 minutes.",
     )
     assert "fake:2" not in launcher.running
+
+
+async def test_the_goodbye_of_a_builder_that_is_stopped_changes_no_verdict(work, deployments, launcher):
+    overdue = deployments.add_building(handle="fake:2", started_at=ago(1300))
+
+    async def say_goodbye():
+        with contextlib.suppress(Conflict):
+            await deployments.lost(overdue.id, 1, "The builder was stopped from outside.", 3)
+
+    launcher.on_stop = say_goodbye
+    await work.look()
+    assert deployments.rows[overdue.id].status is Status.FAILED
 
 
 async def test_the_builder_of_a_canceled_deployment_is_stopped_at_once(work, running, row, deployments, launcher):

@@ -1,0 +1,104 @@
+"""The control plane on real stores, with a launcher in memory: composed as the gateway does it."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+from aiohttp.test_utils import TestServer
+
+from builder.api import BuildersApi
+from builder.protocol.tokens import make_token
+from gateway import config
+from gateway.background import Health, kept_running
+from gateway.consumer import LogConsumer
+from gateway.dispatcher import Dispatcher
+from gateway.models import BuildSettings, Deployment, LogPosition
+from gateway.publishing import Publisher
+from gateway.reconciler import Reconciler
+from gateway.retention import Sweeper
+from gateway.routes.builders import create_builders_app
+from gateway.stores.blobs_directory import DirectoryObjectStore
+from gateway.stores.deployments import DeploymentStore
+from gateway.stores.installation import InstallationStore
+from gateway.stores.logs_postgres import PostgresLogStore
+from gateway.stores.postgres import Database, open_pool
+from gateway.stores.projects import ProjectStore
+from gateway.transports import HttpLogTransport
+from tests.unit.control.fakes import Clock, FakeLauncher
+
+
+class Parts:
+    """One gateway's control plane. `clock` is what the reconciler measures its waiting with."""
+
+    def __init__(self, database: Database, folder: Path, settings: config.Builder, launcher: FakeLauncher) -> None:
+        self.database = database
+        self.settings = settings
+        self.launcher = launcher
+        self.health = Health()
+        self.clock = Clock()
+        self.projects = ProjectStore(database)
+        self.deployments = DeploymentStore(database)
+        self.installation = InstallationStore(database)
+        self.logs = PostgresLogStore(database)
+        self.objects = DirectoryObjectStore(folder / "objects")
+        self.transport = HttpLogTransport()
+        self.consumer = LogConsumer(self.transport, self.logs)
+        self.publisher = Publisher(self.deployments, self.objects, settings)
+        self.dispatcher = self.make_dispatcher()
+        self.reconciler = Reconciler(self.deployments, launcher, self.logs, settings.attempts, clock=self.clock)
+        self.url = ""
+
+    def make_dispatcher(self, **options) -> Dispatcher:
+        key = self.installation.install_key
+        return Dispatcher(self.deployments, self.launcher, key, "http://127.0.0.1:9001", self.settings, **options)
+
+    def make_sweeper(self, retention: config.Retention, **options) -> Sweeper:
+        return Sweeper(self.deployments, self.objects, self.logs, retention, **options)
+
+    async def create(self, name: str = "Blog") -> Deployment:
+        return await self.projects.create(name, "https://example.com/blog.git", BuildSettings())
+
+    async def launch(self) -> Deployment:
+        """A deployment of a new project whose builder was launched."""
+        waiting = await self.create()
+        await self.dispatcher.dispatch()
+        return await self.deployments.get(waiting.id)
+
+    async def look(self, seconds: float = 0.0) -> None:
+        """The reconciler's next look, so much later."""
+        self.clock.pass_by(seconds)
+        await self.reconciler.look()
+
+    @contextlib.asynccontextmanager
+    async def builder(self, deployment_id: uuid.UUID, attempt: int = 1) -> AsyncIterator[BuildersApi]:
+        """The builder's own client for this attempt."""
+        token = make_token(await self.installation.install_key(), deployment_id, attempt)
+        async with aiohttp.ClientSession() as session:
+            yield BuildersApi(session, self.url, token, deployment_id, attempt, patience_seconds=5.0)
+
+    async def texts(self, deployment_id: uuid.UUID) -> list[str]:
+        return [line.text for line in await self.logs.read(deployment_id, LogPosition(), 10_000)]
+
+
+@contextlib.asynccontextmanager
+async def open_parts(
+    url: str, folder: Path, *, settings: config.Builder | None = None, launcher: FakeLauncher | None = None
+) -> AsyncIterator[Parts]:
+    """The parts, their API listening and their consumer running."""
+    async with open_pool(url, 8) as database:
+        parts = Parts(database, folder, settings or config.Builder(), launcher or FakeLauncher())
+        app = create_builders_app(
+            parts.deployments, parts.publisher, parts.transport, parts.settings, parts.installation.install_key
+        )
+        server = TestServer(app)
+        await server.start_server()
+        parts.url = str(server.make_url("/"))
+        try:
+            async with kept_running("log consumer", parts.consumer.run, parts.health, first_delay_seconds=0.05):
+                yield parts
+        finally:
+            await server.close()

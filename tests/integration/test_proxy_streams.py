@@ -1,0 +1,175 @@
+"""Large files: bounded memory, patience with slow readers but not for ever, and no cut body that looks whole."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.models import Blob, ReleaseFile
+from gateway.sites.keys import blob_key
+from gateway.stores.blobs_directory import DirectoryObjectStore
+from tests.integration.site_server import Sites, running_sites
+from tests.unit.sites.fakes import PROJECT, MemoryObjects, make_release, sha256_of
+
+MEBIBYTE = 1024 * 1024
+BIG = bytes(range(256)) * 4096 * 32
+FILES = {"index.html": b"home", "big.bin": BIG, "404.html": b"x" * (300 * 1024)}
+GET_BIG = b"GET /big.bin HTTP/1.1\r\nHost: blog.localhost\r\n\r\n"
+
+
+@pytest.fixture
+async def sites() -> AsyncIterator[Sites]:
+    async with running_sites(write_seconds=0.5) as running:
+        running.projects.publish("blog", running.objects.keep(make_release(FILES), FILES))
+        yield running
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def download(port: int, request: bytes, samples: list[int]) -> int:
+    """Reads all into one small buffer, in a thread; how many bytes came."""
+    buffer = bytearray(MEBIBYTE)
+    received = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(request)
+        while count := connection.recv_into(buffer):
+            received += count
+            samples.append(resident_bytes())
+    return received
+
+
+def make_sparse(root: Path, key: str, size: int) -> None:
+    """A large file of zeros that takes no place."""
+    path = root / key
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+async def test_a_gibibyte_adds_less_than_32_mebibytes(tmp_path: Path) -> None:
+    size = 1024 * MEBIBYTE
+    blob = Blob(sha256_of(b"not checked while it streams"), size)
+    release = make_release({"big.bin": b""})
+    release = make_release({}, project_id=release.project_id)
+    release.files["big.bin"] = ReleaseFile(blob)  # type: ignore[index]
+    store = MemoryObjects()
+    make_sparse(tmp_path, blob_key(PROJECT, blob.sha256), size)
+    async with running_sites(DirectoryObjectStore(tmp_path)) as sites:
+        store.keep(release, {})
+        await put_all(sites.objects, store)
+        sites.projects.publish("blog", release)
+        assert (await sites.get("blog", "/big.bin", Range="bytes=-10")).body == bytes(10)
+        before, samples = resident_bytes(), []
+        request = GET_BIG.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        received = await asyncio.to_thread(download, sites.port, request, samples)
+    assert received > size
+    assert max(samples) - before < 32 * MEBIBYTE
+
+
+async def put_all(objects: DirectoryObjectStore, source: MemoryObjects) -> None:
+    for key, body in source.bodies.items():
+        await objects.put(key, as_chunks(body), size=len(body))
+
+
+async def as_chunks(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def test_the_store_is_read_no_faster_than_the_client_reads(sites: Sites) -> None:
+    connection = await sites.connect()
+    connection.send(GET_BIG)
+    await connection.reader.readexactly(MEBIBYTE)
+    await asyncio.sleep(0.2)
+    assert sites.objects.chunks_read < 80  # of 128: the rest waits for the client
+    assert sites.objects.open_now == 1
+
+
+async def test_a_client_that_stops_reading_is_cut_off_and_the_object_closed(sites: Sites) -> None:
+    connection = await sites.connect()
+    connection.writer.transport.pause_reading()
+    connection.send(GET_BIG)
+    await asyncio.sleep(1.5)
+    assert sites.objects.open_now == 0
+    assert sites.server is not None
+    assert sites.server.connections == []
+    assert sites.responses[0][1] < len(BIG)
+
+
+async def test_a_client_that_sends_many_requests_and_reads_nothing_is_cut_off(sites: Sites) -> None:
+    connection = await sites.connect()
+    connection.writer.transport.pause_reading()
+    connection.send(b"GET /missing HTTP/1.1\r\nHost: blog.localhost\r\n\r\n" * 1000)
+    await asyncio.sleep(1.5)
+    assert sites.server is not None
+    assert sites.server.connections == []
+
+
+async def test_a_slow_client_that_goes_on_reading_gets_all(sites: Sites) -> None:
+    connection = await sites.connect()
+    connection.send(GET_BIG)
+    await connection.reader.readuntil(b"\r\n\r\n")
+    first = await connection.reader.readexactly(MEBIBYTE)
+    await asyncio.sleep(0.3)
+    second = await connection.reader.readexactly(8 * MEBIBYTE)
+    await asyncio.sleep(0.3)
+    rest = await connection.reader.readexactly(len(BIG) - 9 * MEBIBYTE)
+    assert first + second + rest == BIG
+
+
+async def test_a_store_that_fails_in_the_middle_cuts_the_connection(sites: Sites) -> None:
+    sites.objects.breaks_after = 16 * MEBIBYTE
+    connection = await sites.connect()
+    connection.send(GET_BIG)
+    response = await connection.receive()
+    assert (response.status, response.is_whole) == (200, False)
+    assert await connection.is_closed()
+    assert sites.objects.open_now == 0
+
+
+@pytest.mark.parametrize("stored", [BIG[: 16 * MEBIBYTE], BIG[:-1]])
+async def test_an_object_that_is_too_short_cuts_the_connection(sites: Sites, stored: bytes) -> None:
+    sites.objects.bodies[blob_key(PROJECT, sha256_of(BIG))] = stored
+    connection = await sites.connect()
+    connection.send(GET_BIG)
+    response = await connection.receive()
+    assert (response.status, response.is_whole) == (200, False)
+    assert await connection.is_closed()
+
+
+async def test_a_store_that_fails_at_once_is_a_503(sites: Sites) -> None:
+    sites.objects.breaks_after = 0
+    response = await sites.get("blog", "/big.bin")
+    assert response.status == 503
+
+
+async def test_a_client_that_leaves_closes_the_object(sites: Sites) -> None:
+    connection = await sites.connect()
+    connection.send(GET_BIG)
+    await connection.reader.readexactly(MEBIBYTE)
+    connection.writer.transport.abort()
+    await asyncio.sleep(0.8)
+    assert sites.objects.open_now == 0
+
+
+async def test_a_large_error_page_streams_too(sites: Sites) -> None:
+    response = await sites.get("blog", "/missing")
+    assert (response.status, response.body) == (404, FILES["404.html"])
+    assert sites.objects.open_now == 0
+
+
+async def test_a_stop_cuts_a_download_and_never_shows_it_as_whole() -> None:
+    async with running_sites() as sites:
+        sites.projects.publish("blog", sites.objects.keep(make_release(FILES), FILES))
+        connection = await sites.connect()
+        connection.send(GET_BIG)
+        await connection.reader.readexactly(MEBIBYTE)
+        assert sites.server is not None
+        await sites.server.shutdown(0.1)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await connection.reader.readexactly(len(BIG))

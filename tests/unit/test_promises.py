@@ -1,0 +1,53 @@
+"""What README and docs say, held against the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.models import Status
+from scripts.reference import API_PAGE, api_page
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_api_reference_is_what_the_code_says() -> None:
+    assert API_PAGE.read_text() == api_page(), "Run: python -m scripts.reference"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_or_a_named_file_in_the_docs_exists(page: Path) -> None:
+    text = page.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    named = re.findall(r"`((?:gateway|builder|sql|docs|tests|scripts|examples)/[\w./]+)`", text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("target", ["demo", "run", "test", "soak", "check", "help", "conformance"])
+def test_make_has_the_targets_that_are_named(target: str) -> None:
+    assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_states_of_the_readme_are_the_states_of_the_code() -> None:
+    (line,) = re.findall(r"`(QUEUE -> .*?)`", (ROOT / "README.md").read_text())
+    assert set(re.findall(r"[A-Z]+", line)) == set(Status)
+
+
+def test_the_columns_that_other_tools_read_are_there() -> None:
+    sql = "\n".join(path.read_text() for path in sorted((ROOT / "sql" / "postgres").iterdir()))
+    users = re.search(r"CREATE TABLE users \((.*?)\);", sql, re.DOTALL)
+    projects = re.search(r"CREATE TABLE projects \((.*?)\);", sql, re.DOTALL)
+    deployments = re.search(r"CREATE TABLE deployments \((.*?)\);", sql, re.DOTALL)
+    assert users and projects and deployments
+    assert names(users[1]) >= {"id", "first_name", "last_name", "email", "password", "created_at"}
+    assert names(projects[1]) >= {"id", "name", "git_url", "subdomain", "custom_domain", "created_by", "created_at"}
+    assert names(deployments[1]) >= {"id", "project_id", "status", "created_at", "completed_at"}
+
+
+def names(columns: str) -> set[str]:
+    return set(re.findall(r"^\s+([a-z_]+) ", columns, re.MULTILINE))
