@@ -13,7 +13,8 @@ from builder.checkout import Checkout
 _FIELD = re.compile(
     r"(npm|pnpm|yarn|bun)@(\d{1,4})(\.\d{1,6}\.\d{1,6}(?:-[0-9A-Za-z.-]{1,40})?)?(?:\+[0-9A-Za-z.=/+-]+)?\Z"
 )
-_LOCK_VERSION = re.compile(r"^lockfileVersion:\s*['\"]?(\d+)", re.MULTILINE)
+_YARN_LOCK = re.compile(r"^__metadata:\s+version: (\d+)", re.MULTILINE)
+_PNPM_LOCK = re.compile(r"^lockfileVersion:\s*['\"]?(\d+)", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ YARN_1 = Manager(
     ("yarn", "install", "--frozen-lockfile", "--non-interactive"),
     ("yarn", "install", "--non-interactive"),
 )
-YARN = Manager("yarn", "@yarnpkg/cli-dist@4.18.1", ("yarn", "install", "--immutable"), ("yarn", "install"))
+YARN_VERSIONS = {"4": "3.8.7", "5": "3.8.7", "6": "3.8.7", "8": "4.9.2"}
+YARN_VERSION = "4.18.1"
+"""A newer Yarn would rewrite an older lockfile, which `--immutable` forbids."""
 BUN = Manager("bun", "bun@1.4.5", ("bun", "install", "--frozen-lockfile"), ("bun", "install"), needs_scripts=True)
 PNPM_VERSIONS = {"5": "7.33.7", "6": "8.15.9", "9": "10.34.9"}
 """The pnpm that still reads a lockfile of this version."""
@@ -139,10 +142,15 @@ def _read_field(checkout: Checkout, root: PurePosixPath) -> tuple[re.Match[str] 
 
 def _make_manager(checkout: Checkout, root: PurePosixPath, name: str, lockfile: str | None) -> Manager:
     if name == "pnpm":
-        return _pnpm(_pnpm_version(checkout, root))
+        text = (checkout.read(root / "pnpm-lock.yaml") or "")[:2000]
+        return _pnpm(_locked(_PNPM_LOCK, text, PNPM_VERSIONS) or PNPM_VERSION)
     if name == "yarn":
-        text = checkout.read(root / "yarn.lock") if lockfile else None
-        return YARN_1 if text is not None and "__metadata:" not in text[:2000] else YARN
+        text = (checkout.read(root / "yarn.lock") or "")[:2000]
+        return (
+            YARN_1
+            if lockfile and "__metadata:" not in text
+            else _yarn(_locked(_YARN_LOCK, text, YARN_VERSIONS) or YARN_VERSION)
+        )
     return BUN if name == "bun" else NPM
 
 
@@ -157,9 +165,19 @@ def _pnpm(version: str) -> Manager:
     )
 
 
-def _pnpm_version(checkout: Checkout, root: PurePosixPath) -> str:
-    found = _LOCK_VERSION.search((checkout.read(root / "pnpm-lock.yaml") or "")[:2000])
-    return PNPM_VERSIONS.get(found[1], PNPM_VERSION) if found else PNPM_VERSION
+def _yarn(version: str) -> Manager:
+    return Manager(
+        "yarn",
+        f"@yarnpkg/cli-dist@{version}",
+        ("yarn", "install", "--immutable"),
+        ("yarn", "install", "--no-immutable"),
+    )
+
+
+def _locked(pattern: re.Pattern[str], text: str, versions: Mapping[str, str]) -> str:
+    """The version of the manager that this lockfile wants; empty for the newest."""
+    found = pattern.search(text)
+    return versions.get(found[1], "") if found else ""
 
 
 def _honour_field(manager: Manager, field: re.Match[str]) -> tuple[Manager, list[str]]:

@@ -29,6 +29,7 @@ BLIND_SECONDS = 15.0
 """Who has not seen the database for this long can't tell a dead builder from one whose heartbeats were not recorded."""
 FINDS_AT_ONCE = 8
 LOGS_AT_ONCE = 50
+NO_ANSWER = "The launcher does not answer."
 NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
 
 
@@ -180,8 +181,11 @@ class Reconciler:
             async with asyncio.timeout(CALL_SECONDS):
                 return await self._launcher.find(handle)
         except (Unavailable, TimeoutError) as error:
-            self._troubles.append(str(error) or "The launcher does not answer.")
-            return None
+            self._troubles.append(str(error) or NO_ANSWER)
+        except Exception:  # protects all other builds from a launcher that chokes on one; its lease still ends it
+            log.exception("find failed %s", handle)
+            self._troubles.append(f"The launcher failed on {handle}.")
+        return None
 
     async def _stop(self, launcher: str | None, handle: str | None, reason: str) -> bool:
         """Says whether it was stopped. If not, the ended attempt's token opens nothing, and the builder ends itself."""
@@ -191,12 +195,21 @@ class Reconciler:
             async with asyncio.timeout(CALL_SECONDS):
                 await self._launcher.stop(handle, reason)
         except (Unavailable, TimeoutError) as error:
-            self._troubles.append(str(error) or "The launcher does not answer.")
-            return False
-        return True
+            self._troubles.append(str(error) or NO_ANSWER)
+        except Exception:  # as in _find
+            log.exception("stop failed %s", handle)
+            self._troubles.append(f"The launcher failed on {handle}.")
+        else:
+            return True
+        return False
 
     async def _last_words(self, handle: str) -> str:
         """Why the builder is gone, as far as its launcher knows."""
         report = getattr(self._launcher, "last_words", None)
-        words: str = await asyncio.to_thread(report, handle) if report is not None else ""
+        words = ""
+        if report is not None:
+            try:
+                words = await asyncio.to_thread(report, handle)
+            except Exception:  # protects the verdict from what only explains it
+                log.exception("last words unreadable %s", handle)
         return f"The builder ended without finishing. Its last words: {words}" if words else NO_WORDS

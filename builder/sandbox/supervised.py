@@ -141,7 +141,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 async def _end_of(process: asyncio.subprocess.Process) -> None:
     """Not `process.wait()`: that one also waits for whoever holds the pipes, and these may be orphans."""
-    while process.returncode is None:
+    while process.returncode is None:  # noqa: ASYNC110 - the process sets no event
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -65,8 +65,8 @@ def make_sender(api, building, folder):
     )
 
 
-async def write(sender, count):
-    for number in range(count):
+async def write(sender, count, first=0):
+    for number in range(first, first + count):
         await sender.write(Stream.STDOUT, f"line {number}")
 
 
@@ -160,7 +160,7 @@ async def test_a_database_that_restarts_in_mid_build_costs_nothing(tmp_path):
                 await write(sender, 1000)
                 await postgres.stop()
                 uploading = asyncio.ensure_future(api.send_manifest(make_manifest(SITE)))
-                await write(sender, 0)
+                await write(sender, 500, first=1000)
                 with pytest.raises(GatewayError):
                     await parts.look()
                 await postgres.start()
@@ -171,7 +171,7 @@ async def test_a_database_that_restarts_in_mid_build_costs_nothing(tmp_path):
             await until_looked(parts)
             found = await parts.deployments.get(building.id)
             assert (found.status, found.attempt, found.log_complete) == (Status.FAILED, 1, True)
-            assert await parts.texts(building.id) == lines(1000)
+            assert await parts.texts(building.id) == lines(1500)
     finally:
         await postgres.stop()
 

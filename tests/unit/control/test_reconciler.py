@@ -168,6 +168,25 @@ async def test_a_launcher_that_cannot_say_is_no_verdict(work, clock, row, launch
     assert row().status is Status.BUILDING
 
 
+async def test_a_launcher_that_chokes_on_a_handle_does_not_stop_the_rest(work, row, running, launcher, deployments):
+    launcher.error = ValueError("not a handle of ours")
+    canceled = deployments.add(status=Status.CANCELED, launcher="fake", handle="?", log_complete=False)
+    overdue = deployments.add_building(handle="??", started_at=ago(1300))
+    with pytest.raises(Unavailable, match="failed on"):
+        await work.look()
+    assert deployments.rows[overdue.id].status is Status.FAILED
+    assert (row(), deployments.rows[canceled.id]) == (running, canceled)
+
+
+async def test_last_words_that_cannot_be_read_change_no_verdict(work, launcher, clock, row):
+    launcher.last_words = lambda handle: 1 / 0
+    launcher.kill("fake:1")
+    await work.look()
+    clock.pass_by(3)
+    await work.look()
+    assert (row().status, row().queue_reason) == (Status.QUEUE, reconciler.NO_WORDS)
+
+
 async def test_a_launcher_that_hangs_does_not_stop_the_rest(work, running, row, launcher, deployments, monkeypatch):
     monkeypatch.setattr(reconciler, "CALL_SECONDS", 0.01)
     launcher.find = lambda handle: asyncio.Event().wait()
