@@ -83,3 +83,13 @@ async def wait_until(event: asyncio.Event, timeout_seconds: float) -> bool:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), timeout_seconds)
     return event.is_set()
+
+
+async def wait_until_any(*events: asyncio.Event, timeout_seconds: float) -> None:
+    """Wait for the first of the events, no longer than the time limit."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from builder.protocol.calls import LEASE_SECONDS
 from builder.protocol.tokens import make_token
 from gateway import config, lifecycle
+from gateway.background import wait_until_any
 from gateway.errors import Conflict, GatewayError, LaunchRefused, NotFound, Unavailable
 from gateway.models import Deployment
 from gateway.roles import Launcher, LaunchOrder
@@ -63,7 +64,7 @@ class Dispatcher:
             self._woken.clear()
             await self.dispatch()
             progress()
-            await _first_of(stopping, self._woken, POLL_SECONDS)
+            await wait_until_any(stopping, self._woken, timeout_seconds=POLL_SECONDS)
 
     async def dispatch(self) -> None:
         """One look at the queue: launch what is claimed, and what was claimed by somebody who did not get to it."""
@@ -146,12 +147,3 @@ class Dispatcher:
             log.info("launch came too late deployment %s attempt %d", deployment.id, deployment.attempt)
         except (Unavailable, TimeoutError) as error:
             log.warning("launch not recorded deployment %s: %s", deployment.id, error)
-
-
-async def _first_of(stopping: asyncio.Event, woken: asyncio.Event, timeout_seconds: float) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in (stopping, woken)]
-    try:
-        await asyncio.wait(waits, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -10,7 +10,7 @@ import collections
 import datetime
 import logging
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from builder.protocol.calls import EXIT_FAILED, EXIT_OK, Finish, Manifest, ManifestFile
 from gateway import config, lifecycle
@@ -39,11 +39,16 @@ class Publisher:
     """Takes the output of builds. Everything may be repeated: the second time changes nothing."""
 
     def __init__(
-        self, deployments: DeploymentStore, objects: ObjectStore, limits: config.Builder | None = None
+        self,
+        deployments: DeploymentStore,
+        objects: ObjectStore,
+        limits: config.Builder | None = None,
+        on_finished: Callable[[], None] = lambda: None,
     ) -> None:
         self._deployments = deployments
         self._objects = objects
         self._limits = limits or config.Builder()
+        self._on_finished = on_finished
         self._sizes: collections.OrderedDict[tuple[uuid.UUID, int], Mapping[str, int]] = collections.OrderedDict()
 
     async def accept_manifest(self, deployment: Deployment, manifest: Manifest) -> list[str]:
@@ -79,6 +84,7 @@ class Publisher:
         else:
             await self._lose(deployment, attempt, finish.reason or NO_LOST_REASON)
         self._sizes.pop((deployment.id, attempt), None)
+        self._on_finished()
         log.info("finished deployment %s attempt %d exit %s", deployment.id, attempt, finish.exit)
 
     async def _publish(self, deployment: Deployment, attempt: int, finish: Finish) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import datetime
 import logging
 import time
-from collections.abc import Callable, Hashable
+import uuid
+from collections.abc import Awaitable, Callable, Hashable
 
 from builder.protocol.calls import LEASE_SECONDS
 from gateway import config, lifecycle
-from gateway.background import wait_until
+from gateway.background import wait_until_any
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import Deployment, Status
 from gateway.roles import BuilderState, Launcher, LogStore
@@ -61,6 +62,7 @@ class Reconciler:
         logs: LogStore,
         attempts: int,
         *,
+        compact_log: Callable[[uuid.UUID], Awaitable[int]] | None = None,
         time_limit_seconds: float = config.Builder().time_limit_seconds,
         look_seconds: float = LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
@@ -69,6 +71,7 @@ class Reconciler:
         self._launcher = launcher
         self._logs = logs
         self._attempts = attempts
+        self._compact_log = compact_log
         self._time_limit_seconds = time_limit_seconds
         self._look_seconds = look_seconds
         self._clock = clock
@@ -76,13 +79,19 @@ class Reconciler:
         self._reap_after = float("inf")
         self._since = Since(clock)
         self._troubles: list[str] = []
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """A deployment has ended: look at once, so that its log is decided and its builder stopped."""
+        self._woken.set()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Look every two seconds until stopped."""
+        """Look every two seconds, or when woken, until stopped."""
         while not stopping.is_set():
+            self._woken.clear()
             await self.look()
             progress()
-            await wait_until(stopping, self._look_seconds)
+            await wait_until_any(stopping, self._woken, timeout_seconds=self._look_seconds)
 
     async def look(self) -> None:
         """One look at everything. Raises Unavailable: at once for the database, at the end for the other engines."""
@@ -174,6 +183,8 @@ class Reconciler:
             if end is not None:
                 with contextlib.suppress(Conflict, NotFound):
                     await self._deployments.set_log_end(row.id, row.attempt, end.complete, end.missing)
+                    if self._compact_log is not None:
+                        await self._compact_log(row.id)
 
     async def _find(self, handle: str) -> BuilderState | None:
         """None: the launcher can't say."""

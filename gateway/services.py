@@ -94,6 +94,7 @@ class Services:
     isolation: Isolation
     launcher: Launcher
     dispatcher: Dispatcher
+    reconciler: Reconciler
     publisher: Publisher
     transport: HttpLogTransport
     consumer: LogConsumer
@@ -150,7 +151,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         await keep("site changes", _listener(services))
         await keep("log consumer", services.consumer.run)
         stack.push_async_callback(_close_launcher, services.launcher)
-        await keep("reconciler", _reconciler(services).run)
+        await keep("reconciler", services.reconciler.run)
         await keep("retention", _sweeper(services).run)
         await keep("dispatcher", services.dispatcher.run)
         yield
@@ -195,6 +196,20 @@ def _compose(
     isolation, transport = Isolation(health), HttpLogTransport()
     launcher = make_launcher(config, isolation)
     pointers = SitePointers(projects, config.sites.url, config.sites.pointer_seconds)
+    dispatcher = Dispatcher(deployments, launcher, access.install_key, config.builders_url, config.builder)
+    reconciler = Reconciler(
+        deployments,
+        launcher,
+        logs,
+        config.builder.attempts,
+        compact_log=logs.compact,
+        time_limit_seconds=config.builder.time_limit_seconds,
+    )
+
+    def on_finished() -> None:
+        dispatcher.wake()
+        reconciler.wake()
+
     return Services(
         config=config,
         health=health,
@@ -207,8 +222,9 @@ def _compose(
         objects=objects,
         isolation=isolation,
         launcher=launcher,
-        dispatcher=Dispatcher(deployments, launcher, access.install_key, config.builders_url, config.builder),
-        publisher=Publisher(deployments, objects, config.builder),
+        dispatcher=dispatcher,
+        reconciler=reconciler,
+        publisher=Publisher(deployments, objects, config.builder, on_finished),
         transport=transport,
         consumer=LogConsumer(transport, CountedLogs(logs, metrics.log_lines)),
         pointers=pointers,
@@ -271,17 +287,6 @@ def _listener(services: Services) -> Job:
         await services.database.listen(SITE_CHANGED, services.pointers.forget, stopping=stopping, progress=progress)
 
     return listen
-
-
-def _reconciler(services: Services) -> Reconciler:
-    builder = services.config.builder
-    return Reconciler(
-        services.deployments,
-        services.launcher,
-        services.logs,
-        builder.attempts,
-        time_limit_seconds=builder.time_limit_seconds,
-    )
 
 
 def _sweeper(services: Services) -> Sweeper:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gateway.routes  # noqa: F401 - the description is made of the routes' schemas
-from gateway.openapi import REASONS, describe_api
+from gateway.routes.openapi import REASONS, describe_api
 
 API_PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 BEGINNING = """\

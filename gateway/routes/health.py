@@ -6,8 +6,8 @@ import importlib.metadata
 
 from aiohttp import web
 
-from gateway.openapi import describe_api
 from gateway.routes.answers import json_response
+from gateway.routes.openapi import describe_api
 from gateway.services import SERVICES
 
 

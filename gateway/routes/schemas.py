@@ -31,8 +31,8 @@ _BRANCH = re.compile(
     r"(?!-)(?!/)(?!@\Z)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|\Z)))(?!\.)[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z"
 )
 _NODE_PART = r"(?:\^|~>?|>=|<=|>|<|=)?\s?v?(?:[0-9]{1,9}|[xX*])(?:\.(?:[0-9]{1,9}|[xX*])){0,2}(?:[-+][0-9A-Za-z.+-]+)?"
-_NODE_VERSION = re.compile(
-    rf"(?:{_NODE_PART}(?:(?: - | ?\|\| ?| ){_NODE_PART})*|node|latest|stable|current|lts(?:/(?:\*|[a-z]{{1,20}}))?)\Z"
+_NODE_VERSION = (
+    rf"^(?:{_NODE_PART}(?:(?: - | ?\|\| ?| ){_NODE_PART})*|node|latest|stable|current|lts(?:/(?:\*|[a-z]{{1,20}}))?)?\Z"
 )
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
@@ -61,17 +61,24 @@ class Text(fields.String):
         return value
 
 
-def _setting(longest: int, *checks: Any, example: str, about: str, text_format: str | None = None) -> Text:
-    described = {"description": about, "example": example} | ({"format": text_format} if text_format else {})
+def _setting(
+    longest: int,
+    *checks: Any,
+    example: str,
+    about: str,
+    text_format: str | None = None,
+    pattern: str = PLAIN,
+    wrong: str = "holds no line breaks and no control characters",
+) -> Text:
     return Text(
         load_default=None,
         allow_none=True,
         validate=[
             validate.Length(max=longest, error=f"has at most {longest} characters"),
-            validate.Regexp(PLAIN, error="holds no line breaks and no control characters"),
+            validate.Regexp(pattern, error=wrong),
             *checks,
         ],
-        metadata=described,
+        metadata={"description": about, "example": example} | ({"format": text_format} if text_format else {}),
     )
 
 
@@ -92,11 +99,6 @@ def _check_path(text: str) -> None:
     parts = text.replace("\\", "/").split("/")
     if text.startswith(("/", "~")) or "\\" in text or ".." in parts:
         raise ValidationError("must be a folder inside the repository, such as packages/site, without ..")
-
-
-def _check_node_version(text: str) -> None:
-    if text and not _NODE_VERSION.match(text):
-        raise ValidationError("must be a version or a range, such as 22 or >=20 <23")
 
 
 class ProjectRequest(marshmallow.Schema):
@@ -134,7 +136,11 @@ class ProjectRequest(marshmallow.Schema):
         MAX_PATH, _check_path, text_format="relative-path", example="dist", about="What is published."
     )
     nodeVersion = _setting(
-        MAX_NODE_VERSION, _check_node_version, text_format="node-version", example="22", about="The Node to build with."
+        MAX_NODE_VERSION,
+        pattern=_NODE_VERSION,
+        wrong="must be a version or a range, such as 22 or >=20 <23",
+        example="22",
+        about="The Node to build with.",
     )
 
     class Meta:

@@ -64,12 +64,17 @@ def _unescape_plain(escape: re.Match[str]) -> str:
 
 def check_file_path(path: str) -> str:
     """The path of a file in a release: `assets/app.js`. Raises Invalid for what no address can reach or keep apart."""
-    if not path or len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
-        raise Invalid(f"The path {path!r:.80} is empty or longer than {MAX_PATH_BYTES} bytes.")
-    if any(segment in ("", ".", "..") for segment in path.split("/")):
-        raise Invalid(f"The path {path!r:.80} must be relative, without empty, '.' and '..' segments.")
-    if "\\" in path or _has_control(path) or any("\ud800" <= letter <= "\udfff" for letter in path):
-        raise Invalid(f"The path {path!r:.80} holds a backslash, a control character or no UTF-8.")
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError as error:
+        raise Invalid(f"The path {path!a:.80} is not UTF-8.") from error
+    if not 0 < size <= MAX_PATH_BYTES:
+        raise Invalid(f"The path {path!a:.80} is empty or longer than {MAX_PATH_BYTES} bytes.")
+    segments = path.split("/")
+    if "" in segments or "." in segments or ".." in segments:
+        raise Invalid(f"The path {path!a:.80} must be relative, without empty, '.' and '..' segments.")
+    if "\\" in path or _has_control(path):
+        raise Invalid(f"The path {path!a:.80} holds a backslash or a control character.")
     return path
 
 

@@ -18,7 +18,7 @@ READ_SECONDS = 30.0
 MAX_RELEASES = 5_000
 MAX_BYTES = 128 * 1024 * 1024
 MAX_ENCODED_BYTES = 256 * 1024 * 1024
-FILE_BYTES = 450
+FILE_BYTES = 350
 """What a file of a decoded release costs in memory, besides its path."""
 RELEASE_BYTES = 2_000
 

@@ -53,4 +53,4 @@ def replaced(text: str, real: dict[str, str]) -> str:
 
 async def all_ended(gateway: Gateway) -> None:
     projects = (await gateway.get("/project"))["projects"]
-    await asyncio.gather(*(gateway.ended(project["newestDeployment"]["id"]) for project in projects))
+    await asyncio.gather(*(gateway.log(project["newestDeployment"]["id"]) for project in projects))

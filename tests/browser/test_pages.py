@@ -98,6 +98,15 @@ async def test_a_slash_finds_a_project_and_enter_opens_it(stage: Stage, page: Pa
     await expect(page.locator("#beside [aria-current]")).to_have_text(re.compile("storybook"))
 
 
+async def test_on_a_phone_the_find_box_leads_to_the_projects(stage: Stage, page: Page) -> None:
+    scenes.a_busy_gateway(stage.services)
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(stage.url)
+    await page.get_by_label("Find a project").fill("story")
+    await page.locator("#beside-storybook").click()
+    await page.wait_for_url(f"{stage.url}/p/storybook")
+
+
 async def test_a_project_shows_its_deployments_and_their_stages(stage: Stage, page: Page) -> None:
     scenes.a_busy_gateway(stage.services)
     await page.goto(f"{stage.url}/p/design-system")

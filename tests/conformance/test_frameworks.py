@@ -19,7 +19,7 @@ DATA = Path(os.environ.get("CONFORMANCE_DATA") or ROOT.parent / "shared" / "conf
 def load(name):
     path = ROOT / DATA / name
     if not path.is_file():
-        pytest.exit(f"There is no {name} in {path.parent}: name the folder as CONFORMANCE_DATA.", returncode=2)
+        raise FileNotFoundError(f"There is no {name} in {path.parent}: name the folder as CONFORMANCE_DATA.")
     return json.loads(path.read_text())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -56,15 +57,21 @@ class Api:
         return answer
 
     def raw(self, request: bytes) -> bytes:
-        """What is answered to exactly these bytes; blocks, so call it in a thread."""
+        """The first answer to exactly these bytes; blocks, so call it in a thread."""
         host, port = self.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as connection:
             connection.sendall(request)
             received = b""
             with contextlib.suppress(ConnectionResetError):
-                while piece := connection.recv(65536):
+                while not is_whole(received) and (piece := connection.recv(65536)):
                     received += piece
         return received
+
+
+def is_whole(received: bytes) -> bool:
+    head, end, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: ([0-9]+)", head)
+    return bool(end and length and len(body) >= int(length[1]))
 
 
 class IdleLauncher:

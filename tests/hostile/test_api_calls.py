@@ -31,7 +31,7 @@ BODIES = [
     b'{"name": ' + b"9" * 60_000 + b"}",
     b'{"name": ' + b"-" * 1000 + b"1}",
     b"[" * 60_000,
-    b'{"a":' * 12_000 + b"1" + b"}" * 12_000,
+    b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     b'{"name": {"$gt": ""}, "gitUrl": ["https://github.com/a/b"]}',
     b'{"__proto__": {"admin": true}, "name": "a", "gitUrl": "https://github.com/a/b"}',
     b'{"name": "a", "gitUrl": "https://github.com/a/b", "status": "READY"}',
@@ -96,7 +96,9 @@ async def test_a_hostile_body_is_a_400_with_a_sentence(api, body):
     assert answer["details"]
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"]
+)
 async def test_what_is_not_sent_as_json_is_a_415(api, content_type):
     body = json.dumps({"name": "a", "gitUrl": GIT_URL}).encode()
     status, answer = await api.call("POST", "/project", data=body, headers={"Content-Type": content_type})
@@ -136,12 +138,16 @@ async def test_a_rebound_name_reads_nothing(api, path):
     assert (status, answer["error"]) == (403, "Forbidden")
 
 
-@pytest.mark.parametrize("path", ["/project/%00", "/project/..%2f..%2fetc", "/project/%ff", "/project/a%5cb", "/project/%0d%0aX:1"])
+@pytest.mark.parametrize(
+    "path", ["/project/%00", "/project/..%2f..%2fetc", "/project/%ff", "/project/a%5cb", "/project/%0d%0aX:1"]
+)
 async def test_hostile_paths_name_no_project(api, path):
     assert (await api.get(path))[0] == 404
 
 
-@pytest.mark.parametrize("query", ["cursor=%00", "cursor=' OR 1=1", "limit=-1", "limit=99999999999999999999", "limit=NaN"])
+@pytest.mark.parametrize(
+    "query", ["cursor=%00", "cursor=' OR 1=1", "limit=-1", "limit=99999999999999999999", "limit=NaN"]
+)
 async def test_hostile_queries_are_refused(api, query):
     assert (await api.get(f"/project?{query}"))[0] == 400
 

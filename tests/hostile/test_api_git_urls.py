@@ -1,8 +1,7 @@
 """git URLs that would read the host, run a command, reach the inside, or hide what they are: each a 400 with a sentence."""
 
-import pytest_asyncio
-
 import pytest
+import pytest_asyncio
 
 from tests.engines.api_server import api_over_memory
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
@@ -103,6 +103,13 @@ class Sites:
 
     async def close(self) -> None:
         await self._connections.aclose()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return as soon as it is so."""
+    async with asyncio.timeout(READ_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

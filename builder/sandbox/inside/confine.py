@@ -10,7 +10,7 @@ import sys
 from typing import NoReturn
 
 from builder.sandbox.inside import account, kernel, landlock
-from builder.sandbox.inside.plan import Plan
+from builder.sandbox.inside.plan import LOG, Plan
 
 NOT_SET_UP = 125
 NO_SUCH_COMMAND = 127
@@ -70,6 +70,8 @@ def _write_files(folder: str, files: dict[str, str]) -> None:
     for name, content in files.items():
         with open(f"{folder}/{name}", "xb") as file:
             file.write(base64.b64decode(content))
+    os.dup2(2, 0)
+    os.dup2(os.open(f"{folder}/{LOG}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), 2)
 
 
 def limit(number: int, value: int) -> None:

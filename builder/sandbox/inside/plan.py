@@ -6,6 +6,9 @@ import dataclasses
 import json
 from typing import Self
 
+LOG = "log"
+"""In the folder: what is said while the confinement is set up."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Landlock:
@@ -16,8 +19,10 @@ class Landlock:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """One command. `limits` are those of setrlimit by number. `files` (name to base64) are put into a new
-    `folder` and go with the command. `processes`: on top of those that the account has already.
+    """One command. `limits` are those of setrlimit by number; `processes` come on top of what the account runs already.
+
+    `files` (name to base64) are put into a new `folder`. Then stderr is a log in it, and the real one waits as stdin,
+    until the command has set up all and removes the folder.
     """
 
     builder_pid: int

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from builder.sandbox.inside import kernel, processes
 from builder.sandbox.inside.confine import run_confined
-from builder.sandbox.inside.plan import Plan
+from builder.sandbox.inside.plan import LOG, Plan
 
 OUT_OF_TIME = 124
 NOT_SET_UP = 125
@@ -72,7 +72,10 @@ def reap(command: int) -> int | None:
 
 
 def remove_files(folder: str, names: Iterable[str]) -> None:
+    """The command removes them once it is set up. If they are still there, the log among them says what went wrong."""
     with contextlib.suppress(FileNotFoundError):
-        for name in names:
+        with open(f"{folder}/{LOG}", errors="replace") as log:
+            sys.stderr.write(log.read())
+        for name in (LOG, *names):
             os.unlink(f"{folder}/{name}")
         os.rmdir(folder)

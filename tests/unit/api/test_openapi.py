@@ -1,7 +1,7 @@
 """/openapi.json describes every address of the API, and nothing that is not there."""
 
 from gateway.app import create_api_app
-from gateway.openapi import describe_api
+from gateway.routes.openapi import describe_api
 from gateway.routes.schemas import ProjectRequest
 
 PAGES = {"/", "/deploy", "/login", "/logout", "/favicon.ico"}

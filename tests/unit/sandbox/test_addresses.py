@@ -42,7 +42,7 @@ def test_an_entry_means_a_network(entry: str, network: str) -> None:
 
 def test_a_name_means_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.9.8.7", 0))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, type: found if host == "git.lan" else [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **options: found if host == "git.lan" else [])
     assert [str(each) for each in networks_of(["git.lan:8443"])] == ["10.9.8.7/32"]
 
 

@@ -43,7 +43,7 @@ def describe_api(version: str) -> dict[str, Any]:
     for path, operations in _paths().items():
         spec.path(path=path, operations=operations)
     description: dict[str, Any] = spec.to_dict()
-    _refuse_unknown(description["components"]["schemas"])
+    _complete(description["components"]["schemas"])
     return description
 
 
@@ -208,8 +208,10 @@ def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, An
     return {"in": "header", "name": name, "required": False, "schema": schema, "description": description}
 
 
-def _refuse_unknown(described: dict[str, Any]) -> None:
+def _complete(described: dict[str, Any]) -> None:
     """What is not named is not there: in answers by promise, in requests by refusal."""
-    for name, schema in described.items():
-        if name != "Error":
-            schema["additionalProperties"] = False
+    for schema in described.values():
+        schema["additionalProperties"] = False
+        for field in schema.get("properties", {}).values():
+            if "pattern" in field:  # as JavaScript spells it, where $ has no second meaning
+                field["pattern"] = field["pattern"].replace("\\Z", "$")
