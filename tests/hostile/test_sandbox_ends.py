@@ -9,10 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
+from builder.sandbox import strong
+from gateway.launchers.process import ProcessLauncher
+from gateway.launchers.sandbox import Grade
+from gateway.roles import LaunchOrder
 from tests.hostile.confined import LIMITS, PYTHON, a_sandbox, processes_with, run, run_python, start
 from tests.unit.launchers.waiting import until, until_now
 
@@ -123,6 +128,23 @@ def test_a_sandbox_that_is_killed_leaves_nothing(tmp_path: Path, grade: str, mar
         left = [pid for pid in processes_with(marker) if pid != builder.pid]
         builder.kill()
     assert left == []
+
+
+@EVERY
+async def test_stopping_a_builder_ends_its_sandbox(tmp_path: Path, grade: str, marker: str) -> None:
+    builder = [sys.executable, "-c", BUILDER, grade, str(tmp_path), DAEMON, marker, "stay"]
+    launcher = ProcessLauncher(tmp_path / "builders", lambda: Grade(grade, ""), builder=builder)
+    handle = await launcher.launch(LaunchOrder(uuid.uuid4(), 1, "a", "b", "c", "d"))
+    await until(lambda: "ready" in launcher.last_words(handle))
+    began_with = len(processes_with(marker))
+    await launcher.stop(handle, "canceled")
+    assert (began_with >= 5, processes_with(marker)) == (True, [])
+
+
+async def test_a_network_that_cannot_be_made_is_125(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strong, "network", lambda reach, folder: ["sh", "-c", "echo no route >&2; exit 1"])
+    outcome = await run(a_sandbox("strong", tmp_path), "true")
+    assert (outcome.code, outcome.errors) == (125, "no route\n")
 
 
 @BOTH

@@ -37,11 +37,10 @@ def main() -> int:
         run_confined(plan, supervisor)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "dumpable")
     code = wait_for(command, plan.time_limit_seconds)
-    gone = processes.end_descendants()
-    if plan.folder is not None:
-        remove_files(plan.folder, plan.files)
-    if not gone:
-        print("sandbox: some processes could not be killed", file=sys.stderr)  # noqa: T201 - stderr goes to the build log
+    if not processes.end_descendants():
+        print("sandbox: some processes could not be killed", file=sys.stderr)  # noqa: T201 - it goes to the build log
+        return NOT_SET_UP
+    if plan.folder is not None and not was_set_up(plan.folder, plan.files) and 0 < code < OUT_OF_TIME:
         return NOT_SET_UP
     return code
 
@@ -71,11 +70,14 @@ def reap(command: int) -> int | None:
             return code if code >= 0 else 128 - code
 
 
-def remove_files(folder: str, names: Iterable[str]) -> None:
-    """The command removes them once it is set up. If they are still there, the log among them says what went wrong."""
+def was_set_up(folder: str, names: Iterable[str]) -> bool:
+    """The command removes the folder once it is set up. If it is still there, the log in it says what went wrong."""
+    if not os.path.exists(folder):
+        return True
     with contextlib.suppress(FileNotFoundError):
         with open(f"{folder}/{LOG}", errors="replace") as log:
             sys.stderr.write(log.read())
         for name in (LOG, *names):
             os.unlink(f"{folder}/{name}")
         os.rmdir(folder)
+    return False

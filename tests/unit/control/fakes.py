@@ -77,6 +77,7 @@ class MemoryDeployments:
         self.replaced_at: dict[uuid.UUID, float | None] = {}
         self.released: set[uuid.UUID] = set()
         self.is_away = False
+        self.lock_waiters = 0
         self._locks: dict[uuid.UUID, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
 
     def add(self, **changes) -> Deployment:
@@ -222,7 +223,9 @@ class MemoryDeployments:
     @contextlib.asynccontextmanager
     async def project_lock(self, project_id):
         self._reach()
+        self.lock_waiters += 1
         async with self._locks[project_id]:
+            self.lock_waiters -= 1
             yield
 
     async def releases_to_sweep(self, keep, replaced_days) -> list[Deployment]:

@@ -158,7 +158,7 @@ async def test_an_announcement_waits_for_a_sweep_under_way(world):
     announcing = asyncio.ensure_future(
         world.publisher.accept_manifest(building, make_manifest({"index.html": b"reused"}))
     )
-    await asyncio.sleep(0)
+    await until(lambda: world.deployments.lock_waiters or announcing.done())
     go_on.set()
     await sweep
     assert await announcing == [sha256_of(b"reused")]
