@@ -1,4 +1,4 @@
-"""git URLs that would read the host, run a command, reach the inside, or hide what they are: each a 400 with a sentence."""
+"""git URLs that would read the host, run a command, reach the inside, or hide what they are: each is refused."""
 
 import pytest
 import pytest_asyncio

@@ -43,7 +43,9 @@ def test_the_columns_that_other_tools_read_are_there() -> None:
     users = re.search(r"CREATE TABLE users \((.*?)\);", sql, re.DOTALL)
     projects = re.search(r"CREATE TABLE projects \((.*?)\);", sql, re.DOTALL)
     deployments = re.search(r"CREATE TABLE deployments \((.*?)\);", sql, re.DOTALL)
-    assert users and projects and deployments
+    assert users
+    assert projects
+    assert deployments
     assert names(users[1]) >= {"id", "first_name", "last_name", "email", "password", "created_at"}
     assert names(projects[1]) >= {"id", "name", "git_url", "subdomain", "custom_domain", "created_by", "created_at"}
     assert names(deployments[1]) >= {"id", "project_id", "status", "created_at", "completed_at"}
