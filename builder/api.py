@@ -123,7 +123,7 @@ class BuildersApi:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _Away(str(error) or type(error).__name__) from error
         if status >= 500 or status in (408, 425, 429):
-            raise _Away(f"it answered {status}")
+            raise _Away(f"it answered {status} {_details(content)}".rstrip(" ."))
         if status in (401, 403, 409):
             raise Ended(_details(content) or f"The gateway answered {status}.")
         if not 200 <= status < 300:

@@ -93,7 +93,7 @@ class BuildersServer:
             return web.json_response({"error": "Conflict", "details": "This attempt has ended."}, status=409)
         if self.failing.get(call, 0) > 0:
             self.failing[call] -= 1
-            return web.Response(status=503)
+            return web.json_response({"error": "Unavailable", "details": "The disk is full."}, status=503)
         answer: web.Response = getattr(self, f"_{call}")(body, *rest)
         return answer
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import re
 import threading
+import uuid
 
 import hypothesis
 import pytest
@@ -10,13 +12,17 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis.config import SchemathesisConfig
 
+from builder.protocol.lines import Line, LineBatch
 from gateway.routes.openapi import describe_api
 from tests.engines.api_server import api_over_database
 from tests.engines.postgres import running_postgres
 
-NAMES = strategies.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
-PATHS = strategies.lists(NAMES, min_size=1, max_size=3).map("/".join)
-schemathesis.openapi.format("git-url", PATHS.map(lambda path: f"https://git.example.com/{path}.git"))
+KNOWN = {}
+WELL_FORMED = {"id": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"), "slug": re.compile(r"[a-z0-9-]+\Z")}
+PATHS = strategies.sampled_from(["main", "a/b", "packages/site-1", "v1.2.3", ""])
+schemathesis.openapi.format(
+    "git-url", strategies.sampled_from(["https://git.example.com/a/b.git", "https://g.example/a"])
+)
 schemathesis.openapi.format("git-ref", PATHS)
 schemathesis.openapi.format("relative-path", PATHS)
 schemathesis.openapi.format("cursor", strategies.just(""))
@@ -32,7 +38,12 @@ def api_url(tmp_path_factory):
 
 @contextlib.asynccontextmanager
 async def serve(server, folder):
+    """With a project, a deployment and a log, so that not all answers are 404."""
     async with api_over_database(await server.create_database(), folder) as api:
+        deployed = await api.deploy()
+        KNOWN.update(id=deployed["deploymentId"], slug=deployed["projectSlug"])
+        line = Line(1_764_000_000_000, "stdout", "build", "a line")
+        await api.services.logs.append([LineBatch("site", uuid.UUID(deployed["deploymentId"]), 1, 1, (line, line))])
         yield api.url
 
 
@@ -56,6 +67,15 @@ def in_thread(context):
 
 
 schema = schemathesis.openapi.from_dict(describe_api("1"), config=SchemathesisConfig())
+
+
+@schema.hook
+def map_path_parameters(context, path_parameters):
+    """What is well-formed becomes what exists; what is not stays as it is."""
+    well_formed = {
+        name: value for name, value in (path_parameters or {}).items() if WELL_FORMED[name].match(str(value))
+    }
+    return {**(path_parameters or {}), **{name: KNOWN[name] for name in well_formed}}
 
 
 @schema.parametrize()

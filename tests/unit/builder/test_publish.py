@@ -153,7 +153,7 @@ async def test_a_call_is_tried_again_until_patience_is_over(server, api):
     server.failing = {"job": 2}
     assert (await api.fetch_job()).project_slug == "crimson-elephant"
     server.failing = {"job": 10_000}
-    with pytest.raises(Lost, match="did not take the call job"):
+    with pytest.raises(Lost, match="did not take the call job: it answered 503 The disk is full"):
         await api.fetch_job()
 
 
