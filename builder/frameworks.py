@@ -37,8 +37,6 @@ class Framework:
     needs_server: Needs | None = None
 
 
-VITE_CONFIGS = ("vite.config.js", "vite.config.ts", "vite.config.mjs", "vite.config.mts")
-
 FRAMEWORKS = (
     # Frameworks on top of others come first.
     Framework(

@@ -61,9 +61,6 @@ class LineSender:
         """The number of the last line so far: how many there are."""
         return self._next_seq - 1 + len(self._open)
 
-    def set_limit(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-
     async def say(self, text: str) -> None:
         """The platform itself speaks. Never refused: such lines are few."""
         for line in text.split("\n"):

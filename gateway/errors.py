@@ -33,14 +33,6 @@ class Forbidden(GatewayError):
     """The caller is known, and still may not."""
 
 
-class Misdirected(GatewayError):
-    """The request names a host that is not ours."""
-
-
-class UnsupportedMedia(GatewayError):
-    """The body is of a type that is not read here."""
-
-
 class TooLarge(GatewayError):
     """More bytes than the limit that the sentence names."""
 

@@ -28,8 +28,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import asyncio
 
-GRADES = ("strong", "basic", "none")
-
 
 class SandboxError(Exception):
     """The sandbox cannot be had. A full sentence, with what to do."""

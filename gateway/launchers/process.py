@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.errors import LaunchRefused, Unavailable
 from gateway.launchers import processes
 from gateway.launchers.environment import PACKAGE_ROOT, pick_environment
-from gateway.launchers.folders import WORK, AttemptFolders, Record, parse_record, read_record, remove
+from gateway.launchers.folders import WORK, AttemptFolders, Record, parse_record, read_record
 from gateway.launchers.processes import ProcessId
 from gateway.launchers.sandbox import Grade
 from gateway.roles import BuilderState, LaunchOrder
@@ -80,12 +80,6 @@ class ProcessLauncher:
     def last_words(self, handle: str) -> str:
         """What a builder that ended badly wrote last, not the build. Empty if it said nothing."""
         return self._folders.last_words(ProcessId.from_handle(handle))
-
-    async def clean_up(self, keep: Collection[str] = ()) -> None:
-        """Remove the folders of builders that are gone, but those of the handles in `keep`."""
-        for record in await asyncio.to_thread(self._folders.records):
-            if record.process.handle not in keep and not record.is_running():
-                await remove(record.folder)
 
     async def close(self, *, stop_builders: bool) -> None:
         if not stop_builders:

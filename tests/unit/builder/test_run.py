@@ -48,7 +48,7 @@ class Bare:
 class Log(LineSender):
     """A log whose lines are kept here."""
 
-    def __init__(self, limit_bytes=10**9):
+    def __init__(self, limit_bytes):
         super().__init__(
             self._never,
             project="p",
@@ -67,8 +67,8 @@ class Log(LineSender):
 
 
 @pytest.fixture
-def log():
-    return Log()
+def log(request):
+    return Log(limit_bytes=getattr(request, "param", 10**9))
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ async def test_a_sandbox_that_does_not_start_is_not_the_projects_fault(run):
         await run("echo no namespaces here >&2; exit 125")
 
 
-async def test_a_full_log_ends_the_command(run, log):
-    log.set_limit(10_000)
+@pytest.mark.parametrize("log", [10_000], indirect=True)
+async def test_a_full_log_ends_the_command(run):
     with pytest.raises(BuildFailed, match="log reached its limit"):
         await run("yes")
 
@@ -130,6 +130,22 @@ def test_disk_use_counts_what_is_on_disk(tmp_path):
         file.truncate(2**40)
     (tmp_path / "link").symlink_to("/usr")
     assert disk_use(tmp_path, 2**50) < 100_000
+
+
+def test_disk_use_sees_what_lies_too_deep_for_a_path(tmp_path):
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for _ in range(40):
+            os.mkdir("d" * 250, dir_fd=folder)
+            inner = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        file = os.open("hidden", os.O_WRONLY | os.O_CREAT, dir_fd=folder)
+        os.write(file, b"x" * 3_000_000)
+        os.close(file)
+    finally:
+        os.close(folder)
+    assert disk_use(tmp_path, 2**50) > 3_000_000
 
 
 @pytest.mark.parametrize(

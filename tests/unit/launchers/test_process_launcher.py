@@ -258,15 +258,16 @@ async def test_the_work_of_a_builder_that_died_goes_with_the_next_launch(tmp_pat
         assert not (folder_of(tmp_path, order) / "work").exists()
 
 
-async def test_cleaning_up_keeps_running_and_named_builders(tmp_path: Path) -> None:
-    orders = [an_order(), an_order(), an_order()]
+@pytest.mark.parametrize("record", [b"", b"\xff\x00{", b"[]", b'{"pid": 1}', b'{"pid": null, "start_ticks": 1}'])
+async def test_a_damaged_record_holds_no_other_build(tmp_path: Path, record: bytes) -> None:
+    damaged = folder_of(tmp_path, an_order())
+    damaged.mkdir(parents=True)
+    (damaged / "builder.json").write_bytes(record)
     async with a_launcher(tmp_path, SLEEP) as launcher:
-        gone, kept, running = [await launcher.launch(order) for order in orders]
-        await launcher.stop(gone, "ended")
-        await launcher.stop(kept, "ended")
-        await launcher.clean_up(keep={kept})
-        assert await launcher.find(running) is BuilderState.RUNNING
-        assert [folder_of(tmp_path, order).exists() for order in orders] == [False, True, True]
+        handle = await launcher.launch(an_order())
+        assert await launcher.find(handle) is BuilderState.RUNNING
+        await launcher.stop(handle, "It was canceled.")
+        assert await is_gone(launcher, handle)
 
 
 async def test_the_last_words_of_a_crashed_builder_are_kept(tmp_path: Path) -> None:
