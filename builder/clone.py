@@ -67,7 +67,7 @@ async def clone(
     git = _Git(private, remote.url.scheme, environ, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
     code, tail = await git.run(_clone_arguments(remote, branch, target), log, target, disk_bytes)
     if code != 0:
-        raise BuildFailed(_explain(url, branch, code, tail), exit_code=plain_code(code))
+        raise BuildFailed(explain(url, branch, code, tail), exit_code=plain_code(code))
     return await _read_commit(git, url, target)
 
 
@@ -208,13 +208,14 @@ async def _read_commit(git: _Git, url: GitUrl, target: Path) -> Commit:
     return Commit(sha.strip(), message.strip()[:MESSAGE_LETTERS])
 
 
-def _explain(url: GitUrl, branch: str | None, code: int, tail: str) -> str:
+def explain(url: GitUrl, branch: str | None, code: int, tail: str) -> str:
+    """The reason of a clone that failed: a sentence where its last lines are understood, else those lines."""
     if "Remote branch" in tail and "not found" in tail:
         return f"There is no branch or tag called {branch!r} in {url}."
     if "Authentication failed" in tail or "could not read Username" in tail:
         return f"{url} is private or does not exist: the server asks for a login. Only public ones are built."
     if "not found" in tail and "repository" in tail:
         return f"There is no git repository at {url}."
-    if "No space left on device" in tail:
+    if "No space left on device" in tail or "Out of diskspace" in tail:
         return "The builder's disk is full."
     return f"git clone failed with exit code {plain_code(code)}.\n{tail}"
