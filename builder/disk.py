@@ -14,6 +14,8 @@ FIRST_LOOK_SECONDS = 1.0
 LOOK_SHARE = 0.05
 """At most this part of the time is spent on looking."""
 ENTRY_BYTES = 512
+LONG_PATH_BYTES = 2048
+"""The kernel takes 4096, and one more name has up to 255."""
 
 
 @contextlib.asynccontextmanager
@@ -45,7 +47,7 @@ async def watched_disk(folder: Path, limit_bytes: int, stop: Callable[[], Awaita
 def disk_use(folder: Path, enough_bytes: int) -> int:
     """Bytes on disk below a folder, without following links; counting ends beyond `enough_bytes`.
 
-    What vanishes while we look counts as nothing.
+    What vanishes while we look counts as nothing. Folders too deep for a path are counted, too: a build can make them.
     """
     total = 0
     folders = [os.fspath(folder)]
@@ -55,6 +57,19 @@ def disk_use(folder: Path, enough_bytes: int) -> int:
                 with contextlib.suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
                     total += status.st_blocks * 512 // max(status.st_nlink, 1) + ENTRY_BYTES
-                    if entry.is_dir(follow_symlinks=False):
+                    if not entry.is_dir(follow_symlinks=False):
+                        continue
+                    if len(os.fsencode(entry.path)) < LONG_PATH_BYTES:
                         folders.append(entry.path)
+                    else:
+                        total += _disk_use_by_descriptor(entry.path, enough_bytes - total)
     return total
+
+
+def _disk_use_by_descriptor(folder: str, enough_bytes: int) -> int:
+    """As disk_use: the path begins anew at a descriptor, so it does not reach the kernel's limit."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return disk_use(Path(f"/proc/self/fd/{descriptor}"), enough_bytes)
+    finally:
+        os.close(descriptor)
