@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import time
 import uuid
@@ -14,6 +15,8 @@ from pathlib import Path
 from gateway.launchers import processes
 from gateway.launchers.processes import ProcessId
 from gateway.launchers.starter import LOG, RECORD
+
+log = logging.getLogger(__name__)
 
 LAST_WORDS_BYTES = 800
 WORK = "work"
@@ -72,12 +75,14 @@ class AttemptFolders:
 
 
 def read_record(folder: Path) -> Record | None:
-    """None: nobody was started here yet."""
+    """None: nobody was started here yet, or a damaged disk has forgotten who: that must hold no other build."""
     try:
-        found = json.loads((folder / RECORD).read_bytes())
+        return parse_record(folder, json.loads((folder / RECORD).read_bytes()))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return parse_record(folder, found)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.error("record unreadable, its builder is unknown: %s: %s", folder / RECORD, error)
+        return None
 
 
 def parse_record(folder: Path, found: dict[str, object]) -> Record:
