@@ -162,11 +162,10 @@ class Reconciler:
 
     async def _is_gone_or_stopped(self, row: Deployment, handle: str) -> bool:
         state = await self._find(handle)
-        if state is BuilderState.GONE:
-            return True
         overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS
-        if state is None or not (overstayed or row.status is Status.CANCELED):
+        if state is None or not (state is BuilderState.GONE or overstayed or row.status is Status.CANCELED):
             return False
+        # Also one that is gone: its launcher frees what it has left behind.
         return await self._stop(row.launcher, handle, row.reason or "Its attempt has ended.")
 
     async def _decide_logs(self) -> None:

@@ -234,7 +234,8 @@ async def test_a_builder_that_finished_may_leave_by_itself(work, running, row, d
     assert launcher.stopped == []
     launcher.kill("fake:1")
     await work.look()
-    assert (launcher.stopped, row().handle) == ([], None)
+    # It is told to the launcher all the same, which frees what the builder has left behind.
+    assert (launcher.stopped, row().handle) == ([("fake:1", "npm ended with 1.")], None)
 
 
 async def test_a_builder_that_finished_and_stays_is_stopped(work, running, row, deployments, launcher, clock):
