@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from builder.protocol.steps import Step
 from tests.acceptance.conftest import Repositories
 from tests.engines.gateway import Gateway
 
@@ -27,13 +28,13 @@ setTimeout(() => console.log('built'), 1500);
 SETTINGS = {"installCommand": "echo installing && sleep 1.5 && echo installed"}
 
 
-@pytest.mark.parametrize("step", ["clone", "install", "build", "upload"])
+@pytest.mark.parametrize("step", list(Step))
 async def test_a_deployment_survives_kill_9_of_the_gateway(
-    step: str, start_gateway: Callable[..., Any], repositories: Repositories
+    step: Step, start_gateway: Callable[..., Any], repositories: Repositories
 ) -> None:
     async with start_gateway() as gateway:
         answer = await gateway.deploy(repositories.from_files("kill", SLOW_BUILD), **SETTINGS)
-        await gateway.in_step(answer["deploymentId"], step)
+        await gateway.reached(answer["deploymentId"], step)
         await gateway.kill()
         await gateway.start()
         deployment = await gateway.ended(answer["deploymentId"])

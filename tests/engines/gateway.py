@@ -134,6 +134,15 @@ class Gateway:
 
         await eventually(look, f"step {step} of {deployment_id}")
 
+    async def reached(self, deployment_id: str, step: str) -> None:
+        """Wait until this step has begun; a short one may be over by now."""
+
+        async def look() -> bool:
+            deployment = await self.get(f"/deployment/{deployment_id}")
+            return step in [each["name"] for each in deployment["steps"]]
+
+        await eventually(look, f"step {step} of {deployment_id} begins")
+
     async def log(self, deployment_id: str) -> dict[str, Any]:
         """The whole log once it is decided."""
 
