@@ -63,7 +63,7 @@ def sveltekit_needs_server(project: Project) -> str | None:
         return None
     return (
         "This SvelteKit project needs a server; only files are served here. "
-        "Install `@sveltejs/adapter-static` and use it as the adapter in svelte.config.js (SvelteKit 3: vite.config.js)."
+        "Install `@sveltejs/adapter-static`, and use it in svelte.config.js (SvelteKit 3: in vite.config.js)."
     )
 
 

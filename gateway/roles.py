@@ -40,7 +40,7 @@ class LogRecords(Protocol):
         """What was fetched is stored: never hand it out again, tell its senders."""
 
     async def put_aside(self, batch: LineBatch, reason: str) -> None:
-        """This fetched batch can never be stored: tell its sender, or keep it where a person looks. Commit comes after."""
+        """This fetched batch can never be stored: tell its sender, or keep it where a person looks. Then commit."""
 
 
 class LogTransport(Protocol):

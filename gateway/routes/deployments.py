@@ -23,6 +23,7 @@ async def cancel_deployment(request: web.Request) -> web.Response:
     await expect_nothing(request)
     deployment = await services.deployments.cancel(deployment_id)
     services.dispatcher.wake()
+    services.reconciler.wake()
     return json_response(deployment_json(deployment, services.addresses))
 
 

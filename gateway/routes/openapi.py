@@ -9,7 +9,7 @@ import marshmallow
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
-from gateway.routes import schemas
+from gateway.routes import schemas, shapes
 
 SLUG = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 KEY = "^[!-~]([ -~]{0,253}[!-~])?$"
@@ -57,11 +57,11 @@ def _paths() -> dict[str, dict[str, Any]]:
     ]
     return {
         "/project": {
-            "get": _operation("listProjects", "Projects, the newest first", schemas.ProjectList, parameters=page),
+            "get": _operation("listProjects", "Projects, the newest first", shapes.ProjectList, parameters=page),
             "post": _operation(
                 "createProject",
                 "Make a project and deploy it",
-                schemas.DeployedAnswer,
+                shapes.DeployedAnswer,
                 status="201",
                 parameters=[key],
                 body=schemas.ProjectRequest,
@@ -69,20 +69,20 @@ def _paths() -> dict[str, dict[str, Any]]:
             ),
         },
         "/project/{slug}": {
-            "get": _operation("showProject", "A project", schemas.ProjectAnswer, parameters=[slug], also=("404",))
+            "get": _operation("showProject", "A project", shapes.ProjectAnswer, parameters=[slug], also=("404",))
         },
         "/project/{slug}/deployments": {
             "get": _operation(
                 "listDeployments",
                 "Its deployments, the newest first",
-                schemas.DeploymentList,
+                shapes.DeploymentList,
                 parameters=[slug, *page],
                 also=("404",),
             ),
             "post": _operation(
                 "deployAgain",
                 "Deploy it again",
-                schemas.DeployedAnswer,
+                shapes.DeployedAnswer,
                 status="201",
                 parameters=[slug],
                 body=schemas.EmptyRequest,
@@ -92,7 +92,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         },
         "/deployment/{id}": {
             "get": _operation(
-                "showDeployment", "A deployment", schemas.DeploymentAnswer, parameters=[deployment], also=("404",)
+                "showDeployment", "A deployment", shapes.DeploymentAnswer, parameters=[deployment], also=("404",)
             )
         },
         "/deployment/{id}/cancel": {
@@ -100,7 +100,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         },
         "/deployment/{id}/promote": {"post": _transition("promoteDeployment", "Make it live", deployment)},
         "/logs/{id}": {"get": _log_operation(deployment)},
-        "/health": {"get": _public("showHealth", "Whether the process lives", schemas.HealthAnswer)},
+        "/health": {"get": _public("showHealth", "Whether the process lives", shapes.HealthAnswer)},
         "/ready": {"get": _ready_operation()},
         "/metrics": {"get": _metrics_operation()},
         "/openapi.json": {"get": _openapi_operation()},
@@ -139,7 +139,7 @@ def _transition(name: str, summary: str, deployment: dict[str, Any]) -> dict[str
     return _operation(
         name,
         summary,
-        schemas.DeploymentAnswer,
+        shapes.DeploymentAnswer,
         parameters=[deployment],
         body=schemas.EmptyRequest,
         is_body_required=False,
@@ -157,7 +157,7 @@ def _log_operation(deployment: dict[str, Any]) -> dict[str, Any]:
     operation = _operation(
         "showLog",
         "The log: whole without `after` and `limit`; else the next lines, as far as they are next to each other",
-        schemas.LogAnswer,
+        shapes.LogAnswer,
         parameters=parameters,
         also=("404",),
     )
@@ -171,19 +171,19 @@ def _public(name: str, summary: str, answer: type[marshmallow.Schema]) -> dict[s
 
 
 def _ready_operation() -> dict[str, Any]:
-    operation = _public("showReady", "Whether nothing is in trouble", schemas.ReadyAnswer)
-    operation["responses"]["503"] = _json(schemas.ReadyAnswer, "Something is in trouble.")
+    operation = _public("showReady", "Whether nothing is in trouble", shapes.ReadyAnswer)
+    operation["responses"]["503"] = _json(shapes.ReadyAnswer, "Something is in trouble.")
     return operation
 
 
 def _metrics_operation() -> dict[str, Any]:
-    operation = _operation("showMetrics", "Figures for Prometheus", schemas.HealthAnswer)
+    operation = _operation("showMetrics", "Figures for Prometheus", shapes.HealthAnswer)
     operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     return operation
 
 
 def _openapi_operation() -> dict[str, Any]:
-    operation = _operation("showOpenapi", "This description", schemas.HealthAnswer)
+    operation = _operation("showOpenapi", "This description", shapes.HealthAnswer)
     operation["responses"]["200"]["content"] = {"application/json": {"schema": {"type": "object"}}}
     return operation
 
@@ -193,7 +193,7 @@ def _json(schema: type[marshmallow.Schema], description: str) -> dict[str, Any]:
 
 
 def _error(code: str) -> dict[str, Any]:
-    return _json(schemas.ErrorAnswer, REASONS[code])
+    return _json(shapes.ErrorAnswer, REASONS[code])
 
 
 def _in_path(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:

@@ -142,6 +142,7 @@ async def cancel(request: web.Request) -> web.Response:
     await _read_form(request)
     deployment = await services.deployments.cancel(_deployment_id(request))
     services.dispatcher.wake()
+    services.reconciler.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
 
 

@@ -216,7 +216,9 @@ class FakeLogs:
         self.lines.setdefault(deployment_id, []).append(found)
 
 
-class FakeDispatcher:
+class FakeJob:
+    """The dispatcher or the reconciler: counts how often it is woken."""
+
     def __init__(self) -> None:
         self.woken = 0
 
@@ -243,7 +245,8 @@ class FakeServices(types.SimpleNamespace):
             projects=projects,
             deployments=FakeDeployments(projects),
             logs=FakeLogs(),
-            dispatcher=FakeDispatcher(),
+            dispatcher=FakeJob(),
+            reconciler=FakeJob(),
             access=Access(config.api, FakeInstallation(), Secret(TOKEN)),  # type: ignore[arg-type]
             addresses=Addresses(config.sites.url),
             stopping=lambda: False,
