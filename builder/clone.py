@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import os
 import re
-import resource
-import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
 from builder.disk import watched_disk
 from builder.errors import BuildFailed
@@ -19,6 +17,9 @@ from builder.protocol.giturls import GitUrl, parse_git_url
 from builder.protocol.steps import Stream
 from builder.remote import Remote, find_remote
 from builder.run import Tail, empty_pipes, plain_code, read_lines
+from builder.sandbox import Limits
+from builder.sandbox.inside.plan import Plan
+from builder.sandbox.supervised import SupervisedSandbox
 
 GIT_SECONDS = 600.0
 SLOW_BYTES_PER_SECOND = 512
@@ -103,7 +104,7 @@ class _Git:
     ) -> None:
         self._home = private / "git-home"
         self._home.mkdir(parents=True, exist_ok=True)
-        self._limits = ((resource.RLIMIT_DATA, memory_bytes), (resource.RLIMIT_FSIZE, disk_bytes))
+        self._limits = Limits(memory_bytes=memory_bytes, disk_bytes=disk_bytes, time_limit_seconds=2 * GIT_SECONDS)
         self._environment = {name: environ[name] for name in PASSED_ON if name in environ} | {
             "HOME": str(self._home),
             "XDG_CONFIG_HOME": str(self._home),
@@ -143,11 +144,11 @@ class _Git:
             tail.add(stream, text)
             await log.write(stream, text.rstrip())
 
-        process = await self._start(arguments, folder.parent)
+        supervised = _Supervised(folder.parent)
+        process = await self._start(arguments, supervised)
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - started with pipes
-        stop = self._stopper(process)
         try:
-            async with asyncio.timeout(GIT_SECONDS), watched_disk(folder, disk_bytes, stop):
+            async with asyncio.timeout(GIT_SECONDS), watched_disk(folder, disk_bytes, supervised.kill_all):
                 # Git tells its progress on stderr: nothing of it is an error before the exit code says so.
                 await read_lines(process.stderr, Stream.STDOUT, keep)
                 await read_lines(process.stdout, Stream.STDOUT, keep)
@@ -155,48 +156,45 @@ class _Git:
         except TimeoutError as error:
             raise BuildFailed(f"The clone took longer than {GIT_SECONDS:.0f} s.") from error
         finally:
-            await stop()
+            await supervised.kill_all()
             await empty_pipes(process)
             await process.wait()
 
     async def read(self, arguments: Sequence[str]) -> str:
         """What git prints. Empty when it fails."""
-        process = await self._start(arguments, self._home)
+        supervised = _Supervised(self._home)
+        process = await self._start(arguments, supervised)
         try:
             async with asyncio.timeout(GIT_SECONDS):
                 output, _ = await process.communicate()
         finally:
-            await self._stopper(process)()
+            await supervised.kill_all()
             await process.wait()
         return output.decode(errors="replace") if process.returncode == 0 else ""
 
-    async def _start(self, arguments: Sequence[str], folder: Path) -> asyncio.subprocess.Process:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                "git",
-                *self._settings,
-                *arguments,
-                cwd=folder,
-                env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise BuildFailed("This machine has no git. The operator must install it.") from error
-        for limit, most in self._limits:
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(process.pid, limit, (most, most))
-        return process
+    async def _start(self, arguments: Sequence[str], supervised: _Supervised) -> asyncio.subprocess.Process:
+        if shutil.which("git", path=self._environment.get("PATH")) is None:
+            raise BuildFailed("This machine has no git. The operator must install it.")
+        return await supervised.start(
+            ["git", *self._settings, *arguments],
+            environment=self._environment,
+            directory=PurePath(),
+            limits=self._limits,
+        )
 
-    def _stopper(self, process: asyncio.subprocess.Process) -> Callable[[], Awaitable[None]]:
-        async def stop() -> None:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
 
-        return stop
+class _Supervised(SupervisedSandbox):
+    """Holds git back from nothing: it is ours. But all that it starts ends with it, and with a killed builder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, ())
+        self.account = None
+
+    def _plan(
+        self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
+    ) -> Plan:
+        plan = super()._plan(argv, environment, directory, limits, read_only)
+        return dataclasses.replace(plan, keeps_capabilities=True)
 
 
 async def _read_commit(git: _Git, url: GitUrl, target: Path) -> Commit:

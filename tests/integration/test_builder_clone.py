@@ -1,8 +1,13 @@
 """Clones over smart HTTP: what is brought, what is refused, and in which words."""
 
+import asyncio
+import contextlib
 import ipaddress
 import os
+import signal
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +18,7 @@ from builder.logs import LineSender
 from builder.protocol.giturls import parse_git_url
 from builder.remote import resolve
 from tests.engines.git_server import git, git_server
+from tests.unit.launchers.waiting import until
 
 
 @pytest.fixture
@@ -215,3 +221,64 @@ async def test_a_repository_beyond_the_disk_limit_is_stopped(server, bring, monk
         await bring(
             server.create("site", {f"f{number}": noise + bytes([number]) for number in range(3)}), disk_bytes=2**20
         )
+
+
+CLONES = """
+import asyncio, sys, uuid
+from pathlib import Path
+from builder.clone import clone
+from builder.logs import LineSender
+
+async def send(record):
+    pass
+
+async def main(url, work):
+    log = LineSender(
+        send, project="p", deployment_id=uuid.uuid4(), attempt=1, spool_directory=work, limit_bytes=10**6
+    )
+    limits = {"disk_bytes": 10**9, "memory_bytes": 2**31}
+    await clone(url, None, work / "src", log, private=work / "private", allow_private_hosts=["127.0.0.1"], **limits)
+
+asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+"""
+
+
+async def answer_for_ever(reader, writer):
+    """The branches of a repository, one after the other, without an end."""
+    line = b"%s refs/heads/main\n" % (b"1" * 40)
+    writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\r\n")
+    writer.write(b"001e# service=git-upload-pack\n0000" + b"%04x%s" % (len(line) + 4, line))
+    try:
+        while True:
+            writer.write(b"%04x%s" % (len(line) + 4, line))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+    except ConnectionError:
+        writer.transport.abort()
+
+
+def processes_with(text):
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if text.encode() in (folder / "cmdline").read_bytes():
+                found.add(int(folder.name))
+    return found
+
+
+async def test_git_ends_with_a_builder_that_is_killed(tmp_path):
+    server = await asyncio.start_server(answer_for_ever, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/endless.git"
+    builder = await asyncio.create_subprocess_exec(sys.executable, "-c", CLONES, url, str(tmp_path))
+    try:
+        await until(lambda: len(processes_with(url)) > 1)
+        await asyncio.sleep(0.3)
+        assert processes_with(url) - {builder.pid}
+        builder.kill()
+        await builder.wait()
+        await until(lambda: not processes_with(url))
+    finally:
+        for pid in processes_with(url):
+            os.kill(pid, signal.SIGKILL)
+        server.close()
+        await until(lambda: len(asyncio.all_tasks()) == 1)

@@ -41,7 +41,7 @@ def _confine(plan: Plan, supervisor: int) -> None:
     os.nice(NICENESS)
     if plan.user is not None:
         account.become(plan.user, plan.needed)
-    else:
+    elif not plan.keeps_capabilities:
         kernel.drop_bounding_capabilities()
     if plan.folder is not None:
         _write_files(plan.folder, plan.files)
