@@ -9,10 +9,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Buildspace",
@@ -26,9 +27,10 @@ CHUNK_BYTES = 64 * 1024
 
 
 @contextlib.asynccontextmanager
-async def serve_git(folder: Path, port: int = 0) -> AsyncIterator[str]:
+async def serve_git(folder: Path, port: int = 0, middlewares: Sequence[Middleware] = ()) -> AsyncIterator[str]:
     """Serve every bare repository below `folder` on 127.0.0.1; the URL of the folder. A taken port raises OSError."""
-    app = web.Application(handler_args={"auto_decompress": False})
+    # Git sends compressed bodies, and the backend wants them as they are.
+    app = web.Application(middlewares=middlewares, handler_args={"auto_decompress": False})
     app.router.add_route("*", "/{path:.*}", functools.partial(_answer, folder=folder))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -57,6 +59,7 @@ async def _answer(request: web.Request, folder: Path) -> web.StreamResponse:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+        await _empty(process)
         await process.wait()
 
 
@@ -92,6 +95,13 @@ async def _feed(request: web.Request, process: asyncio.subprocess.Process) -> No
     process.stdin.close()
 
 
+async def _empty(process: asyncio.subprocess.Process) -> None:
+    """A process whose pipe is full is never seen to end."""
+    assert process.stdout is not None
+    while await process.stdout.read(CHUNK_BYTES):
+        pass
+
+
 async def _relay(request: web.Request, process: asyncio.subprocess.Process) -> web.StreamResponse:
     assert process.stdout is not None
     response = web.StreamResponse()
@@ -123,7 +133,7 @@ def commit_files(files: Mapping[str, str], repository: Path, *, branch: str = "m
         work = Path(scratch) / "work"
         work.mkdir()
         if repository.exists():
-            _git("--git-dir", str(repository), "--work-tree", str(work), "checkout", "-q", "-f", branch)
+            run_git("--git-dir", str(repository), "--work-tree", str(work), "checkout", "-q", "-f", branch)
         for name, text in files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(text)
@@ -133,20 +143,21 @@ def commit_files(files: Mapping[str, str], repository: Path, *, branch: str = "m
 def _commit(work: Path, repository: Path, branch: str) -> str:
     if not repository.exists():
         repository.parent.mkdir(parents=True, exist_ok=True)
-        _git("init", "-q", "--bare", "--initial-branch", branch, str(repository))
+        run_git("init", "-q", "--bare", "--initial-branch", branch, str(repository))
     here = ("--git-dir", str(repository), "--work-tree", str(work))
-    _git(*here, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
-    _git(*here, "add", "--all", "--force")
-    if _git(*here, "status", "--porcelain") or not _has_commit(repository):
-        _git(*here, "commit", "-q", "--allow-empty", "-m", "Publish the site")
-    return _git(*here, "rev-parse", "HEAD").strip()
+    run_git(*here, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+    run_git(*here, "add", "--all", "--force")
+    if run_git(*here, "status", "--porcelain") or not _has_commit(repository):
+        run_git(*here, "commit", "-q", "--allow-empty", "-m", "Publish the site")
+    return run_git(*here, "rev-parse", "HEAD").strip()
 
 
 def _has_commit(repository: Path) -> bool:
-    return bool(_git("--git-dir", str(repository), "for-each-ref"))
+    return bool(run_git("--git-dir", str(repository), "for-each-ref"))
 
 
-def _git(*arguments: str) -> str:
+def run_git(*arguments: str) -> str:
+    """What git prints. Raises RuntimeError with what it complains of."""
     done = subprocess.run(
         ["git", *arguments], env={"PATH": os.environ["PATH"], **IDENTITY}, capture_output=True, text=True, check=False
     )
