@@ -102,7 +102,12 @@ def read_major(binaries: Path) -> str:
 
 def check_major(cluster: Path, binaries: Path) -> None:
     """Raises ConfigError when another major version of PostgreSQL wrote the folder."""
-    written = (cluster / "PG_VERSION").read_text().strip()
+    written = (cluster / "PG_VERSION").read_text(errors="replace").strip()
+    if not (written.isascii() and written.isdigit()):
+        raise ConfigError(
+            f"The file {cluster / 'PG_VERSION'} is damaged, so {cluster} cannot be used as it is:"
+            " put back a copy of the data directory, or choose another data.directory."
+        )
     ours = read_major(binaries)
     if written != ours:
         raise ConfigError(
@@ -134,7 +139,7 @@ def reachable_copy(binaries: Path, note: Path) -> Path:
 
 def remove_copy(note: Path) -> None:
     with contextlib.suppress(OSError):
-        folder = Path(note.read_text())
+        folder = Path(note.read_text(errors="replace").replace("\0", ""))
         if folder.name.startswith(COPY_PREFIX) and folder.stat().st_uid == os.geteuid():
             shutil.rmtree(folder, ignore_errors=True)
         note.unlink()

@@ -211,6 +211,20 @@ async def test_data_of_another_major_version_is_refused_with_the_way_out(folder)
         await make(folder).start()
 
 
+@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe"])
+async def test_a_damaged_version_is_refused_with_a_sentence(folder, damaged):
+    (folder / "postgres" / "data" / "PG_VERSION").write_bytes(damaged)
+    with pytest.raises(ConfigError, match=r"PG_VERSION is damaged.*another data\.directory"):
+        await make(folder).start()
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe\0"])
+async def test_a_damaged_note_of_the_copied_programs_is_harmless(folder, damaged):
+    (folder / "postgres" / "copy").write_bytes(damaged)
+    async with make(folder) as postgres:
+        assert await ask(postgres.url) == 1
+
+
 async def test_a_folder_without_programs_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"no postgres in postgres\.bin_dir"):
         await make(tmp_path, bin_dir=str(tmp_path)).start()
