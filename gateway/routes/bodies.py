@@ -22,20 +22,22 @@ async def read_json(request: web.Request, limit_bytes: int) -> dict[str, Any]:
     return parse_object(await read_body(request, limit_bytes))
 
 
-async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+async def read_body(request: web.Request, limit_bytes: int, limit_seconds: float | None = None) -> bytes:
+    """The whole body. Raises Unsupported, TooLarge without reading on, and TooSlow (after BODY_SECONDS if not told)."""
+    seconds = BODY_SECONDS if limit_seconds is None else limit_seconds
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("Send the body without Content-Encoding.")
     if request.content_length is not None and request.content_length > limit_bytes:
         raise TooLarge(f"The body has {request.content_length} bytes; the limit is {limit_bytes}.")
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limit_bytes:
                     raise TooLarge(f"The body has more than {limit_bytes} bytes.")
     except TimeoutError as error:
-        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from error
+        raise TooSlow(f"The body did not arrive within {seconds:.0f} seconds.") from error
     return bytes(body)
 
 

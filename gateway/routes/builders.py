@@ -23,6 +23,7 @@ from gateway.errors import Conflict, Invalid, NotFound, TooLarge, TooSlow, Unaut
 from gateway.middlewares import errors_to_responses
 from gateway.models import Deployment
 from gateway.publishing import Publisher
+from gateway.routes.bodies import read_body
 from gateway.stores.deployments import DeploymentStore
 from gateway.transports import HttpLogTransport
 
@@ -115,7 +116,7 @@ class BuildersApi:
 
     async def step(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)
-        started = _parsed(calls.StepStarted.from_json, await read_body(request, MAX_BODY_BYTES))
+        started = _parsed(calls.StepStarted.from_json, await _body(request, MAX_BODY_BYTES))
         _check_step(started.step)
         _check_number("at", started.at, LAST_MOMENT)
         await self._deployments.start_step(deployment.id, deployment.attempt, started.step, started.at)
@@ -123,13 +124,13 @@ class BuildersApi:
 
     async def facts(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)
-        facts = _parsed(calls.Facts.from_json, await read_body(request, MAX_BODY_BYTES))
+        facts = _parsed(calls.Facts.from_json, await _body(request, MAX_BODY_BYTES))
         await self._deployments.add_facts(deployment.id, deployment.attempt, _plain_facts(facts))
         return web.Response(status=204)
 
     async def lines(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)
-        record = await read_body(request, MAX_RECORD_BYTES)
+        record = await _body(request, MAX_RECORD_BYTES)
         batch = _parsed(decode_batch, record)
         if (batch.deployment_id, batch.attempt) != (deployment.id, deployment.attempt):
             raise Invalid("The lines belong to another deployment or attempt than the token.")
@@ -142,7 +143,7 @@ class BuildersApi:
 
     async def manifest(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)
-        body = await read_body(request, MAX_MANIFEST_BYTES)
+        body = await _body(request, MAX_MANIFEST_BYTES)
         manifest = await asyncio.to_thread(_parsed, calls.Manifest.from_json, body)
         missing = await self._publisher.accept_manifest(deployment, manifest)
         return _json(json.dumps({"missing": missing}).encode())
@@ -159,7 +160,7 @@ class BuildersApi:
     async def finish(self, request: web.Request) -> web.Response:
         deployment_id, attempt = await self._authorized(request)
         deployment = await _ended_if_unknown(self._deployments.get(deployment_id))
-        finish = _parsed(calls.Finish.from_json, await read_body(request, MAX_BODY_BYTES))
+        finish = _parsed(calls.Finish.from_json, await _body(request, MAX_BODY_BYTES))
         await self._publisher.finish(deployment, attempt, self._plain_finish(finish))
         return web.Response(status=204)
 
@@ -220,23 +221,13 @@ class LogMeter:
             self._known.popitem(last=False)
 
 
-async def read_body(request: web.Request, limit: int) -> bytes:
-    """The whole body. Raises TooLarge, without reading on, and TooSlow for one that stalls."""
+async def _body(request: web.Request, limit_bytes: int) -> bytes:
+    """The whole body. Raises what read_body does, and Unavailable for one that breaks off."""
     _check_encoding(request)
-    if (request.content_length or 0) > limit:
-        raise TooLarge(f"The body of this call has at most {limit} bytes.")
-    body = bytearray()
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    raise TooLarge(f"The body of this call has at most {limit} bytes.")
-    except TimeoutError as error:
-        raise TooSlow(f"The body did not arrive within {READ_SECONDS:.0f} seconds.") from error
+        return await read_body(request, limit_bytes, READ_SECONDS)
     except BROKEN as error:
         raise Unavailable("The connection ended before the body did.") from error
-    return bytes(body)
 
 
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
