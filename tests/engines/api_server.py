@@ -100,9 +100,7 @@ class NoDeployments:
 @contextlib.asynccontextmanager
 async def api_over_memory(**api_settings: Any) -> AsyncIterator[Api]:
     services = FakeServices()
-    services.config = dataclasses.replace(
-        services.config, api=dataclasses.replace(services.config.api, **api_settings)
-    )
+    services.config = dataclasses.replace(services.config, api=dataclasses.replace(services.config.api, **api_settings))
     services.access.api = services.config.api
     services.health = Health()
     services.metrics = Metrics(NoDeployments(), services.health)
