@@ -7,6 +7,8 @@ import aiohttp
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
+from gateway.config import Api, Secret
+from gateway.entrance import Access
 from gateway.errors import ConfigError
 from gateway.models import Status
 from tests.engines.api_server import GIT_URL, api_over_database
@@ -198,6 +200,14 @@ async def test_a_configured_token_replaces_the_made_one(start):
 async def test_a_rotated_token_ends_the_old_one(api):
     new = await api.services.access.rotate()
     assert (await api.get("/project", Authorization=f"Bearer {api.tokens[0]}", **ELSEWHERE))[0] == 401
+    assert (await api.get("/project", Authorization=f"Bearer {new}", **ELSEWHERE))[0] == 200
+
+
+async def test_a_token_that_another_process_rotated_counts_at_once(api):
+    old, elsewhere = api.tokens[0], Access(Api(), api.services.access._installation, Secret(""))
+    assert (await api.get("/project", Authorization=f"Bearer {old}", **ELSEWHERE))[0] == 200
+    new = await elsewhere.rotate()
+    assert (await api.get("/project", Authorization=f"Bearer {old}", **ELSEWHERE))[0] == 401
     assert (await api.get("/project", Authorization=f"Bearer {new}", **ELSEWHERE))[0] == 200
 
 
