@@ -31,6 +31,12 @@ async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = 
     """
     if wanted not in WANTED:
         raise ConfigError(f"builder.isolation is {wanted!r}; it can be {', '.join(WANTED)}.")
+    if wanted == "none" and not loopback_only:
+        raise LaunchRefused(
+            "Builds are refused: builder.isolation is none, and the API listens beyond this machine."
+            " Set builder.isolation to auto, or let the gateway listen on loopback only.",
+            final=True,
+        )
     if wanted == "none":
         return Grade(
             "none", "Builds are not isolated, as builder.isolation wants it: they can do what the gateway can."

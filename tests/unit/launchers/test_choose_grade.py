@@ -53,9 +53,15 @@ async def test_a_wanted_grade_that_holds_is_taken(wanted: str) -> None:
     assert (await choose_grade(wanted, False, probe_that(wanted))).name == wanted
 
 
-async def test_none_has_to_be_asked_for_and_is_told() -> None:
-    grade = await choose_grade("none", False, probe_that("strong"))
+async def test_none_can_be_asked_for_on_loopback_and_is_told() -> None:
+    grade = await choose_grade("none", True, probe_that("strong"))
     assert (grade.name, "not isolated" in grade.sentence) == ("none", True)
+
+
+async def test_none_is_refused_where_others_reach_the_gateway() -> None:
+    with pytest.raises(LaunchRefused, match="loopback only") as refusal:
+        await choose_grade("none", False, probe_that("strong"))
+    assert refusal.value.final
 
 
 async def test_an_unknown_grade_is_a_wrong_setting() -> None:
