@@ -220,6 +220,7 @@ def _word(kind: object) -> str:
 
 def _check(config: Config) -> None:
     """What types cannot say."""
+    _demand(bool(config.data.directory.strip()), "data.directory: name the folder, such as buildspace-data.")
     for name, port in (("sites", config.sites.port), ("api", config.api.port), ("builders", config.builders.port)):
         _demand(0 <= port <= 65535, f"{name}.port: a port is from 0 to 65535, not {port}.")
     for name, hosts in (("sites", config.sites.host), ("api", config.api.host), ("builders", [config.builders.host])):

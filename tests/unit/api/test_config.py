@@ -101,6 +101,7 @@ def test_secrets_do_not_show():
         ("[sites]\ncache_bytes = 0", "sites.cache_bytes: expected more than 0"),
         ("[api]\ncors_origins = ['example.com']", "api.cors_origins: expected origins"),
         ("[api]\ncors_origins = ['https://example.com/']", "api.cors_origins: expected origins"),
+        ("[data]\ndirectory = ''", "data.directory: name the folder"),
         ("[auth]\ntoken = 'short'", "auth.token: a token has at least 16 characters."),
         ("[auth]\ntoken = 'sixteen letters and spaces'", "auth.token: printable ASCII without spaces."),
         ("[auth]\ntoken = 1", "auth.token: expected text, not ..."),
