@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -106,7 +108,10 @@ async def example_repository() -> AsyncIterator[str]:
         async with serve_git(repositories, port=GIT_PORT) as url:
             yield f"{url}/hello.git"
     except OSError as error:
-        raise DemoFailed(f"The example's repository cannot be served on 127.0.0.1:{GIT_PORT}: {error}.") from error
+        raise DemoFailed(
+            f"Port {GIT_PORT}, on which the demo serves the example's repository, cannot be had"
+            f" ({os.strerror(error.errno or 0)}): is another demo running? Stop what uses it."
+        ) from error
 
 
 @contextlib.asynccontextmanager
@@ -179,12 +184,18 @@ async def deploy(session: aiohttp.ClientSession, git_url: str, screen: Screen) -
     known = await call(session, "GET", "/project?limit=100")
     slugs = [project["slug"] for project in known["projects"] if project["gitUrl"] == git_url]
     name = re.sub(r"\.git$", "", git_url.rstrip("/").rsplit("/", 1)[-1]) or "demo"
-    screen.line(f'$ curl -X POST {API}/project -d \'{{"name": "{name}", "gitUrl": "{git_url}"}}\'')
+    path, body = "/project", {"name": name, "gitUrl": git_url}
     if slugs:
-        answer = await call(session, "POST", f"/project/{slugs[0]}/deployments", {})
-    else:
-        answer = await call(session, "POST", "/project", {"name": name, "gitUrl": git_url})
+        path, body = f"/project/{slugs[0]}/deployments", {}
+    screen.line(as_curl(path, body))
+    answer = await call(session, "POST", path, body)
     return str(answer.get("deploymentId") or answer["id"])
+
+
+def as_curl(path: str, body: dict[str, str]) -> str:
+    """The command that makes the same call, to be pasted into a shell."""
+    words = ["curl", "-X", "POST", f"{API}{path}", "-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    return f"$ {shlex.join(words)}"
 
 
 async def follow(session: aiohttp.ClientSession, deployment_id: str, screen: Screen) -> dict[str, object]:

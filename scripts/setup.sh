@@ -11,6 +11,8 @@ python=${PYTHON:-python3}
     exit 1
 }
 
+[ -e "$folder/run.stamp" ] || echo "Setting up $folder, once."
+
 # Debian keeps the half of venv that brings pip in a package of its own.
 if [ ! -x "$folder/bin/pip" ]; then
     rm -rf "$folder"
