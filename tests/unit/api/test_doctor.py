@@ -1,0 +1,99 @@
+"""The doctor: an engine that loses, keeps or swallows what it is given is found out, and the advice is a sentence."""
+
+import contextlib
+import uuid
+
+import pytest
+
+from gateway import doctor
+from gateway.config import load_config
+from gateway.doctor import check_access, check_logs, check_objects, examine
+from gateway.errors import Unavailable
+from gateway.stores.blobs_directory import DirectoryObjectStore
+
+
+def config_of(tmp_path, **environment):
+    return load_config(None, {"BUILDSPACE_DATA_DIRECTORY": str(tmp_path / "data"), **environment})
+
+
+async def test_a_good_object_store_is_well_and_left_empty(tmp_path):
+    store = DirectoryObjectStore(tmp_path / "objects")
+    assert "written, read, deleted" in await check_objects(store)
+    assert [found async for found in store.list("")] == []
+
+
+class Forgetful(DirectoryObjectStore):
+    async def delete(self, keys):
+        """Keeps everything."""
+
+
+async def test_a_store_that_does_not_delete_is_found_out(tmp_path):
+    with pytest.raises(Unavailable, match="still has an object"):
+        await check_objects(Forgetful(tmp_path / "objects"))
+
+
+class Lossy:
+    async def append(self, batches):
+        """Loses everything."""
+
+    async def read(self, deployment_id, after, limit):
+        return []
+
+
+class NoDatabase:
+    @contextlib.asynccontextmanager
+    async def acquire(self):
+        yield self
+
+    async def execute(self, statement, deployment_id):
+        assert isinstance(deployment_id, uuid.UUID)
+
+
+async def test_a_log_store_that_loses_lines_is_found_out():
+    with pytest.raises(Unavailable, match="did not give back"):
+        await check_logs(Lossy(), NoDatabase())
+
+
+async def test_everything_wrong_is_a_line_with_advice_and_exit_code_1(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "data").write_text("a file where the folder should be")
+    said = []
+    config = config_of(tmp_path, DATABASE_URL="postgresql://nobody@127.0.0.1:1/x", BUILDSPACE_BUILDER_ISOLATION="none")
+    assert await examine(config, say=said.append) == 1
+    lines = {line.split(":")[0]: line for line in said}
+    assert "data.directory" in lines["WRONG data directory"]
+    assert "Does the server run" in lines["WRONG postgres"] or "cannot be reached" in lines["WRONG postgres"]
+    assert "apt-get install git" in lines["WRONG git"]
+    assert said[-1].endswith("are wrong.")
+
+
+async def test_a_check_that_fails_unforeseen_does_not_end_the_others(tmp_path, monkeypatch):
+    async def fail():
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(doctor, "_check_git", fail)
+    said = []
+    config = config_of(tmp_path, DATABASE_URL="postgresql://nobody@127.0.0.1:1/x", BUILDSPACE_BUILDER_ISOLATION="none")
+    await examine(config, say=said.append)
+    assert any(line == "WRONG git: The check failed: ZeroDivisionError: oh." for line in said)
+    assert any(line.startswith("ok    node") for line in said)
+
+
+def test_pages_beside_sites_are_a_warning(tmp_path):
+    environment = {
+        "BUILDSPACE_API_HOST": "0.0.0.0",
+        "BUILDSPACE_API_NAMES": "deploy.example.com",
+        "BUILDSPACE_SITES_URL": "https://{slug}.example.com",
+    }
+    found = check_access(config_of(tmp_path, **environment))
+    assert (found.is_well, found.is_warning) == (True, True)
+    assert str(found).startswith("warn  access: the pages (deploy.example.com) and the sites")
+
+
+def test_pages_of_another_domain_are_fine(tmp_path):
+    environment = {
+        "BUILDSPACE_API_HOST": "0.0.0.0",
+        "BUILDSPACE_API_NAMES": "deploy.example.com",
+        "BUILDSPACE_SITES_URL": "https://{slug}.example-sites.net",
+    }
+    assert not check_access(config_of(tmp_path, **environment)).is_warning
