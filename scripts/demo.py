@@ -23,8 +23,9 @@ from scripts.git_server import commit_folder, serve_git
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "hello"
-GIT_PORT = 9002
-API = "http://127.0.0.1:9000"
+DATA = ROOT / os.environ.get("BUILDSPACE_DATA_DIRECTORY", "buildspace-data")
+GIT_PORT = int(os.environ.get("DEMO_GIT_PORT", "9002"))
+API = f"http://127.0.0.1:{os.environ.get('BUILDSPACE_API_PORT', '9000')}"
 ERASE = "\r\x1b[2K"
 
 
@@ -102,16 +103,17 @@ async def first_of(work: asyncio.Task[object], gateway: asyncio.subprocess.Proce
 @contextlib.asynccontextmanager
 async def example_repository() -> AsyncIterator[str]:
     """The bundled example as a git repository behind smart HTTP on loopback."""
-    repositories = ROOT / "buildspace-data" / "demo"
+    repositories = DATA / "demo"
     await asyncio.to_thread(commit_folder, EXAMPLE, repositories / "hello.git")
-    try:
-        async with serve_git(repositories, port=GIT_PORT) as url:
-            yield f"{url}/hello.git"
-    except OSError as error:
-        raise DemoFailed(
-            f"Port {GIT_PORT}, on which the demo serves the example's repository, cannot be had"
-            f" ({os.strerror(error.errno or 0)}): is another demo running? Stop what uses it."
-        ) from error
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(serve_git(repositories, port=GIT_PORT))
+        except OSError as error:
+            raise DemoFailed(
+                f"Port {GIT_PORT}, on which the demo serves the example's repository, cannot be had"
+                f" ({os.strerror(error.errno or 0)}): is another demo running? Stop what uses it."
+            ) from error
+        yield f"{url}/hello.git"
 
 
 @contextlib.asynccontextmanager

@@ -119,7 +119,8 @@ function isEnough() {
 
 function showStage(index) {
   visible = index;
-  const current = view.lines[index]?.stage;
+  // Who follows a running build watches its last line, wherever that stands.
+  const current = view.lines[view.isFollowing && !isEnded ? view.lines.length - 1 : index]?.stage;
   for (const button of document.querySelectorAll('[data-stage]')) {
     if (button.dataset.stage === current) button.setAttribute('aria-current', 'step');
     else button.removeAttribute('aria-current');

@@ -41,6 +41,7 @@ async def test_a_build_is_watched_from_the_form_to_the_site(page: Page, tmp_path
         await page.wait_for_url(re.compile("/d/"))
         await expect(page.locator(".row", has_text="page <b>2</b>")).to_be_visible(timeout=BUILD_MS)
         await expect(page.locator("#head .pill")).to_have_text("Building")
+        await expect(page.locator("#stage-build")).to_have_attribute("aria-current", "step")
         await expect(page.locator(".row", has_text="page <b>10</b>")).to_have_count(0)
         await expect(page.locator(".row.stderr", has_text="careful")).to_be_visible(timeout=BUILD_MS)
         await expect(page.locator("#log-state")).to_have_text("Complete", timeout=BUILD_MS)
