@@ -155,6 +155,9 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
             section, key = place
             values.setdefault(section, {})[key] = _from_text(name, text, _type_of(sections[section], key))
     config = Config(**{name: _section(name, kind, values.get(name, {})) for name, kind in sections.items()})
+    if "url" not in values.get("sites", {}):
+        url = config.sites.url.replace(f":{Sites().port}", f":{config.sites.port}")
+        config = dataclasses.replace(config, sites=dataclasses.replace(config.sites, url=url))
     _check(config)
     return config
 

@@ -56,6 +56,15 @@ def test_the_environment_overrides_the_file(tmp_path):
     assert load(tmp_path, "[api]\nport = 9999", {"BUILDSPACE_API_PORT": "9998"}).api.port == 9998
 
 
+def test_the_addresses_of_sites_follow_their_port(tmp_path):
+    assert load(tmp_path, "[sites]\nport = 8080").sites.url == "http://{slug}.localhost:8080"
+
+
+def test_an_address_that_is_set_stays_as_it_is_whatever_the_port(tmp_path):
+    text = '[sites]\nport = 8080\nurl = "https://{slug}.example.com"'
+    assert load(tmp_path, text).sites.url == "https://{slug}.example.com"
+
+
 def test_lists_in_the_environment_are_separated_by_commas(tmp_path):
     config = load(tmp_path, "", {"BUILDSPACE_API_NAMES": "a.example.com, b.example.com,"})
     assert config.api.names == ["a.example.com", "b.example.com"]
