@@ -27,6 +27,8 @@ from gateway.services import SERVICES, MakeLauncher, Services, keep_working, mak
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 1.0
+"""A launcher such as uvx passes on the Ctrl-C that the terminal has sent already: one press is not two."""
 STOP_SECONDS = 18.0
 """A stop that takes longer is cut short: whatever is cut off, the next start finds and puts right."""
 
@@ -95,10 +97,16 @@ def _stop_on_signals() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    asked_at = 0.0
+
     def on_signal() -> None:
+        nonlocal asked_at
+        if stop.is_set() and loop.time() - asked_at < AGAIN_SECONDS:
+            return
         if stop.is_set():
             # As after kill -9: the next start adopts or stops what is left, nothing is lost.
             os._exit(1)
+        asked_at = loop.time()
         stop.set()
         loop.call_later(STOP_SECONDS, _cut_short)
 
