@@ -96,19 +96,17 @@ async def serve(config: Config, *, say: Callable[[str], None]) -> None:
 def _stop_on_signals() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-
     asked_at = 0.0
 
     def on_signal() -> None:
         nonlocal asked_at
-        if stop.is_set() and loop.time() - asked_at < AGAIN_SECONDS:
-            return
-        if stop.is_set():
+        if stop.is_set() and loop.time() - asked_at >= AGAIN_SECONDS:
             # As after kill -9: the next start adopts or stops what is left, nothing is lost.
             os._exit(1)
-        asked_at = loop.time()
-        stop.set()
-        loop.call_later(STOP_SECONDS, _cut_short)
+        if not stop.is_set():
+            asked_at = loop.time()
+            stop.set()
+            loop.call_later(STOP_SECONDS, _cut_short)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)

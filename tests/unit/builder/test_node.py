@@ -10,7 +10,7 @@ from builder.semver import parse_node_range
 from tests.unit.builder.projects import write_project
 
 ON_PATH = Place("/usr/bin", (), "on PATH")
-BUNDLED = Place("/work/node", (), "bundled")
+BUNDLED = Place("/srv/node", (), "bundled")
 VERSIONS = {"on PATH": "v20.20.2\n", "bundled": "v24.19.0\n"}
 
 
