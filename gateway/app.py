@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from gateway import engines
 from gateway.config import Config
 from gateway.entrance import cors, guard
 from gateway.listeners import app_runner, bound_sockets, listening, port_of, url_of
@@ -23,7 +24,7 @@ from gateway.middlewares import add_headers, errors_to_responses, log_access
 from gateway.proxy import create_site_server
 from gateway.routes import setup_routes
 from gateway.routes.builders import create_builders_app
-from gateway.services import SERVICES, MakeLauncher, Services, keep_working, make_process_launcher, open_services
+from gateway.services import SERVICES, OpenLauncher, Services, keep_working, open_services
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ async def running(
     config: Config,
     *,
     on_first_token: Callable[[str], None],
-    make_launcher: MakeLauncher = make_process_launcher,
+    open_launcher: OpenLauncher = engines.open_launcher,
 ) -> AsyncIterator[Running]:
     """The whole gateway. The site listener opens first and closes last.
 
@@ -73,7 +74,7 @@ async def running(
         api = stack.enter_context(bound_sockets("api", config.api.host, config.api.port))
         builders = stack.enter_context(bound_sockets("builders", [config.builders.host], config.builders.port))
         config = _with_ports(config, port_of(sites), port_of(api), port_of(builders))
-        services = await stack.enter_async_context(open_services(config, make_launcher=make_launcher))
+        services = await stack.enter_async_context(open_services(config, open_launcher=open_launcher))
         await stack.enter_async_context(listening(_site_runner(services), sites))
         await stack.enter_async_context(listening(app_runner(_builders_app(services)), builders))
         await stack.enter_async_context(keep_working(services, on_first_token=on_first_token))

@@ -15,8 +15,24 @@ from builder.protocol.giturls import check_allowed_hosts
 from gateway.addresses import is_loopback_address
 from gateway.errors import ConfigError
 
-ENVIRONMENT_NAMES = {"DATABASE_URL": ("postgres", "url")}
+ENVIRONMENT_NAMES = {
+    "DATABASE_URL": ("postgres", "url"),
+    "KAFKA_BROKERS": ("kafka", "brokers"),
+    "KAFKA_TOPIC": ("kafka", "topic"),
+    "CLICKHOUSE_HOST": ("clickhouse", "host"),
+    "CLICKHOUSE_USER": ("clickhouse", "user"),
+    "CLICKHOUSE_PASSWORD": ("clickhouse", "password"),
+    "CLICKHOUSE_DATABASE": ("clickhouse", "database"),
+    "S3_BUCKET": ("s3", "bucket"),
+    "S3_REGION": ("s3", "region"),
+    "ACCESS_KEY_ID": ("s3", "access_key_id"),
+    "SECRET_ACCESS_KEY_ID": ("s3", "secret_access_key"),
+    "CLUSTER_ARN": ("ecs", "cluster"),
+    "TASK_ARN": ("ecs", "task_definition"),
+}
 """Names that people know. Every other setting is BUILDSPACE_<SECTION>_<KEY>."""
+SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class Secret:
@@ -102,6 +118,76 @@ class Postgres:
     url: Secret = Secret("")
     bin_dir: str = ""
     pool_size: int = 10
+    is_pooled: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Storage:
+    mirror_outputs: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class S3:
+    bucket: str = ""
+    region: str = "us-east-1"
+    endpoint: str = ""
+    addressing: str = "auto"
+    access_key_id: str = ""
+    secret_access_key: Secret = Secret("")
+    connections: int = 50
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kafka:
+    brokers: list[str] = dataclasses.field(default_factory=list)
+    topic: str = "container-logs"
+    group: str = "api-server-logs-consumer"
+    dead_letter_topic: str = "container-logs-dead-letters"
+    dead_letters_per_hour: int = 1000
+    partitions: int = 6
+    replication_factor: int = 1
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "PLAIN"
+    username: str = ""
+    password: Secret = Secret("")
+    builder_username: str = ""
+    builder_password: Secret = Secret("")
+    ca_file: str = ""
+    accept_unsigned: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clickhouse:
+    host: str = ""
+    port: int = 9000
+    user: str = "default"
+    password: Secret = Secret("")
+    database: str = "default"
+    is_tls: bool = False
+    ca_file: str = ""
+    connections: int = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Docker:
+    image: str = ""
+    host: str = "unix:///var/run/docker.sock"
+    network: str = "buildspace-builders"
+    cpus: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ecs:
+    cluster: str = ""
+    task_definition: str = ""
+    container: str = "builder"
+    region: str = ""
+    endpoint: str = ""
+    subnets: list[str] = dataclasses.field(default_factory=list)
+    security_groups: list[str] = dataclasses.field(default_factory=list)
+    is_public: bool = False
+    access_key_id: str = ""
+    secret_access_key: Secret = Secret("")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,6 +206,12 @@ class Config:
     builders: Builders = dataclasses.field(default_factory=Builders)
     builder: Builder = dataclasses.field(default_factory=Builder)
     postgres: Postgres = dataclasses.field(default_factory=Postgres)
+    storage: Storage = dataclasses.field(default_factory=Storage)
+    s3: S3 = dataclasses.field(default_factory=S3)
+    kafka: Kafka = dataclasses.field(default_factory=Kafka)
+    clickhouse: Clickhouse = dataclasses.field(default_factory=Clickhouse)
+    docker: Docker = dataclasses.field(default_factory=Docker)
+    ecs: Ecs = dataclasses.field(default_factory=Ecs)
     retention: Retention = dataclasses.field(default_factory=Retention)
 
     @property
@@ -130,6 +222,11 @@ class Config:
     def builders_url(self) -> str:
         host = f"[{self.builders.host}]" if ":" in self.builders.host else self.builders.host
         return self.builders.url or f"http://{host}:{self.builders.port}"
+
+    @property
+    def has_builders_elsewhere(self) -> bool:
+        """Whether builders run in containers, not as processes of this machine."""
+        return bool(self.docker.image or self.ecs.cluster)
 
     @property
     def is_loopback_only(self) -> bool:
@@ -194,6 +291,10 @@ def _from_text(name: str, text: str, kind: object) -> object:
             return typing.cast("Callable[[str], object]", kind)(text)
         except ValueError as error:
             raise ConfigError(f"{name}: expected {_word(kind)}, not {text!r}.") from error
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise ConfigError(f"{name}: expected {_word(kind)}, not {text!r}.")
+        return text == "true"
     if kind == list[str]:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
@@ -218,7 +319,7 @@ def _value(name: str, value: object, kind: object) -> object:
 def _word(kind: object) -> str:
     if kind == list[str]:
         return "a list of texts"
-    return {int: "a whole number", float: "a number"}.get(typing.cast("type", kind), "text")
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(typing.cast("type", kind), "text")
 
 
 def _check(config: Config) -> None:
@@ -239,11 +340,7 @@ def _check(config: Config) -> None:
             and origin == f"{urlsplit(origin).scheme}://{urlsplit(origin).netloc}",
             f"api.cors_origins: expected origins such as https://app.example.com, not {origin!r}.",
         )
-    isolations = ("auto", "strong", "basic", "none")
-    _demand(
-        config.builder.isolation in isolations,
-        f"builder.isolation: expected one of {', '.join(isolations)}, not {config.builder.isolation!r}.",
-    )
+    _one_of("builder.isolation", config.builder.isolation, ("auto", "strong", "basic", "none"))
     token = config.auth.token.reveal()
     _demand(not token or len(token) >= 16, "auth.token: a token has at least 16 characters.")
     _demand(token.isascii() and token.isprintable() and " " not in token, "auth.token: printable ASCII without spaces.")
@@ -251,13 +348,51 @@ def _check(config: Config) -> None:
         check_allowed_hosts(config.builder.allow_private_hosts)
     except ValueError as error:
         raise ConfigError(f"builder.allow_private_hosts: {error}") from error
-    sections: tuple[typing.Any, ...] = (config.builder, config.retention, config.sites, config.api, config.postgres)
-    for section in sections:
+    for place in dataclasses.fields(config):
+        section = getattr(config, place.name)
         for field in dataclasses.fields(section):
             value = getattr(section, field.name)
-            if isinstance(value, int | float) and field.name != "port":
-                name = f"{type(section).__name__.lower()}.{field.name}"
-                _demand(value > 0, f"{name}: expected more than 0, not {value}.")
+            if type(value) in (int, float) and field.name != "port":
+                _demand(value > 0, f"{place.name}.{field.name}: expected more than 0, not {value}.")
+    _check_engines(config)
+
+
+def _check_engines(config: Config) -> None:
+    _one_of("s3.addressing", config.s3.addressing, ("auto", "path", "virtual"))
+    _one_of("kafka.security_protocol", config.kafka.security_protocol, SECURITY_PROTOCOLS)
+    _one_of("kafka.sasl_mechanism", config.kafka.sasl_mechanism, SASL_MECHANISMS)
+    _demand(
+        "SASL" not in config.kafka.security_protocol or bool(config.kafka.username and config.kafka.password),
+        f"kafka.username, kafka.password: {config.kafka.security_protocol} needs both.",
+    )
+    for name, key_id, secret in (
+        ("s3", config.s3.access_key_id, config.s3.secret_access_key),
+        ("ecs", config.ecs.access_key_id, config.ecs.secret_access_key),
+    ):
+        _demand(
+            bool(key_id) == bool(secret),
+            f"{name}.access_key_id, {name}.secret_access_key: set both, or neither for the default chain of AWS.",
+        )
+    _demand(
+        bool(config.ecs.cluster) == bool(config.ecs.task_definition),
+        "ecs.cluster (CLUSTER_ARN), ecs.task_definition (TASK_ARN): set both for builders on ECS, or neither.",
+    )
+    _demand(
+        not (config.ecs.cluster and config.docker.image),
+        "docker.image, ecs.cluster: builders run in one of the two, so set one of them.",
+    )
+    _demand(
+        not config.ecs.cluster or bool(config.ecs.subnets),
+        'ecs.subnets: name the subnets in which the tasks run, such as ["subnet-0abc"].',
+    )
+    _demand(
+        not config.has_builders_elsewhere or bool(config.builders.url),
+        "builders.url: builders elsewhere need the address of the builders' API, such as http://10.0.0.5:9001.",
+    )
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    _demand(value in known, f"{name}: expected one of {', '.join(known)}, not {value!r}.")
 
 
 def _check_sites_url(url: str) -> None:

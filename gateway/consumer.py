@@ -7,10 +7,11 @@ import collections
 import logging
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from builder.protocol.lines import LineBatch
 from gateway.errors import GatewayError, Unavailable
-from gateway.roles import LogRecords, LogStore, LogTransport
+from gateway.roles import LogRecords, LogTransport
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,16 @@ STRIKES = 3
 """An error that nobody foresaw may be ours: a batch is put aside for it only after so many tries on its own."""
 
 
+class TakesBatches(Protocol):
+    """The half of a log store that is needed here."""
+
+    async def append(self, batches: Sequence[LineBatch]) -> None: ...
+
+
 class LogConsumer:
     """Stores every batch at least once; storing one twice is harmless."""
 
-    def __init__(self, transport: LogTransport, logs: LogStore) -> None:
+    def __init__(self, transport: LogTransport, logs: TakesBatches) -> None:
         self._transport = transport
         self._logs = logs
         self._strikes: collections.Counter[tuple[uuid.UUID, int, int]] = collections.Counter()

@@ -104,9 +104,6 @@ class CountedLogs:
     def __init__(self, logs: LogStore, lines: Counter) -> None:
         self._logs = logs
         self._lines = lines
-        self.read = logs.read
-        self.missing = logs.missing
-        self.drop_before = logs.drop_before
 
     async def append(self, batches: Sequence[LineBatch]) -> None:
         await self._logs.append(batches)

@@ -215,11 +215,10 @@ class Reconciler:
 
     async def _last_words(self, handle: str) -> str:
         """Why the builder is gone, as far as its launcher knows."""
-        report = getattr(self._launcher, "last_words", None)
         words = ""
-        if report is not None:
-            try:
-                words = await asyncio.to_thread(report, handle)
-            except Exception:  # protects the verdict from what only explains it
-                log.exception("last words unreadable %s", handle)
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                words = await self._launcher.last_words(handle)
+        except Exception:  # protects the verdict from what only explains it
+            log.exception("last words unreadable %s", handle)
         return f"The builder ended without finishing. Its last words: {words}" if words else NO_WORDS

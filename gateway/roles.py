@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from builder.protocol.calls import KafkaTarget
 from builder.protocol.lines import LineBatch
 from gateway.models import LogLine, LogPosition
 
@@ -26,8 +27,14 @@ class LogStore(Protocol):
     async def missing(self, deployment_id: uuid.UUID, attempt: int, last_seq: int) -> list[tuple[int, int]]:
         """The ranges [first, last] of 1..last_seq that are not stored, in order."""
 
+    async def compact(self, deployment_id: uuid.UUID) -> int:
+        """This log has ended: keep it more tightly, if that helps. Reads show the same. Says how many rows it saved."""
+
     async def drop_before(self, day: datetime.date) -> int:
         """Forget the batches received before that UTC day. Says how many partitions went."""
+
+    async def check(self) -> None:
+        """One cheap call that shows that the store works. Raises Unavailable with the sentence for `/ready`."""
 
 
 class LogRecords(Protocol):
@@ -45,6 +52,12 @@ class LogRecords(Protocol):
 
 class LogTransport(Protocol):
     """Brings line batches from the builders to the consumer."""
+
+    for_builders: KafkaTarget | None
+    """Where builders send their lines; None: they post them to the builders' API."""
+
+    async def send(self, batch: LineBatch) -> None:
+        """Take what a builder posted: return once it can't be lost. Raises Unavailable (send it again) or Invalid."""
 
     def subscribe(self) -> AbstractAsyncContextManager[LogRecords]:
         """What was fetched and not committed when the block is left will be handed out again."""
@@ -88,6 +101,9 @@ class ObjectStore(Protocol):
     async def delete(self, keys: Iterable[str]) -> None:
         """Forget these keys; one that is not stored is not an error."""
 
+    async def check(self) -> None:
+        """One cheap call that shows that the store works. Raises Unavailable with the sentence for `/ready`."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LaunchOrder:
@@ -110,6 +126,7 @@ class Launcher(Protocol):
     """Starts, finds and stops builders."""
 
     name: str
+    """Who can find and stop the builders that it started: gateways whose launchers have one name share them."""
 
     async def launch(self, order: LaunchOrder) -> str:
         """Start a builder, or find the one that this very order started before; its handle. Raises LaunchRefused."""
@@ -119,3 +136,9 @@ class Launcher(Protocol):
 
     async def stop(self, handle: str, reason: str) -> None:
         """End the builder and all its children, soon. One that is gone is not an error."""
+
+    async def last_words(self, handle: str) -> str:
+        """Why a builder that is gone ended badly, as far as can be known. Empty: nobody knows."""
+
+    async def check(self) -> None:
+        """One cheap call that shows that builders can be started. Raises Unavailable with the sentence for `/ready`."""

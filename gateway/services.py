@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
+from gateway import engines
 from gateway.addresses import Addresses
 from gateway.background import Health, Job, kept_running, wait_until
 from gateway.config import Config
@@ -18,7 +19,6 @@ from gateway.dispatcher import Dispatcher
 from gateway.embedded_postgres import EmbeddedPostgres, lock_data_directory
 from gateway.entrance import Access
 from gateway.errors import LaunchRefused, Unavailable
-from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade, choose_grade
 from gateway.metrics import CountedLogs, Metrics
 from gateway.migrations import migrate
@@ -27,21 +27,20 @@ from gateway.publishing import Publisher
 from gateway.reconciler import Reconciler
 from gateway.resources import migrations_folder
 from gateway.retention import Sweeper
-from gateway.roles import Launcher, LogStore, ObjectStore
+from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.sites.pointers import SitePointers
-from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.installation import InstallationStore
-from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import SITE_CHANGED, ProjectStore
 from gateway.stores.statistics import StatisticsStore
-from gateway.transports import HttpLogTransport
 
 log = logging.getLogger(__name__)
 
 DATABASE = "database"
 BUILDERS = "builders"
+WATCH_SECONDS = 3.0
+CHECK_SECONDS = 10.0
 PREPARE_SECONDS = 20.0
 """How long a start waits for the database before it serves without it."""
 
@@ -68,6 +67,10 @@ class Isolation:
         if self._grade is None:
             raise self._refusal
         return self._grade
+
+    def leave_to_containers(self) -> None:
+        """Builders run elsewhere, each in a container of its own; what holds inside is its own choice."""
+        self._grade = Grade("container", "Each build runs in a container of its own.")
 
     async def choose(self, wanted: str, *, is_loopback_only: bool) -> None:
         """Sites are served in any case: what can't be had shows in the health and holds the builds alone."""
@@ -96,7 +99,7 @@ class Services:
     dispatcher: Dispatcher
     reconciler: Reconciler
     publisher: Publisher
-    transport: HttpLogTransport
+    transport: LogTransport
     consumer: LogConsumer
     pointers: SitePointers
     proxy: SiteProxy
@@ -112,16 +115,20 @@ class Services:
 
 
 SERVICES = web.AppKey("services", Services)
-MakeLauncher = Callable[[Config, Isolation], Launcher]
+OpenLauncher = Callable[[Config, Callable[[], Grade]], contextlib.AbstractAsyncContextManager[Launcher]]
 
 
-def make_process_launcher(config: Config, isolation: Isolation) -> Launcher:
-    return ProcessLauncher(config.data_directory / "work", isolation.grade)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Engines:
+    objects: ObjectStore
+    logs: LogStore
+    transport: LogTransport
+    launcher: Launcher
 
 
 @contextlib.asynccontextmanager
 async def open_services(
-    config: Config, *, make_launcher: MakeLauncher = make_process_launcher
+    config: Config, *, open_launcher: OpenLauncher = engines.open_launcher
 ) -> AsyncIterator[Services]:
     """The engines and what stands on them; nothing works yet by itself (`keep_working`).
 
@@ -132,7 +139,14 @@ async def open_services(
         stack.enter_context(lock_data_directory(config.data_directory))
         postgres, url = await _find_database(config, health, stack)
         database = await stack.enter_async_context(open_pool(url, config.postgres.pool_size))
-        yield _compose(config, health, database, postgres, make_launcher)
+        isolation = Isolation(health)
+        opened = _Engines(
+            objects=await stack.enter_async_context(engines.open_objects(config)),
+            logs=await stack.enter_async_context(engines.open_logs(config, database)),
+            transport=await stack.enter_async_context(engines.open_transport(config)),
+            launcher=await stack.enter_async_context(open_launcher(config, isolation.grade)),
+        )
+        yield _compose(config, health, database, postgres, isolation, opened)
 
 
 @contextlib.asynccontextmanager
@@ -149,6 +163,9 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         watch, _ = await asyncio.gather(_prepare(services, on_first_token), _choose_isolation(services))
         await keep(DATABASE, watch, needs_database=False)
         await keep("site changes", _listener(services))
+        await keep("object store", _watch(services.objects.check), needs_database=False)
+        await keep("log store", _watch(services.logs.check))
+        await keep("launcher", _watch(services.launcher.check), needs_database=False)
         await keep("log consumer", services.consumer.run)
         stack.push_async_callback(_close_launcher, services.launcher)
         await keep("reconciler", services.reconciler.run)
@@ -186,15 +203,18 @@ async def _find_database(
 
 
 def _compose(
-    config: Config, health: Health, database: Database, postgres: EmbeddedPostgres | None, make_launcher: MakeLauncher
+    config: Config,
+    health: Health,
+    database: Database,
+    postgres: EmbeddedPostgres | None,
+    isolation: Isolation,
+    opened: _Engines,
 ) -> Services:
     projects, deployments = ProjectStore(database), DeploymentStore(database)
-    installation, logs = InstallationStore(database), PostgresLogStore(database)
-    objects = DirectoryObjectStore(config.data_directory / "objects")
+    installation = InstallationStore(database)
+    objects, logs, transport, launcher = opened.objects, opened.logs, opened.transport, opened.launcher
     access = Access(config.api, installation, config.auth.token)
     metrics = Metrics(StatisticsStore(database), health)
-    isolation, transport = Isolation(health), HttpLogTransport()
-    launcher = make_launcher(config, isolation)
     pointers = SitePointers(projects, config.sites.url, config.sites.pointer_seconds)
     dispatcher = Dispatcher(deployments, launcher, access.install_key, config.builders_url, config.builder)
     reconciler = Reconciler(
@@ -240,6 +260,9 @@ def _compose(
 
 async def _choose_isolation(services: Services) -> None:
     config = services.config
+    if config.has_builders_elsewhere:
+        services.isolation.leave_to_containers()
+        return
     await services.isolation.choose(config.builder.isolation, is_loopback_only=config.is_loopback_only)
 
 
@@ -287,6 +310,19 @@ def _listener(services: Services) -> Job:
         await services.database.listen(SITE_CHANGED, services.pointers.forget, stopping=stopping, progress=progress)
 
     return listen
+
+
+def _watch(check: Callable[[], Awaitable[None]]) -> Job:
+    """Look at an engine even when nobody uses it: `/ready` tells what is away before a user finds out."""
+
+    async def watch(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        while not stopping.is_set():
+            async with asyncio.timeout(CHECK_SECONDS):
+                await check()
+            progress()
+            await wait_until(stopping, WATCH_SECONDS)
+
+    return watch
 
 
 def _sweeper(services: Services) -> Sweeper:

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Sequence
 
+from builder.protocol.calls import KafkaTarget
 from builder.protocol.lines import LineBatch
 from gateway.background import wait_until
 from gateway.errors import Invalid, Unavailable
@@ -28,6 +29,8 @@ class _Parcel:
 
 class HttpLogTransport:
     """A bounded queue in memory. It may be lost at any time: a sender keeps its batch until `send` returns."""
+
+    for_builders: KafkaTarget | None = None
 
     def __init__(self, capacity_bytes: int = CAPACITY_BYTES, commit_seconds: float = COMMIT_SECONDS) -> None:
         self._capacity_bytes = capacity_bytes

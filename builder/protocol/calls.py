@@ -52,6 +52,19 @@ class Message:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class KafkaTarget:
+    """Where log lines are sent. `ca` is the text of a PEM file; empty: the authorities that the builder trusts."""
+
+    brokers: tuple[str, ...]
+    topic: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "PLAIN"
+    username: str = ""
+    password: str = dataclasses.field(default="", repr=False)
+    ca: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Job(Message):
     """What to build and within which limits. Sizes in bytes, times in seconds."""
 
@@ -72,6 +85,13 @@ class Job(Message):
     output_bytes: int
     file_bytes: int
     allow_private_hosts: list[str]
+    kafka: KafkaTarget | None = None
+
+    def _checked(self) -> Job:
+        if not isinstance(self.kafka, dict):
+            return self
+        target = {_snake(name): value for name, value in self.kafka.items()}
+        return dataclasses.replace(self, kafka=KafkaTarget(**{**target, "brokers": tuple(target["brokers"])}))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from gateway.errors import Conflict, Invalid, NotFound, TooLarge, TooSlow, Unaut
 from gateway.middlewares import errors_to_responses
 from gateway.models import Deployment
 from gateway.publishing import Publisher
+from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
 from gateway.stores.deployments import DeploymentStore
-from gateway.transports import HttpLogTransport
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
@@ -51,7 +51,7 @@ InstallKey = Callable[[], Awaitable[bytes]]
 def create_builders_app(
     deployments: DeploymentStore,
     publisher: Publisher,
-    transport: HttpLogTransport,
+    transport: LogTransport,
     launcher_settings: config.Builder,
     install_key: InstallKey,
 ) -> web.Application:
@@ -74,7 +74,7 @@ class BuildersApi:
         self,
         deployments: DeploymentStore,
         publisher: Publisher,
-        transport: HttpLogTransport,
+        transport: LogTransport,
         settings: config.Builder,
         install_key: InstallKey,
     ) -> None:
@@ -106,6 +106,7 @@ class BuildersApi:
             output_bytes=limits.output_bytes,
             file_bytes=limits.file_bytes,
             allow_private_hosts=limits.allow_private_hosts,
+            kafka=self._transport.for_builders,
         )
         return _json(job.to_json())
 

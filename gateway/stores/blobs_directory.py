@@ -98,6 +98,11 @@ class DirectoryObjectStore:
         while some := list(itertools.islice(waiting, KEYS_AT_ONCE)):
             await _in_thread(delete_files, self._root, some)
 
+    async def check(self) -> None:
+        """Raises Unavailable when the folder cannot be made or used."""
+        await self.prepare()
+        await _in_thread(os.statvfs, self._root, words=_trouble)
+
 
 class DirectoryReader:
     """An open file. Its calls block: they belong into a thread, where one at a time is let in."""

@@ -101,6 +101,11 @@ class PostgresLogStore:
             dropped: int = await connection.fetchval("SELECT drop_log_partitions($1)", day)
         return dropped
 
+    async def check(self) -> None:
+        """Raises Unavailable."""
+        async with self._database.acquire() as connection:
+            await connection.execute("SELECT 1")
+
     async def compact(self, deployment_id: uuid.UUID) -> int:
         """Merge neighbouring batches into fewer rows; reads show the same before, meanwhile and after.
 

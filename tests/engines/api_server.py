@@ -91,6 +91,12 @@ class IdleLauncher:
     async def stop(self, handle: str, reason: str) -> None:
         self.stopped.append(handle)
 
+    async def last_words(self, handle: str) -> str:
+        return ""
+
+    async def check(self) -> None:
+        pass
+
 
 class NoDeployments:
     async def count_deployments(self) -> dict[Status, int]:
@@ -131,7 +137,9 @@ async def api_over_database(database_url: str, folder: Path, **environment: str)
     )
     tokens: list[str] = []
     async with (
-        running(config, on_first_token=tokens.append, make_launcher=lambda *_: IdleLauncher()) as gateway,
+        running(
+            config, on_first_token=tokens.append, open_launcher=lambda *_: contextlib.nullcontext(IdleLauncher())
+        ) as gateway,
         aiohttp.ClientSession() as session,
     ):
         yield Api(gateway.api_urls[0], session, gateway.services, gateway, tokens)

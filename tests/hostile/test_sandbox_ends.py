@@ -18,6 +18,7 @@ from builder.sandbox import strong
 from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade
 from gateway.roles import LaunchOrder
+from tests.engines.gateway import eventually
 from tests.hostile.confined import LIMITS, PYTHON, a_sandbox, processes_with, run, run_python, start
 from tests.unit.launchers.waiting import until, until_now
 
@@ -135,7 +136,11 @@ async def test_stopping_a_builder_ends_its_sandbox(tmp_path: Path, grade: str, m
     builder = [sys.executable, "-c", BUILDER, grade, str(tmp_path), DAEMON, marker, "stay"]
     launcher = ProcessLauncher(tmp_path / "builders", lambda: Grade(grade, ""), builder=builder)
     handle = await launcher.launch(LaunchOrder(uuid.uuid4(), 1, "a", "b", "c", "d"))
-    await until(lambda: "ready" in launcher.last_words(handle))
+
+    async def is_ready() -> bool:
+        return "ready" in await launcher.last_words(handle)
+
+    await eventually(is_ready, "the builder is ready")
     began_with = len(processes_with(marker))
     await launcher.stop(handle, "canceled")
     assert (began_with >= 5, processes_with(marker)) == (True, [])

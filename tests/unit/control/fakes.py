@@ -414,5 +414,12 @@ class FakeLauncher:
         self.running.discard(handle)
         self.stopped.append((handle, reason))
 
+    async def last_words(self, handle) -> str:
+        return ""
+
+    async def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
     def kill(self, handle) -> None:
         self.running.discard(handle)

@@ -88,7 +88,10 @@ async def test_a_finish_between_the_looks_counts(work, launcher, clock, row, dep
 
 
 async def test_the_last_words_of_a_builder_are_kept(work, launcher, clock, row):
-    launcher.last_words = lambda handle: "MemoryError"
+    async def last_words(handle):
+        return "MemoryError"
+
+    launcher.last_words = last_words
     launcher.kill("fake:1")
     await work.look()
     clock.pass_by(3)
@@ -179,7 +182,10 @@ async def test_a_launcher_that_chokes_on_a_handle_does_not_stop_the_rest(work, r
 
 
 async def test_last_words_that_cannot_be_read_change_no_verdict(work, launcher, clock, row):
-    launcher.last_words = lambda handle: 1 / 0
+    async def last_words(handle):
+        raise ZeroDivisionError
+
+    launcher.last_words = last_words
     launcher.kill("fake:1")
     await work.look()
     clock.pass_by(3)

@@ -150,7 +150,7 @@ async def test_the_real_builder_can_be_imported_from_its_folder(tmp_path: Path) 
     async with a_launcher(tmp_path, "import builder.__main__; exit('imported')", environ={}) as launcher:
         handle = await launcher.launch(an_order())
         await until(lambda: is_gone(launcher, handle))
-        assert launcher.last_words(handle) == "imported"
+        assert await launcher.last_words(handle) == "imported"
 
 
 async def test_the_same_order_finds_the_builder_that_it_started(tmp_path: Path) -> None:
@@ -275,14 +275,14 @@ async def test_the_last_words_of_a_crashed_builder_are_kept(tmp_path: Path) -> N
         handle = await launcher.launch(an_order())
         await until(lambda: is_gone(launcher, handle))
         await launcher.stop(handle, "gone")
-        assert launcher.last_words(handle) == "the disk is on fire"
+        assert await launcher.last_words(handle) == "the disk is on fire"
 
 
 async def test_a_builder_that_cannot_be_executed_says_why(tmp_path: Path) -> None:
     launcher = ProcessLauncher(tmp_path, strong, builder=("/nowhere/python",))
     handle = await launcher.launch(an_order())
     await until(lambda: is_gone(launcher, handle))
-    assert "No such file or directory" in launcher.last_words(handle)
+    assert "No such file or directory" in await launcher.last_words(handle)
 
 
 async def test_where_builds_are_refused_nothing_starts(tmp_path: Path) -> None:
