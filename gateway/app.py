@@ -161,6 +161,8 @@ def _greeting(gateway: Running) -> list[str]:
         f"Data in {config.data_directory}",
         f"Builds: {services.isolation.sentence}",
     ]
+    if used := engines.in_use(config):
+        lines.append(f"Engines: {', '.join(used)}")
     lines += [f"Trouble: {sentence}" for sentence in services.health.troubles.values()]
     return lines + other_port(config.sites.url, config.sites.port)
 

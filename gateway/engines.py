@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
 
 from gateway.config import Config
 from gateway.launchers.process import ProcessLauncher
@@ -16,6 +17,20 @@ from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
 from gateway.transports import HttpLogTransport
+
+
+def in_use(config: Config) -> list[str]:
+    """The engines that are not embedded, in words without a secret."""
+    postgres = urlsplit(config.postgres.url.reveal()).hostname or "a socket"
+    found = {
+        f"PostgreSQL at {postgres}": config.postgres.url,
+        f"Kafka at {', '.join(config.kafka.brokers)}": config.kafka.brokers,
+        f"ClickHouse at {config.clickhouse.host}": config.clickhouse.host,
+        f"S3 bucket {config.s3.bucket}": config.s3.bucket,
+        f"Docker at {config.docker.host}": config.docker.image,
+        f"ECS cluster {config.ecs.cluster}": config.ecs.cluster,
+    }
+    return [words for words, is_set in found.items() if is_set]
 
 
 @contextlib.asynccontextmanager

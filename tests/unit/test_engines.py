@@ -1,0 +1,66 @@
+"""An engine is used once its address is set, and what contradicts itself is refused with a sentence."""
+
+import pytest
+
+from gateway.config import load_config
+from gateway.engines import in_use
+from gateway.errors import ConfigError
+
+ECS = {"CLUSTER_ARN": "builds", "TASK_ARN": "builder:3", "BUILDSPACE_ECS_SUBNETS": "subnet-1"}
+AT_WORK = {
+    "DATABASE_URL": "postgresql://blog:pg-secret@db.example.com/buildspace",
+    "KAFKA_BROKERS": "one.example.com:9092,two.example.com:9092",
+    "BUILDSPACE_KAFKA_PASSWORD": "kafka-secret",
+    "CLICKHOUSE_HOST": "logs.example.com",
+    "CLICKHOUSE_PASSWORD": "clickhouse-secret",
+    "S3_BUCKET": "sites",
+    "ACCESS_KEY_ID": "key",
+    "SECRET_ACCESS_KEY_ID": "s3-secret",
+    "BUILDSPACE_BUILDERS_URL": "http://10.0.0.5:9001",
+    **ECS,
+}
+
+
+def test_without_an_address_every_engine_is_embedded():
+    assert in_use(load_config(None, {})) == []
+
+
+def test_the_names_that_people_know_switch_the_engines_on():
+    assert in_use(load_config(None, AT_WORK)) == [
+        "PostgreSQL at db.example.com",
+        "Kafka at one.example.com:9092, two.example.com:9092",
+        "ClickHouse at logs.example.com",
+        "S3 bucket sites",
+        "ECS cluster builds",
+    ]
+
+
+def test_no_secret_of_an_engine_shows_in_words_or_in_the_configuration():
+    config = load_config(None, AT_WORK)
+    assert "-secret" not in repr(config) + repr(in_use(config))
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"CLUSTER_ARN": "builds"}, "TASK_ARN"),
+        ({**ECS, "BUILDSPACE_ECS_SUBNETS": ""}, "ecs.subnets"),
+        (ECS, "builders.url"),
+        ({"BUILDSPACE_DOCKER_IMAGE": "builder"}, "builders.url"),
+        ({**ECS, "BUILDSPACE_DOCKER_IMAGE": "builder"}, "docker.image"),
+        ({"ACCESS_KEY_ID": "key"}, "s3.secret_access_key"),
+        ({"BUILDSPACE_ECS_SECRET_ACCESS_KEY": "secret"}, "ecs.access_key_id"),
+        ({"BUILDSPACE_S3_ADDRESSING": "dns"}, "s3.addressing"),
+        ({"BUILDSPACE_KAFKA_SECURITY_PROTOCOL": "TLS"}, "kafka.security_protocol"),
+        ({"BUILDSPACE_KAFKA_SASL_MECHANISM": "OAUTH"}, "kafka.sasl_mechanism"),
+        ({"BUILDSPACE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "kafka.username"),
+        ({"BUILDSPACE_KAFKA_ACCEPT_UNSIGNED": "yes"}, "true or false"),
+        ({"BUILDSPACE_KAFKA_PARTITIONS": "0"}, "kafka.partitions"),
+        ({"BUILDSPACE_DOCKER_CPUS": "0"}, "docker.cpus"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused_with_the_name_to_mend(environment, words):
+    with pytest.raises(ConfigError) as refused:
+        load_config(None, environment)
+    assert words in refused.value.sentence
+    assert refused.value.sentence.endswith(".")
