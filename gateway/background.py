@@ -8,6 +8,8 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from gateway.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 
@@ -38,12 +40,12 @@ async def kept_running(
     *,
     grace_seconds: float = 10.0,
     first_delay_seconds: float = 0.5,
-    last_delay_seconds: float = 5.0,
+    last_delay_seconds: float = 3.0,
 ) -> AsyncIterator[None]:
     """Run a job, again if it fails, until the block is left.
 
-    A failure is loud (log, health) but local: the sites stay up while it heals. On leaving, the job has
-    `grace_seconds` to finish its batch; then it is cancelled.
+    A failure is loud (log, health) but local: the sites stay up while it heals. An engine that is away is logged once
+    for each thing it says. On leaving, the job has `grace_seconds` to finish its batch; then it is cancelled.
     """
     stopping = asyncio.Event()
     delay = first_delay_seconds
@@ -60,11 +62,17 @@ async def kept_running(
                 await job(stopping=stopping, progress=progress)
                 if not stopping.is_set():
                     raise RuntimeError("ended without being asked to")
+            except Unavailable as error:
+                if health.troubles.get(name) != error.sentence:  # an hour without an engine is not a thousand lines
+                    log.warning("%s waits: %s", name, error.sentence)
+                health.trouble(name, error.sentence)
             except Exception as error:  # protects the sites from a job that fails in a way nobody foresaw
                 log.exception("%s failed, trying again in %.1f s", name, delay)
                 health.trouble(name, f"{name} failed and is tried again: {error or type(error).__name__}")
-                await wait_until(stopping, delay)
-                delay = min(delay * 2, last_delay_seconds)
+            else:
+                continue
+            await wait_until(stopping, delay)
+            delay = min(delay * 2, last_delay_seconds)
 
     task = asyncio.create_task(run(), name=name)
     try:

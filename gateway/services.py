@@ -163,9 +163,9 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         watch, _ = await asyncio.gather(_prepare(services, on_first_token), _choose_isolation(services))
         await keep(DATABASE, watch, needs_database=False)
         await keep("site changes", _listener(services))
-        await keep("object store", _watch(services.objects.check), needs_database=False)
-        await keep("log store", _watch(services.logs.check))
-        await keep("launcher", _watch(services.launcher.check), needs_database=False)
+        await keep("object store", _watch("object store", services.objects.check), needs_database=False)
+        await keep("log store", _watch("log store", services.logs.check))
+        await keep("launcher", _watch("launcher", services.launcher.check), needs_database=False)
         await keep("log consumer", services.consumer.run)
         stack.push_async_callback(_close_launcher, services.launcher)
         await keep("reconciler", services.reconciler.run)
@@ -312,13 +312,16 @@ def _listener(services: Services) -> Job:
     return listen
 
 
-def _watch(check: Callable[[], Awaitable[None]]) -> Job:
+def _watch(name: str, check: Callable[[], Awaitable[None]]) -> Job:
     """Look at an engine even when nobody uses it: `/ready` tells what is away before a user finds out."""
 
     async def watch(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         while not stopping.is_set():
-            async with asyncio.timeout(CHECK_SECONDS):
-                await check()
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await check()
+            except TimeoutError as error:
+                raise Unavailable(f"The {name} did not answer within {CHECK_SECONDS:.0f} s.") from error
             progress()
             await wait_until(stopping, WATCH_SECONDS)
 
