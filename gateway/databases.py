@@ -14,6 +14,8 @@ from gateway.embedded_postgres import DATABASE, USER, EmbeddedPostgres, lock_dat
 from gateway.stores.postgres import Database, open_pool
 
 COMMAND_POOL = 3
+COMMAND = "buildspace command"
+"""How a command's connections are called in pg_stat_activity."""
 
 
 @contextlib.asynccontextmanager
@@ -29,7 +31,10 @@ async def reach_database(config: Config) -> AsyncIterator[Database]:
             url = (
                 await stack.enter_async_context(EmbeddedPostgres(config.data_directory, config.postgres.bin_dir))
             ).url
-        yield await stack.enter_async_context(open_pool(url, COMMAND_POOL))
+        is_pooled = config.postgres.is_pooled and bool(config.postgres.url)
+        yield await stack.enter_async_context(
+            open_pool(url, COMMAND_POOL, is_pooled=is_pooled, application_name=COMMAND)
+        )
 
 
 def is_postgres_running(data_directory: Path) -> bool:

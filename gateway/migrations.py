@@ -13,7 +13,8 @@ from pathlib import Path
 import asyncpg
 
 from gateway.errors import ConfigError
-from gateway.stores.postgres import PASSING_CLASSES, Database
+from gateway.stores.postgres import Database
+from gateway.stores.postgres_errors import PASSING_CLASSES
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +49,10 @@ async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
             )
             """
         )
-        applied = {row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM migrations")}
-        _refuse_edited(migrations, applied)
-        fresh = [migration for migration in migrations if migration.name not in applied]
-        for migration in fresh:
-            await _apply(connection, migration)
-        return [migration.name for migration in fresh]
+        applied = await _read_applied(connection)
+    _refuse_edited(migrations, applied)
+    fresh = [migration for migration in migrations if migration.name not in applied]
+    return [migration.name for migration in fresh if await _apply(database, migration)]
 
 
 def read_migrations(folder: Traversable | Path) -> list[Migration]:
@@ -73,18 +72,27 @@ def _refuse_edited(migrations: list[Migration], applied: dict[str, bytes]) -> No
             )
 
 
+async def _read_applied(connection: asyncpg.Connection) -> dict[str, bytes]:
+    return {row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM migrations")}
+
+
 @contextlib.asynccontextmanager
 async def _locked(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    async with database.acquire() as connection:
-        await connection.execute("SET statement_timeout = 0")
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=FILE_SECONDS)
-        await connection.execute("SET lock_timeout = '10s'")
-        # The pool resets settings and frees the lock when the connection is given back, also after an error.
+    """A transaction while which nobody else migrates. Its lock ends with it, also behind a pooler."""
+    async with database.transaction() as connection:
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=FILE_SECONDS)
+        await connection.execute("SET LOCAL lock_timeout = '10s'")
         yield connection
 
 
-async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
-    async with connection.transaction():
+async def _apply(database: Database, migration: Migration) -> bool:
+    """Says whether it was applied here: another gateway may have been quicker."""
+    async with _locked(database) as connection:
+        applied = await _read_applied(connection)
+        _refuse_edited([migration], applied)
+        if migration.name in applied:
+            return False
         await _execute(connection, migration)
         await connection.execute(
             "INSERT INTO migrations (name, sha256) VALUES ($1, $2)",
@@ -92,6 +100,7 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
             migration.sha256,
         )
     log.info("migration applied: %s", migration.name)
+    return True
 
 
 async def _execute(connection: asyncpg.Connection, migration: Migration) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from gateway import engines
+from gateway import engines, lifecycle
 from gateway.addresses import Addresses
 from gateway.background import Health, Job, kept_running, wait_until
 from gateway.config import Config
@@ -138,7 +138,8 @@ async def open_services(
         health = Health()
         stack.enter_context(lock_data_directory(config.data_directory))
         postgres, url = await _find_database(config, health, stack)
-        database = await stack.enter_async_context(open_pool(url, config.postgres.pool_size))
+        is_pooled = config.postgres.is_pooled and postgres is None
+        database = await stack.enter_async_context(open_pool(url, config.postgres.pool_size, is_pooled=is_pooled))
         isolation = Isolation(health)
         opened = _Engines(
             objects=await stack.enter_async_context(engines.open_objects(config)),
@@ -216,7 +217,14 @@ def _compose(
     access = Access(config.api, installation, config.auth.token)
     metrics = Metrics(StatisticsStore(database), health)
     pointers = SitePointers(projects, config.sites.url, config.sites.pointer_seconds)
-    dispatcher = Dispatcher(deployments, launcher, access.install_key, config.builders_url, config.builder)
+    dispatcher = Dispatcher(
+        deployments,
+        launcher,
+        access.install_key,
+        config.builders_url,
+        config.builder,
+        start_seconds=lifecycle.CONTAINER_START_SECONDS if config.has_builders_elsewhere else 0.0,
+    )
     reconciler = Reconciler(
         deployments,
         launcher,

@@ -6,32 +6,26 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import urllib.parse
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
 
 from gateway.background import wait_until
-from gateway.errors import ConfigError, Invalid, Unavailable
+from gateway.errors import Invalid
+from gateway.stores.postgres_errors import DRIVER_ERRORS, in_our_words
+from gateway.stores.postgres_url import check_url
 
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 10.0
 COMMAND_SECONDS = 20.0
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_ANSWER_SECONDS = 5.0
-SERVER_SETTINGS = {
-    "application_name": "buildspace",
-    "statement_timeout": "15s",
-    "idle_in_transaction_session_timeout": "60s",
-    "timezone": "UTC",
-}
-PASSING_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "54", "55", "57", "58", "F0", "XX"})
-"""SQLSTATE classes that tell of the server, not of our SQL: connection, resources, locks, shutdown, disk."""
-_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-_LOST = "The connection to the database was lost."
-_NOT_PREPARED = frozenset({"42P01", "42703", "42883", "42501"})
-_NO_ROOM = frozenset({"53100"})
+GATEWAY = "buildspace"
+"""How a gateway's connections are called in pg_stat_activity. Commands have a name of their own."""
+LIMITS = {"statement_timeout": "15s", "idle_in_transaction_session_timeout": "60s"}
+"""What the server itself ends, should this process not be there to do it."""
+_SET_LOCAL_LIMITS = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in LIMITS.items())
 
 
 class Database:
@@ -39,11 +33,16 @@ class Database:
 
     Whatever the driver says about the server being away becomes Unavailable. Constraint violations pass:
     the stores turn them into words of their own.
+
+    Nothing here or in the stores outlives a transaction on its connection, but for `listen`: so a pooler may stand
+    between, which hands the server's connections from transaction to transaction.
     """
 
-    def __init__(self, url: str, pool: asyncpg.Pool, size: int) -> None:
+    def __init__(self, url: str, pool: asyncpg.Pool, size: int, options: dict[str, Any], *, is_pooled: bool) -> None:
         self.url = url
         self.pool = pool
+        self.is_pooled = is_pooled
+        self._options = options
         # Who holds a lock needs a second connection to work: half of the pool is never lent to locks.
         self._lock_places = asyncio.Semaphore(max(1, size // 2))
 
@@ -52,7 +51,7 @@ class Database:
         """A connection, outside of a transaction."""
         connection = await self._take()
         try:
-            with _in_our_words():
+            with in_our_words():
                 yield connection
         finally:
             await self._give_back(connection)
@@ -61,6 +60,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection in a transaction: committed at the end of the block, rolled back when it raises."""
         async with self.acquire() as connection, connection.transaction():
+            if self.is_pooled:
+                await connection.execute(_SET_LOCAL_LIMITS)
             yield connection
 
     @contextlib.asynccontextmanager
@@ -83,10 +84,15 @@ class Database:
         """Hand on what is notified, over a connection of its own. A job body: raises when the connection is lost.
 
         `on_payload("")` after each connect: notifications may have been missed, so all that is remembered is stale.
+        A pooler delivers no notifications: behind one nothing is heard, and nobody is told otherwise.
         """
+        if self.is_pooled:
+            progress()
+            await stopping.wait()
+            return
         connection = await self._connect()
         try:
-            with _in_our_words():
+            with in_our_words():
                 await connection.add_listener(channel, lambda *event: on_payload(event[-1]))
                 on_payload("")
                 while not stopping.is_set():
@@ -98,42 +104,51 @@ class Database:
             await _close(connection)
 
     async def _take(self) -> asyncpg.Connection:
-        with _in_our_words(connecting=True):
+        with in_our_words(connecting=True):
             return await self.pool.acquire(timeout=ACQUIRE_SECONDS)
 
     async def _give_back(self, connection: asyncpg.Connection) -> None:
         # A connection that broke cannot be reset; the pool drops it. The block's own outcome is what counts.
-        with contextlib.suppress(*_DRIVER_ERRORS):
+        with contextlib.suppress(*DRIVER_ERRORS):
             await self.pool.release(connection, timeout=CONNECT_SECONDS)
 
     async def _connect(self) -> asyncpg.Connection:
-        with _in_our_words(connecting=True):
-            return await asyncpg.connect(
-                self.url,
-                timeout=CONNECT_SECONDS,
-                command_timeout=COMMAND_SECONDS,
-                server_settings=SERVER_SETTINGS,
-            )
+        with in_our_words(connecting=True):
+            return await asyncpg.connect(self.url, **self._options)
 
 
 @contextlib.asynccontextmanager
-async def open_pool(url: str, size: int) -> AsyncIterator[Database]:
-    """The database behind this URL; nothing is connected yet. Raises ConfigError for what is no such URL."""
-    _check_url(url)
+async def open_pool(
+    url: str, size: int, *, is_pooled: bool = False, application_name: str = GATEWAY
+) -> AsyncIterator[Database]:
+    """The database behind this URL; nothing is connected yet. Raises ConfigError for what is no such URL.
+
+    `is_pooled`: between us and the server is a pooler in transaction mode.
+    """
+    check_url(url)
     size = max(2, size)
-    pool = asyncpg.create_pool(
-        url,
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_SECONDS,
-        command_timeout=COMMAND_SECONDS,
-        server_settings=SERVER_SETTINGS,
-    )
+    options = _options(application_name, is_pooled)
+    pool = asyncpg.create_pool(url, min_size=0, max_size=size, reset=_no_reset if is_pooled else None, **options)
     await pool
     try:
-        yield Database(url, pool, size)
+        yield Database(url, pool, size, options, is_pooled=is_pooled)
     finally:
         await _close(pool)
+
+
+def _options(application_name: str, is_pooled: bool) -> dict[str, Any]:
+    """A pooler refuses settings at the start of a connection, and knows nothing of prepared statements."""
+    settings = {} if is_pooled else {**LIMITS, "timezone": "UTC"}
+    return {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": COMMAND_SECONDS,
+        "statement_cache_size": 0 if is_pooled else 100,
+        "server_settings": {"application_name": application_name, **settings},
+    }
+
+
+async def _no_reset(connection: asyncpg.Connection) -> None:
+    """Behind a pooler a session is nobody's: there is nothing of ours in it, and it may be another by now."""
 
 
 def encode_cursor(*parts: str) -> str:
@@ -159,66 +174,8 @@ def storable(text: str | None, limit: int = 4000) -> str | None:
     return text[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-@contextlib.contextmanager
-def _in_our_words(*, connecting: bool = False) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeEncodeError as error:
-        raise Invalid("Text must be valid Unicode.") from error
-    except asyncpg.CharacterNotInRepertoireError as error:
-        raise Invalid("Text must not contain NUL characters.") from error
-    except asyncpg.DataError as error:
-        raise Invalid("A value has the wrong type or is out of range.") from error
-    except asyncpg.PostgresError as error:
-        if not _is_about_the_server(error):
-            raise
-        raise Unavailable(_sentence(error)) from error
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        lost = "The database cannot be reached: check postgres.url." if connecting else _LOST
-        raise Unavailable(lost) from error
-    except TimeoutError as error:
-        raise Unavailable("The database did not answer in time.") from error
-    except (OSError, ValueError) as error:
-        if not connecting:
-            raise
-        raise Unavailable(f"The database cannot be reached: {_reason(error)}.") from error
-
-
-def _is_about_the_server(error: asyncpg.PostgresError) -> bool:
-    state = error.sqlstate or ""
-    return state[:2] in PASSING_CLASSES or state in _NOT_PREPARED
-
-
-def _sentence(error: asyncpg.PostgresError) -> str:
-    state = error.sqlstate or ""
-    if state in _NO_ROOM:
-        return "The database's disk is full."
-    if state in _NOT_PREPARED:
-        return "The database is not prepared for this version: `buildspace migrate` does that."
-    if state[:2] in ("28", "3D"):
-        return "The database refuses the connection: check the user, the password and the name in postgres.url."
-    return "The database cannot do this at the moment."
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or type(error).__name__).rstrip(".")
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        known = parts.scheme in ("postgres", "postgresql") and (parts.port or 1) > 0
-    except ValueError:
-        known = False
-    if not known:
-        raise ConfigError(
-            "postgres.url (DATABASE_URL) must look like postgresql://user:password@host:5432/name"
-            " or postgresql:///name?host=/folder/of/the/socket."
-        )
-
-
 async def _close(closable: asyncpg.Pool | asyncpg.Connection) -> None:
     try:
         await asyncio.wait_for(closable.close(), CONNECT_SECONDS)
-    except _DRIVER_ERRORS:
+    except DRIVER_ERRORS:
         closable.terminate()

@@ -1,0 +1,92 @@
+"""What the driver says of the server, in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Iterator
+
+import asyncpg
+
+from gateway.errors import Invalid, Unavailable
+
+PASSING_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "54", "55", "57", "58", "F0", "XX"})
+"""SQLSTATE classes that tell of the server, not of our SQL: connection, resources, locks, shutdown, disk."""
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+LOST = "The connection to the database was lost."
+NOT_PREPARED = frozenset({"42P01", "42703", "42883", "42501"})
+NO_ROOM = frozenset({"53100"})
+STATEMENT_MIXED_UP = frozenset({"26000", "42P05"})
+"""A prepared statement that is unknown, or there already: the server behind is another than a moment ago."""
+POOLER = (
+    "A pooler that shares connections between transactions (such as pgbouncer) stands before the database:"
+    " set postgres.is_pooled = true."
+)
+WANTS_TLS = (
+    "The database does not accept this connection without TLS: say sslmode=require, or better verify-full, in"
+    " postgres.url."
+)
+HAS_NO_TLS = (
+    "The database does not speak TLS, and sslmode in postgres.url demands it: turn TLS on at the server, or say"
+    " sslmode=disable where you trust the network."
+)
+
+
+@contextlib.contextmanager
+def in_our_words(*, connecting: bool = False) -> Iterator[None]:
+    """Whatever tells of the server becomes Unavailable, values that cannot be stored Invalid. The rest passes."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise Invalid("Text must be valid Unicode.") from error
+    except asyncpg.CharacterNotInRepertoireError as error:
+        raise Invalid("Text must not contain NUL characters.") from error
+    except asyncpg.DataError as error:
+        raise Invalid("A value has the wrong type or is out of range.") from error
+    except asyncpg.PostgresError as error:
+        if not _is_about_the_server(error):
+            raise
+        raise Unavailable(_sentence(error)) from error
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        lost = "The database cannot be reached: check postgres.url." if connecting else LOST
+        raise Unavailable(lost) from error
+    except TimeoutError as error:
+        raise Unavailable("The database did not answer in time.") from error
+    except (OSError, ValueError) as error:
+        if not connecting:
+            raise
+        raise Unavailable(_unreached(error)) from error
+
+
+def _is_about_the_server(error: asyncpg.PostgresError) -> bool:
+    state = error.sqlstate or ""
+    return state[:2] in PASSING_CLASSES or state in NOT_PREPARED or state in STATEMENT_MIXED_UP
+
+
+def _sentence(error: asyncpg.PostgresError) -> str:
+    state, said = error.sqlstate or "", str(error).lower()
+    if state in STATEMENT_MIXED_UP or "startup parameter" in said:
+        return POOLER
+    if "ssl required" in said or "no encryption" in said:
+        return WANTS_TLS
+    if state in NO_ROOM:
+        return "The database's disk is full."
+    if state in NOT_PREPARED:
+        return "The database is not prepared for this version: `buildspace migrate` does that."
+    if state[:2] in ("28", "3D") or "no such database" in said:
+        return "The database refuses the connection: check the user, the password and the name in postgres.url."
+    return "The database cannot do this at the moment."
+
+
+def _unreached(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"The database's certificate is not accepted: {error.verify_message.rstrip('.')}. Right would be the"
+            " authority that signed it in sslrootcert, and the name in it as the host, both in postgres.url."
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with the database failed: {error.reason or type(error).__name__}. Check sslmode in postgres.url."
+    if "SSL upgrade" in str(error):
+        return HAS_NO_TLS
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return f"The database cannot be reached: {reason.rstrip('.')}."
