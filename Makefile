@@ -50,6 +50,7 @@ format: $(VENV)/dev.stamp ## Format the code
 lock: $(VENV)/dev.stamp ## Resolve the dependencies anew into requirements*.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements-dev.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build -o requirements-build.lock
 
 wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
 	@$(BIN)/uv build --wheel --out-dir dist --quiet

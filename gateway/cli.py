@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.resources
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +12,14 @@ from pathlib import Path
 import uvloop
 
 from gateway.app import serve
-from gateway.config import Config, load_config
+from gateway.config import Config
+from gateway.config_files import read_config
 from gateway.databases import reach_database
 from gateway.doctor import examine
 from gateway.entrance import Access
 from gateway.errors import ConfigError, GatewayError
 from gateway.migrations import migrate
-from gateway.resources import default_config, migrations_folder
+from gateway.resources import migrations_folder
 from gateway.routes.health import version
 from gateway.stores.installation import InstallationStore
 
@@ -46,15 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-def read_config(path: Path | None) -> Config:
-    """The named file; else config.toml of this folder, if there is one; else the one that is shipped."""
-    own = Path("config.toml")
-    if path is not None or own.is_file():
-        return load_config(path or own, os.environ)
-    with importlib.resources.as_file(default_config()) as shipped:
-        return load_config(shipped, os.environ)
 
 
 def _parser() -> argparse.ArgumentParser:
