@@ -30,7 +30,10 @@ _Try = tuple[uuid.UUID, int]
 
 
 class Dispatcher:
-    """Several gateways may dispatch from one queue: a claim belongs to one of them."""
+    """Several gateways may dispatch from one queue: a claim belongs to one of them.
+
+    `start_seconds` is what a builder may take to its first sign of life: an image has to be fetched, a machine found.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Dispatcher:
         builders_url: str,
         builder: config.Builder,
         *,
+        start_seconds: float = 0.0,
         adopt_seconds: float = ADOPT_SECONDS,
         launch_seconds: float = LAUNCH_SECONDS,
     ) -> None:
@@ -48,6 +52,7 @@ class Dispatcher:
         self._install_key = install_key
         self._builders_url = builders_url
         self._concurrency = builder.concurrency
+        self._first_lease_seconds = LEASE_SECONDS + start_seconds
         self._adopt_seconds = adopt_seconds
         self._launch_seconds = launch_seconds
         self._woken = asyncio.Event()
@@ -71,7 +76,7 @@ class Dispatcher:
         claimed = await self._adopt()
         free = self._concurrency - await self._deployments.count_building()
         if free > 0:
-            claimed += await self._deployments.claim(self._launcher.name, LEASE_SECONDS, limit=free)
+            claimed += await self._deployments.claim(self._launcher.name, self._first_lease_seconds, limit=free)
         async with asyncio.TaskGroup() as launches:
             for deployment in claimed:
                 launches.create_task(self._launch(deployment))

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 from gateway.config import Config
+from gateway.launchers.ecs import open_ecs
 from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
@@ -50,4 +51,8 @@ async def open_transport(config: Config) -> AsyncIterator[LogTransport]:
 
 @contextlib.asynccontextmanager
 async def open_launcher(config: Config, grade: Callable[[], Grade]) -> AsyncIterator[Launcher]:
-    yield ProcessLauncher(config.data_directory / "work", grade)
+    if config.ecs.cluster:
+        async with open_ecs(config) as launcher:
+            yield launcher
+    else:
+        yield ProcessLauncher(config.data_directory / "work", grade)

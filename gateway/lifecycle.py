@@ -15,6 +15,8 @@ REFUSALS = 20
 LONGEST_REFUSAL_SECONDS = 240.0
 GRACE_SECONDS = 300.0
 """What an attempt may take beyond the build's own time limit: to start, to upload, to finish."""
+CONTAINER_START_SECONDS = 180.0
+"""What a container may take to its builder's first sign of life, beside the lease. A lost one is found sooner."""
 LOG_GRACE_SECONDS = 60.0
 """A finished log that still lacks lines is waited for this long after the last line that arrived."""
 LOG_SETTLE_SECONDS = 5.0

@@ -1,0 +1,209 @@
+"""Builders as tasks on ECS Fargate. They are shared by the gateways of a cluster, and outlive each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from gateway import config
+from gateway.errors import ConfigError, LaunchRefused, Unavailable
+from gateway.launchers import ecs_words
+from gateway.launchers.ecs_api import EcsApi, EcsRefusal, open_ecs_api
+from gateway.roles import BuilderState, LaunchOrder
+
+CHECK_SECONDS = 7.0
+DESCRIBE_LIMIT = 100
+REASON_LIMIT = 255
+MISSING_SECONDS = 60.0
+"""ECS may not know yet a task that it has just started: one that is missing is believed for so long."""
+ISOLATIONS = {"auto": "container", "basic": "basic", "none": "none"}
+_NOT_RUNNING = ("DEPROVISIONING", "STOPPED", "DELETED")
+"""Its containers have ended: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html"""
+
+Task = Mapping[str, Any]
+
+
+class EcsLauncher:
+    """A handle is the ARN of a task."""
+
+    def __init__(
+        self, api: EcsApi, settings: config.Ecs, isolation: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cluster_name = settings.cluster.rpartition("/")[2]
+        self.name = f"ecs:{api.region}/{self._cluster_name}"
+        self._api = api
+        self._settings = settings
+        self._isolation = isolation
+        self._clock = clock
+        self._missing_since: dict[str, float] = {}
+        self._next: tuple[list[str], asyncio.Future[dict[str, Task]]] | None = None
+
+    async def launch(self, order: LaunchOrder) -> str:
+        """The very same order makes the very same request, so ECS answers with the task that it started before."""
+        try:
+            answer = await self._api.call("run_task", **task_request(order, self._settings, self._isolation))
+        except EcsRefusal as error:
+            if error.code == "ConflictException":
+                return _started_before(error)
+            raise ecs_words.refusal(error, self._settings) from error
+        tasks: list[Task] = answer.get("tasks", [])
+        if not tasks:
+            raise ecs_words.no_room(answer.get("failures", []))
+        return str(tasks[0]["taskArn"])
+
+    async def find(self, handle: str) -> BuilderState:
+        task = await self._describe(handle)
+        if task is None:
+            return BuilderState.GONE if self._missing_seconds(handle) >= MISSING_SECONDS else BuilderState.RUNNING
+        self._missing_since.pop(handle, None)
+        return BuilderState.GONE if task.get("lastStatus") in _NOT_RUNNING else BuilderState.RUNNING
+
+    async def stop(self, handle: str, reason: str) -> None:
+        try:
+            await self._api.call(
+                "stop_task", cluster=self._settings.cluster, task=self._own(handle), reason=reason[:REASON_LIMIT]
+            )
+        except EcsRefusal as error:
+            if error.code != "InvalidParameterException" or "not found" not in error.message:
+                raise Unavailable(f"ECS does not stop the task {handle} ({error}).") from error
+        self._missing_since.pop(handle, None)
+
+    async def last_words(self, handle: str) -> str:
+        task = await self._describe(handle)
+        return ecs_words.last_words(task, self._settings.container) if task is not None else ""
+
+    async def check(self) -> None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await check_cluster(self._api, self._settings, is_patient=False)
+        except TimeoutError as error:
+            raise Unavailable(f"ECS does not answer within {CHECK_SECONDS:.0f} s. Look at the network.") from error
+
+    async def _describe(self, handle: str) -> Task | None:
+        """The task, None if ECS does not know it."""
+        own = self._own(handle)
+        return (await asyncio.shield(self._join(own))).get(own)
+
+    def _join(self, handle: str) -> asyncio.Future[dict[str, Task]]:
+        """What is asked for in one moment is asked in one call."""
+        if self._next is None or len(self._next[0]) >= DESCRIBE_LIMIT:
+            handles: list[str] = []
+            self._next = handles, asyncio.ensure_future(self._describe_all(handles))
+        self._next[0].append(handle)
+        return self._next[1]
+
+    async def _describe_all(self, handles: list[str]) -> dict[str, Task]:
+        await asyncio.sleep(0)  # whoever asks in this turn of the loop comes along
+        if self._next is not None and self._next[0] is handles:
+            self._next = None
+        asked = list(dict.fromkeys(handles))
+        try:
+            answer = await self._api.call("describe_tasks", cluster=self._settings.cluster, tasks=asked)
+        except EcsRefusal as error:
+            raise Unavailable(f"ECS does not describe the builders' tasks ({error}).") from error
+        tasks: dict[str, Task] = {task["taskArn"]: task for task in answer.get("tasks", [])}
+        missing = {each.get("arn") for each in answer.get("failures", []) if each.get("reason") == "MISSING"}
+        if unsaid := [handle for handle in asked if handle not in tasks and handle not in missing]:
+            raise Unavailable(f"ECS does not say how the task {unsaid[0]} is.")
+        return tasks
+
+    def _missing_seconds(self, handle: str) -> float:
+        now = self._clock()
+        # Those that nobody asks about any more are forgotten.
+        self._missing_since = {each: since for each, since in self._missing_since.items() if now - since < 3600}
+        return now - self._missing_since.setdefault(handle, now)
+
+    def _own(self, handle: str) -> str:
+        """One foreign handle would make ECS refuse the call for all."""
+        kind, _, name = handle.partition(":task/")
+        if (
+            not kind.startswith("arn:")
+            or ":ecs:" not in kind
+            or name.rpartition("/")[0] not in ("", self._cluster_name)
+        ):
+            raise Unavailable(f"{handle!r} is not a task of the ECS cluster {self._cluster_name}.")
+        return handle
+
+
+@contextlib.asynccontextmanager
+async def open_ecs(configuration: config.Config) -> AsyncIterator[EcsLauncher]:
+    """Makes no call yet. Raises ConfigError for an isolation that Fargate has not, and for an unknown region."""
+    isolation = choose_isolation(configuration.builder.isolation)
+    async with open_ecs_api(configuration.ecs) as api:
+        yield EcsLauncher(api, configuration.ecs, isolation)
+
+
+def choose_isolation(wanted: str) -> str:
+    """What the builder in the container is told. Raises ConfigError for what cannot be had there."""
+    if wanted not in ISOLATIONS:
+        raise ConfigError(
+            f"builder.isolation is {wanted!r}, which Fargate does not allow: namespaces of its own. Each task has"
+            " a machine of its own there; set builder.isolation to auto, basic or none."
+        )
+    return ISOLATIONS[wanted]
+
+
+async def check_cluster(api: EcsApi, settings: config.Ecs, *, is_patient: bool = True) -> None:
+    """Raises Unavailable unless the cluster is there and active."""
+    try:
+        answer = await api.call("describe_clusters", clusters=[settings.cluster], is_patient=is_patient)
+    except EcsRefusal as error:
+        raise Unavailable(f"ECS does not show the cluster {settings.cluster} to the gateway ({error}).") from error
+    statuses = [cluster.get("status") for cluster in answer.get("clusters", [])]
+    if statuses != ["ACTIVE"]:
+        state = f"is {statuses[0]}" if statuses else "does not exist"
+        raise Unavailable(
+            f"The ECS cluster {settings.cluster} {state} in {api.region}. Look at ecs.cluster (CLUSTER_ARN)."
+        )
+
+
+def task_request(order: LaunchOrder, settings: config.Ecs, isolation: str) -> dict[str, Any]:
+    """Depends on nothing but its arguments, to the byte: `clientToken` holds only for an identical request."""
+    environment = {
+        "BUILDSPACE_URL": order.builders_url,
+        "BUILDSPACE_TOKEN": order.token,
+        "BUILDSPACE_ATTEMPT": str(order.attempt),
+        "BUILDSPACE_ISOLATION": isolation,
+        "DEPLOYMENT_ID": str(order.deployment_id),
+        "PROJECT_ID": order.project_slug,
+        "GIT_REPOSITORY_URL": order.git_url,
+    }
+    return {
+        "cluster": settings.cluster,
+        "taskDefinition": settings.task_definition,
+        "launchType": "FARGATE",
+        "count": 1,
+        "clientToken": f"{order.deployment_id}-{order.attempt}",
+        "startedBy": str(order.deployment_id),
+        "enableExecuteCommand": False,
+        "networkConfiguration": {
+            "awsvpcConfiguration": {
+                "subnets": list(settings.subnets),
+                "securityGroups": list(settings.security_groups),
+                "assignPublicIp": "ENABLED" if settings.is_public else "DISABLED",
+            }
+        },
+        "overrides": {
+            "containerOverrides": [
+                {
+                    "name": settings.container,
+                    "environment": [{"name": name, "value": value} for name, value in environment.items()],
+                }
+            ]
+        },
+    }
+
+
+def _started_before(error: EcsRefusal) -> str:
+    """This attempt's task was started under other settings: it is this attempt's builder all the same."""
+    known = error.details.get("resourceIds") or []
+    if not known:
+        raise LaunchRefused(
+            "ECS has started this attempt before, under other settings, and does not say as which task."
+            f" Deploy again ({error}).",
+            final=True,
+        ) from error
+    return str(known[0])
