@@ -15,6 +15,7 @@ from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.stores.blobs_directory import DirectoryObjectStore
+from gateway.stores.blobs_s3 import open_s3
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
 from gateway.transports import HttpLogTransport
@@ -36,7 +37,11 @@ def in_use(config: Config) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def open_objects(config: Config) -> AsyncIterator[ObjectStore]:
-    yield DirectoryObjectStore(config.data_directory / "objects")
+    if config.s3.bucket:
+        async with open_s3(config.s3) as objects:
+            yield objects
+    else:
+        yield DirectoryObjectStore(config.data_directory / "objects")
 
 
 @contextlib.asynccontextmanager

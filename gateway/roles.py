@@ -90,6 +90,9 @@ class ObjectStore(Protocol):
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None = None) -> None:
         """Store exactly `size` bytes: readers see nothing or all. A wrong size or digest: Invalid, nothing is kept."""
 
+    async def copy(self, source: str, target: str, *, size: int, content_type: str) -> None:
+        """Store the object `source`, which has this size, under `target`, too; where types are kept, with this one."""
+
     def open(self, key: str, start: int = 0, length: int | None = None) -> AbstractAsyncContextManager[ObjectReader]:
         """Read `length` bytes from `start` (to the end by default)."""
 
@@ -100,6 +103,9 @@ class ObjectStore(Protocol):
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Forget these keys; one that is not stored is not an error."""
+
+    async def tidy(self) -> int:
+        """Remove what puts left that broke off long ago. Says how many they were."""
 
     async def check(self) -> None:
         """One cheap call that shows that the store works. Raises Unavailable with the sentence for `/ready`."""

@@ -69,6 +69,12 @@ class DirectoryObjectStore:
         finally:
             await _in_thread(incoming.close, words=_trouble)
 
+    async def copy(self, source: str, target: str, *, size: int, content_type: str = "") -> None:
+        """Store the object `source` under another key, too. Not a link: whoever writes into one must not reach both."""
+        split_key(target)
+        async with self.open(source) as reader:
+            await self.put(target, reader.chunks(), size=size)
+
     @contextlib.asynccontextmanager
     async def open(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[DirectoryReader]:
         """Read `length` bytes from `start` (to the end by default)."""
@@ -97,6 +103,10 @@ class DirectoryObjectStore:
         waiting = iter(keys)
         while some := list(itertools.islice(waiting, KEYS_AT_ONCE)):
             await _in_thread(delete_files, self._root, some)
+
+    async def tidy(self) -> int:
+        """Nothing is left here: the next start removes it."""
+        return 0
 
     async def check(self) -> None:
         """Raises Unavailable when the folder cannot be made or used."""

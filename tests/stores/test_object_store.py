@@ -1,6 +1,8 @@
 """What every object store promises. One set of tests for each of them; each parameter of `objects` is one."""
 
 import asyncio
+import contextlib
+import functools
 import hashlib
 import os
 
@@ -8,6 +10,8 @@ import pytest
 
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.stores.blobs_directory import PIECE_BYTES, DirectoryObjectStore
+from gateway.stores.blobs_s3 import open_s3
+from tests.engines.s3 import S3_SERVERS, running_s3
 
 
 @pytest.fixture
@@ -15,9 +19,25 @@ def root(tmp_path):
     return tmp_path / "objects"
 
 
-@pytest.fixture(params=["directory"])
-def objects(request, root):
-    return {"directory": lambda: DirectoryObjectStore(root)}[request.param]()
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """The S3 servers by their names, each started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(name):
+            return stack.enter_context(running_s3(name, tmp_path_factory.mktemp(name)))
+
+        yield start
+
+
+@pytest.fixture(params=["directory", *S3_SERVERS])
+async def objects(request, root, servers):
+    if request.param == "directory":
+        yield DirectoryObjectStore(root)
+    else:
+        async with open_s3(servers(request.param).make_bucket()) as store:
+            yield store
 
 
 async def pieces(content, size=64 * 1024):
@@ -170,13 +190,96 @@ async def test_putting_and_deleting_beside_each_other_disturb_nobody(objects):
 
 
 async def test_names_of_all_kinds_are_kept_apart(objects):
-    names = ["o/ä", "o/a b", "o/A", "o/%41", "o/.hidden", "o/-rf", "o/new\nline", "o/..a", "o/😀", "o/*"]
+    names = ["o/ä", "o/a b", "o/A", "o/%41", "o/.hidden", "o/-rf", "o/..a", "o/😀", "o/*"]
     for name in names:
         await put(objects, name, name.encode())
     assert await keys(objects, "o/") == sorted(names)
     assert [await get(objects, name) for name in names] == [name.encode() for name in names]
 
 
+@pytest.mark.parametrize("objects", sorted({"directory", *S3_SERVERS} - {"moto"}), indirect=True)
+async def test_a_name_may_hold_a_line_break(objects):
+    await put(objects, "o/new\nline", b"hello")
+    assert await keys(objects, "o/") == ["o/new\nline"]
+    await objects.delete(["o/new\nline"])
+    assert await keys(objects) == []
+
+
+async def test_a_copy_is_an_object_of_its_own(objects):
+    await put(objects, "__blobs/p/abc", b"hello")
+    await objects.copy("__blobs/p/abc", "__outputs/blog/ä b.html", size=5, content_type="text/html")
+    await objects.delete(["__blobs/p/abc"])
+    assert await get(objects, "__outputs/blog/ä b.html") == b"hello"
+
+
+async def test_a_copy_replaces_what_was_there(objects):
+    await put(objects, "a", b"new")
+    await put(objects, "b", b"old")
+    await objects.copy("a", "b", size=3)
+    assert (await get(objects, "a"), await get(objects, "b")) == (b"new", b"new")
+
+
+async def test_what_is_not_stored_cannot_be_copied(objects):
+    for key in ("nothing", "../a"):
+        with pytest.raises(NotFound):
+            await objects.copy(key, "b", size=5)
+    assert await keys(objects) == []
+
+
+async def test_a_bad_key_is_never_copied_to(objects):
+    await put(objects, "a")
+    with pytest.raises(Invalid, match="not a key"):
+        await objects.copy("a", "../b", size=5)
+
+
+async def test_tidying_leaves_what_is_stored(objects):
+    await put(objects, "a")
+    await objects.tidy()
+    assert await keys(objects) == ["a"]
+
+
+async def test_a_put_that_is_canceled_shows_nothing(objects):
+    waiting, begun = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        yield b"x" * PIECE_BYTES
+        begun.set()
+        await waiting.wait()
+
+    task = asyncio.create_task(objects.put("a", slow(), size=2 * PIECE_BYTES))
+    await asyncio.wait_for(begun.wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await keys(objects) == []
+
+
+async def test_a_read_that_is_canceled_disturbs_no_other(objects):
+    content = os.urandom(8 * PIECE_BYTES)
+    await put(objects, "a", content)
+    tasks = [asyncio.create_task(get(objects, "a")) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert set(found[1::2]) == {content}
+
+
+async def test_many_read_at_once(objects):
+    for number in range(10):
+        await put(objects, f"o/{number}", str(number).encode() * 1000)
+    found = await asyncio.gather(*(get(objects, f"o/{number % 10}") for number in range(200)))
+    assert found == [str(number % 10).encode() * 1000 for number in range(200)]
+
+
+async def test_more_keys_than_a_page_are_listed_and_deleted(objects):
+    names = [f"many/{number:04}" for number in range(1205)]
+    await asyncio.gather(*(put(objects, name, b"") for name in names))
+    assert await keys(objects, "many/") == names
+    await objects.delete(names)
+    assert await keys(objects) == []
+
+
+@pytest.mark.parametrize("objects", ["directory"], indirect=True)
 class TestDirectory:
     """What only the folder can get wrong."""
 

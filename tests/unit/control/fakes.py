@@ -371,6 +371,9 @@ class MemoryObjects:
             self._count()
             self.bodies.pop(key, None)
 
+    async def tidy(self) -> int:
+        return 0
+
     def _info(self, key) -> ObjectInfo:
         return ObjectInfo(key, len(self.bodies[key]), self.written[key])
 

@@ -1,0 +1,145 @@
+"""What S3 and the way to it say when something fails, in our words."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from botocore import exceptions as botocore
+
+from gateway.config import S3
+from gateway.errors import Conflict, GatewayError, NotFound, Unavailable
+
+SENTENCES = {
+    "NoSuchBucket": "{where} has no bucket '{bucket}': make it, or correct s3.bucket (S3_BUCKET).",
+    "InvalidBucketName": "'{bucket}' cannot be the name of a bucket: correct s3.bucket (S3_BUCKET).",
+    "AccessDenied": "{where} denies access to the bucket '{bucket}': allow these keys s3:ListBucket on it, and"
+    " s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on what is in it.",
+    "InvalidAccessKeyId": "{where} does not know the access key: correct s3.access_key_id (ACCESS_KEY_ID).",
+    "SignatureDoesNotMatch": "{where} refuses the signature: s3.secret_access_key (SECRET_ACCESS_KEY_ID) is not the one"
+    " that belongs to s3.access_key_id.",
+    "RequestTimeTooSkewed": "The clock of this machine and that of {where} differ by more than 15 minutes:"
+    " let NTP set it.",
+    "ExpiredToken": "{where} says that the session keys have expired: give long-lived ones, or a role that renews"
+    " them.",
+    "AuthorizationHeaderMalformed": "The bucket '{bucket}' is not in the region {region}: correct s3.region"
+    " (S3_REGION){hint}.",
+    "SlowDown": "{where} is overloaded and asks for fewer requests.",
+    "InsufficientStorage": "{where} is full: the object was not stored.",
+    "BadDigest": "Bytes changed on their way to {where}: they were not stored.",
+    "MethodNotAllowed": "{where} does not look like S3: correct s3.endpoint.",
+}
+SAME_AS = {
+    "AllAccessDisabled": "AccessDenied",
+    "AccountProblem": "AccessDenied",
+    "UnauthorizedAccess": "AccessDenied",
+    "InvalidAccessKey": "InvalidAccessKeyId",
+    "InvalidToken": "ExpiredToken",
+    "TokenRefreshRequired": "ExpiredToken",
+    "RequestExpired": "RequestTimeTooSkewed",
+    "PermanentRedirect": "AuthorizationHeaderMalformed",
+    "TemporaryRedirect": "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException": "AuthorizationHeaderMalformed",
+    "IncorrectEndpoint": "AuthorizationHeaderMalformed",
+    "301": "AuthorizationHeaderMalformed",
+    "307": "AuthorizationHeaderMalformed",
+    "ServiceUnavailable": "SlowDown",
+    "Throttling": "SlowDown",
+    "RequestLimitExceeded": "SlowDown",
+    "503": "SlowDown",
+    "QuotaExceeded": "InsufficientStorage",
+    "XMinioStorageFull": "InsufficientStorage",
+    "507": "InsufficientStorage",
+    "XAmzContentSHA256Mismatch": "BadDigest",
+    "405": "MethodNotAllowed",
+}
+ABSENT = frozenset({"NoSuchKey", "404"})
+READING = frozenset({"get_object", "head_object", "copy_object"})
+OCCUPIED = frozenset(
+    {
+        "ObjectParentIsFile",
+        "ExistingObjectIsDirectory",
+        "XMinioParentIsObject",
+        "XMinioObjectExistsAsDirectory",
+    }
+)
+"""Said by stores that keep objects as files, which cannot have a key that is also the folder of others."""
+_REGION = re.compile(r"expecting '([a-z0-9-]{1,40})'")
+
+
+class Unexplained(Unavailable):
+    """A refusal without a word of why, as every answer to HEAD is."""
+
+
+class NoSuchRange(GatewayError):
+    """The range begins at the end of the object or after it."""
+
+
+def where(config: S3) -> str:
+    if not config.endpoint:
+        return "Amazon S3"
+    parts = urlsplit(config.endpoint)
+    return f"The object store at {parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+def explain(error: Exception, operation: str, config: S3) -> GatewayError:
+    """The error of a call as NotFound, Conflict, NoSuchRange or Unavailable."""
+    if isinstance(error, botocore.ClientError):
+        return _explain_answer(error, operation, config)
+    return Unavailable(_explain_silence(error, config))
+
+
+def _explain_answer(error: botocore.ClientError, operation: str, config: S3) -> GatewayError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    if code == "404" and operation == "head_bucket":
+        code = "NoSuchBucket"
+    if code in ABSENT and operation in READING:
+        return NotFound("There is no such object.")
+    if code in ("InvalidRange", "416"):
+        return NoSuchRange("The range is outside of the object.")
+    if code in OCCUPIED:
+        return Conflict("A key cannot be both an object and the folder of other objects.")
+    sentence = SENTENCES.get(SAME_AS.get(code, code))
+    if sentence is not None:
+        known = {"where": where(config), "bucket": config.bucket, "region": config.region, "hint": _hint(error)}
+        return Unavailable(sentence.format(**known))
+    said = code if code.isalnum() and len(code) <= 60 else "an unknown error"
+    kind = Unexplained if code.isdigit() else Unavailable
+    return kind(f"{where(config)} answered {said} to {operation}: look at s3.endpoint, s3.bucket and the keys.")
+
+
+def _hint(error: botocore.ClientError) -> str:
+    """The region that the answer names as the right one."""
+    said = error.response.get("Error", {})
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    named = _REGION.search(str(said.get("Message", "")))
+    region = str(headers.get("x-amz-bucket-region") or said.get("Region") or (named[1] if named else ""))
+    return f" to {region}" if re.fullmatch(r"[a-z0-9-]{1,40}", region) else ""
+
+
+def _explain_silence(error: Exception, config: S3) -> str:
+    match error:
+        case botocore.NoCredentialsError() | botocore.PartialCredentialsError():
+            return NO_KEYS
+        case botocore.CredentialRetrievalError() | botocore.MetadataRetrievalError():
+            return "The keys of the role for S3 cannot be fetched: is the endpoint of its credentials reachable?"
+        case botocore.SSLError():
+            return f"{where(config)} has a certificate that this machine does not trust: look at s3.endpoint."
+        case botocore.EndpointConnectionError() | botocore.ConnectTimeoutError():
+            return f"{where(config)} cannot be reached: look at s3.endpoint and the network."
+        case TimeoutError() | botocore.ReadTimeoutError():
+            return f"{where(config)} did not answer in time."
+        case botocore.ParamValidationError():
+            return SENTENCES["InvalidBucketName"].format(bucket=config.bucket)
+        case botocore.ProfileNotFound() | botocore.ConfigParseError():
+            return "The AWS configuration of this machine cannot be read: look at AWS_PROFILE and ~/.aws."
+        case RuntimeError():  # botocore's word for renewed keys that have expired already
+            return "The keys of the role for S3 could not be renewed: look at its session and at the clock."
+        case _:
+            return f"The connection to {where(config).removeprefix('The ')} broke off."
+
+
+NO_KEYS = (
+    "There are no keys for S3: set s3.access_key_id (ACCESS_KEY_ID) and s3.secret_access_key (SECRET_ACCESS_KEY_ID),"
+    " or give this task or machine a role."
+)
