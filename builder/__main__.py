@@ -20,8 +20,9 @@ import aiohttp
 from builder.api import BuildersApi
 from builder.errors import BuildFailed, Ended, Lost
 from builder.job import Build, Folders
-from builder.logs import LineSender
-from builder.protocol.calls import Job
+from builder.kafka import KafkaSender
+from builder.logs import LineSender, Send
+from builder.protocol.calls import LATE_LINES_SECONDS, Job
 from builder.publish import Attempt
 from builder.sandbox import Sandbox, open_sandbox
 
@@ -75,14 +76,27 @@ async def build(settings: Settings) -> int:
         async with _connected(settings) as api:
             job = await api.fetch_job()
             folders.private.mkdir(mode=0o700, parents=True, exist_ok=True)
-            attempt = _make_attempt(settings, job, api, folders)
-            await attempt.run()
+            async with _opened_sender(settings, job, api) as send:
+                await _make_attempt(settings, job, api, folders, send).run()
             return EXIT_TOLD
 
 
-def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folders) -> Attempt:
+@contextlib.asynccontextmanager
+async def _opened_sender(settings: Settings, job: Job, api: BuildersApi) -> AsyncIterator[Send]:
+    """How log lines leave: over Kafka if the job names it, else over the builders' API."""
+    if job.kafka is None:
+        yield api.send_lines
+        return
+    sender = KafkaSender(job.kafka, settings.token, settings.deployment_id)
+    try:
+        yield sender.send
+    finally:
+        await sender.close()
+
+
+def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folders, send: Send) -> Attempt:
     log = LineSender(
-        api.send_lines,
+        send,
         project=job.project_slug,
         deployment_id=settings.deployment_id,
         attempt=settings.attempt,
@@ -97,7 +111,7 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
         folders.make()
         await Build(job, api, log, folders, open_for).do()
 
-    return Attempt(api, log, do)
+    return Attempt(api, log, do, late_lines_seconds=LATE_LINES_SECONDS if job.kafka else 0.0)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from builder.errors import BuildFailed
-from builder.protocol.lines import MAX_BATCH_BYTES, MAX_BATCH_SECONDS, MAX_LINE_BYTES, Line, LineBatch, encode_batch
+from builder.protocol.lines import MAX_BATCH_BYTES, MAX_BATCH_SECONDS, Line, LineBatch, encode_batch, split_text
 from builder.protocol.steps import Step, Stream
 
 MEMORY_BYTES = 4 * 1024 * 1024
@@ -185,16 +185,3 @@ class Spool:
         with self._path.open("rb") as file:
             file.seek(at)
             return file.read(size)
-
-
-def split_text(text: str, limit_bytes: int = MAX_LINE_BYTES) -> list[str]:
-    """Pieces of at most `limit_bytes` bytes each, cut between characters; together they are the text."""
-    body = text.encode(errors="replace")
-    pieces = []
-    while len(body) > limit_bytes:
-        end = limit_bytes
-        while body[end] & 0xC0 == 0x80:
-            end -= 1
-        pieces.append(body[:end].decode())
-        body = body[end:]
-    return [*pieces, body.decode()]

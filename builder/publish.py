@@ -14,41 +14,47 @@ from builder.logs import LineSender
 from builder.protocol.calls import EXIT_FAILED, EXIT_LOST, EXIT_OK, HEARTBEAT_SECONDS, LEASE_SECONDS, Finish
 
 FAREWELL_SECONDS = 3.0
+DELIVERY_SECONDS = 10.0
+"""A build that has ended waits so long for its last lines before it is told without them, where they may follow."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
-    """`build` does the steps; it is canceled, and waited for, when the attempt ends early."""
+    """`build` does the steps; it is canceled, and waited for, when the attempt ends early.
+
+    Lines that go through the gateway arrive before the end is told: afterwards it takes none. Lines that go through
+    Kafka may follow it for `late_lines_seconds`: a site goes live, or a failure shows, while Kafka is away. What is not
+    delivered by then is gone, and the gateway, which was told how many lines there are, says which ones are missing.
+    """
 
     api: BuildersApi
     log: LineSender
     build: Callable[[], Awaitable[None]]
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     lease_seconds: float = LEASE_SECONDS
+    late_lines_seconds: float = 0.0
 
     async def run(self) -> str:
         """How it ended. Raises Ended if the gateway gave up on it, or cannot be reached any more."""
+        sender = asyncio.create_task(self.log.run(), name="log lines")
         tasks = [
-            asyncio.create_task(self._work(), name="build"),
+            asyncio.create_task(self._conclude(sender), name="build"),
             asyncio.create_task(self._beat(), name="heartbeats"),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return next(task.result() for task in tasks if task in done)
+            end = next(task.result() for task in tasks if task in done)
+            await _end_all(tasks)
+            await self._deliver_late(sender)
+            return end
         except asyncio.CancelledError:
             await _end_all(tasks)
             await self._say_goodbye()
             raise
         finally:
             await _end_all(tasks)
-
-    async def _work(self) -> str:
-        sender = asyncio.create_task(self.log.run(), name="log lines")
-        try:
-            return await self._conclude(sender)
-        finally:
             await _end_all([sender])
 
     async def _conclude(self, sender: asyncio.Task[None]) -> str:
@@ -56,10 +62,24 @@ class Attempt:
         if end.reason is not None:
             await self.log.say(end.reason)
         self.log.close()
-        await sender
+        await self._deliver(sender)
         end = dataclasses.replace(end, last_seq=self.log.last_seq)
         await self.api.finish(end)
         return end.exit
+
+    async def _deliver(self, sender: asyncio.Task[None]) -> None:
+        if not self.late_lines_seconds:
+            await sender
+            return
+        await asyncio.wait([sender], timeout=min(DELIVERY_SECONDS, self.late_lines_seconds))
+
+    async def _deliver_late(self, sender: asyncio.Task[None]) -> None:
+        """The end is told. Nothing that happens to the last lines changes it."""
+        await asyncio.wait([sender], timeout=self.late_lines_seconds)
+        if not sender.done():
+            logger.error("log lines given up: they could not be sent for %.0f s", self.late_lines_seconds)
+        elif sender.exception() is not None:
+            logger.error("log lines given up: %s", sender.exception())
 
     async def _outcome(self, sender: asyncio.Task[None]) -> Finish:
         build = asyncio.ensure_future(self.build())

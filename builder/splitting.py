@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from builder.logs import split_text
-from builder.protocol.lines import MAX_LINE_BYTES
+from builder.protocol.lines import MAX_LINE_BYTES, split_text
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 

@@ -26,6 +26,8 @@ from typing import Any, Self
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """A builder whose heartbeats nobody answered for this long ends itself; the gateway believes in it for as long."""
+LATE_LINES_SECONDS = 900.0
+"""So long may a builder whose attempt has ended still bring its log lines to Kafka, where Kafka was away."""
 EXIT_OK = "ok"
 EXIT_FAILED = "failed"
 EXIT_LOST = "lost"

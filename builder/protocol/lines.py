@@ -19,6 +19,8 @@ MAX_LINE_BYTES = 16 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
 MAX_SEQ = 2**53
 MAX_ATTEMPT = 100
+LAST_MOMENT = 253402300799999
+"""The last millisecond of the year 9999: no calendar goes further."""
 
 _STREAMS = frozenset(Stream)
 _STEPS = frozenset(Step)
@@ -82,6 +84,19 @@ def decode_batch(record: bytes) -> LineBatch:
     if not lines:
         raise ValueError("A line batch holds at least one line.")
     return batch
+
+
+def split_text(text: str, limit_bytes: int = MAX_LINE_BYTES) -> list[str]:
+    """Pieces of at most `limit_bytes` bytes each, cut between characters; together they are the text."""
+    body = text.encode(errors="replace")
+    pieces = []
+    while len(body) > limit_bytes:
+        end = limit_bytes
+        while body[end] & 0xC0 == 0x80:
+            end -= 1
+        pieces.append(body[:end].decode())
+        body = body[end:]
+    return [*pieces, body.decode()]
 
 
 def _decode_line(at: object, stream: object, step: object, text: object) -> Line:

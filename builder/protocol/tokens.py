@@ -1,10 +1,12 @@
-"""The build token: derived, never stored, good for one attempt of one deployment."""
+"""The build token: derived, never stored, good for one attempt of one deployment. It also signs records in Kafka."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import uuid
+
+SIGNATURE_HEADER = "signature"
 
 
 def make_token(install_key: bytes, deployment_id: uuid.UUID, attempt: int) -> str:
@@ -14,3 +16,13 @@ def make_token(install_key: bytes, deployment_id: uuid.UUID, attempt: int) -> st
 def is_token(token: str, install_key: bytes, deployment_id: uuid.UUID, attempt: int) -> bool:
     """Compares in constant time."""
     return hmac.compare_digest(token.encode(), make_token(install_key, deployment_id, attempt).encode())
+
+
+def sign(token: str, record: bytes) -> bytes:
+    """The value of the header SIGNATURE_HEADER: only who holds the token of the attempt can make it."""
+    return hmac.new(token.encode(), record, hashlib.sha256).hexdigest().encode()
+
+
+def is_signature(signature: bytes, token: str, record: bytes) -> bool:
+    """Compares in constant time."""
+    return hmac.compare_digest(signature, sign(token, record))

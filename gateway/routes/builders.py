@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import dataclasses
 import json
 import re
@@ -15,11 +14,12 @@ import aiohttp
 from aiohttp import web
 
 from builder.protocol import calls
-from builder.protocol.lines import MAX_ATTEMPT, MAX_RECORD_BYTES, LineBatch, decode_batch
+from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_RECORD_BYTES, decode_batch
 from builder.protocol.steps import Step
 from builder.protocol.tokens import is_token
 from gateway import config, lifecycle
-from gateway.errors import Conflict, Invalid, NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
+from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
+from gateway.log_meter import LogMeter
 from gateway.middlewares import errors_to_responses
 from gateway.models import Deployment
 from gateway.publishing import Publisher
@@ -32,11 +32,6 @@ MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 READ_SECONDS = 60.0
 BLOB_SILENCE_SECONDS = 60.0
 CHUNK_BYTES = 256 * 1024
-LAST_MOMENT = 253402300799999
-"""The last millisecond of the year 9999: no calendar goes further."""
-REMEMBERED_LOGS = 1000
-LOG_SLACK_BYTES = 4 * 1024 * 1024
-SPARE_LINES = 100_000
 BROKEN = (ConnectionError, web.RequestPayloadError, aiohttp.ClientPayloadError)
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -193,33 +188,6 @@ class BuildersApi:
         if finish.exit_code is not None:
             _check_number("exitCode", finish.exit_code, 2**31 - 1, least=-(2**31))
         return dataclasses.replace(finish, reason=_plain_text("reason", finish.reason, 2000))
-
-
-class LogMeter:
-    """Bounds the log of an attempt, whatever its builder believes. A batch that is sent again is not counted again."""
-
-    def __init__(self, log_bytes: int) -> None:
-        # The builder counts text, we count records: their frame may double it.
-        self._most_bytes = 2 * log_bytes + LOG_SLACK_BYTES
-        self.most_lines = log_bytes + SPARE_LINES
-        self._known: collections.OrderedDict[tuple[uuid.UUID, int], tuple[int, int]] = collections.OrderedDict()
-
-    def check(self, batch: LineBatch, size: int) -> None:
-        """Raises TooLarge for a batch beyond the limit."""
-        last_seq, total = self._known.get((batch.deployment_id, batch.attempt), (0, 0))
-        beyond = batch.first_seq > last_seq and total + size > self._most_bytes
-        if beyond or batch.last_seq > self.most_lines:
-            raise TooLarge(f"The log of a build has at most {self._most_bytes} bytes and {self.most_lines} lines.")
-
-    def count(self, batch: LineBatch, size: int) -> None:
-        """The batch is stored."""
-        key = (batch.deployment_id, batch.attempt)
-        last_seq, total = self._known.pop(key, (0, 0))
-        if batch.first_seq > last_seq:
-            last_seq, total = batch.last_seq, total + size
-        self._known[key] = (last_seq, total)
-        while len(self._known) > REMEMBERED_LOGS:
-            self._known.popitem(last=False)
 
 
 async def _body(request: web.Request, limit_bytes: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder.logs import split_text
+from builder.protocol.lines import split_text
 from builder.protocol.lines import MAX_LINE_BYTES
 from builder.splitting import LineSplitter, strip_ansi
 

@@ -15,10 +15,11 @@ from gateway.background import Health, kept_running
 from gateway.config import Builder
 from gateway.consumer import LogConsumer
 from gateway.errors import Invalid, NotFound, Unavailable
+from gateway.log_meter import LogMeter
 from gateway.models import BuildSettings, Status
 from gateway.publishing import Publisher
 from gateway.routes import builders
-from gateway.routes.builders import LogMeter, create_builders_app
+from gateway.routes.builders import create_builders_app
 from gateway.transports import HttpLogTransport
 from tests.unit.control.fakes import until
 from tests.unit.control.outputs import make_manifest, sha256_of

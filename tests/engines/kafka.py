@@ -1,0 +1,203 @@
+"""A real Apache Kafka for tests: one broker with plain, SASL and TLS listeners. It may be killed and started again.
+
+The jars come from scripts/engines/kafka.sh. TEST_KAFKA_BROKERS names a running cluster for the tests that neither log
+in nor take the broker away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from tests.engines.gateway import free_ports
+
+VERSION = "4.4.0"
+CACHE = Path(os.environ.get("BUILDSPACE_ENGINES", Path.home() / ".cache" / "buildspace-engines"))
+LIBS = CACHE / f"kafka-{VERSION}" / "libs"
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+START_SECONDS = 60.0
+USER, PASSWORD = "alice", "alice-pw"
+SCRAM_USER, SCRAM_PASSWORD = "bob", "bob-pw"
+"""Known to PLAIN and to SCRAM, each to its own mechanism only."""
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{plain},SASLP://127.0.0.1:{sasl},SASLS://127.0.0.1:{sasl_tls},\
+TLS://127.0.0.1:{tls},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASLP://127.0.0.1:{sasl},SASLS://localhost:{sasl_tls},\
+TLS://localhost:{tls}
+listener.security.protocol.map=\
+CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASLP:SASL_PLAINTEXT,SASLS:SASL_SSL,TLS:SSL
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.saslp.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {users};
+listener.name.sasls.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {users};
+listener.name.saslp.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasls.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.saslp.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasls.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/tls/server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/tls/ca.crt
+ssl.client.auth=none
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{super_user}
+log.dirs={folder}/data
+num.partitions=1
+auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=2097152
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
+"""
+
+
+class KafkaBroker:
+    """One broker that is its own controller. What it has acknowledged survives `kill`.
+
+    USER may do anything; SCRAM_USER only what a test permits. Who does not log in may do anything too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        plain, sasl, sasl_tls, tls, controller = free_ports(5)
+        self.brokers = f"127.0.0.1:{plain}"
+        self.sasl = f"127.0.0.1:{sasl}"
+        self.sasl_tls = f"localhost:{sasl_tls}"
+        self.tls = f"localhost:{tls}"
+        self.ca_file = folder / "tls" / "ca.crt"
+        _make_certificates(folder / "tls")
+        (folder / "kafka.properties").write_text(
+            PROPERTIES.format(
+                plain=plain,
+                sasl=sasl,
+                sasl_tls=sasl_tls,
+                tls=tls,
+                controller=controller,
+                folder=folder,
+                users=f'user_{USER}="{PASSWORD}" user_limited="limited-pw"',
+                super_user=USER,
+            )
+        )
+        scram = [f"SCRAM-SHA-{bits}=[name={SCRAM_USER},password={SCRAM_PASSWORD}]" for bits in (256, 512)]
+        users = [word for each in scram for word in ("--add-scram", each)]
+        _run([*_java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", "BuildspaceTestCluster1", *users,
+              "-c", str(folder / "kafka.properties")])  # fmt: skip
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        with (self._folder / "kafka.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [*_java("-Xmx256m"), "kafka.Kafka", str(self._folder / "kafka.properties")],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self._folder,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not asyncio.run(_answers(self.brokers)):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"Kafka does not start:\n{self._log_end()}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """SIGTERM: it says goodbye to its clients."""
+        self._end("terminate")
+
+    def kill(self) -> None:
+        self._end("kill")
+
+    def _end(self, how: str) -> None:
+        if self._process is not None and self._process.poll() is None:
+            getattr(self._process, how)()
+            self._process.wait(START_SECONDS)
+
+    def _log_end(self) -> str:
+        return (self._folder / "kafka.log").read_text(errors="replace")[-3000:]
+
+
+@contextlib.contextmanager
+def running_kafka(folder: Path) -> Iterator[KafkaBroker]:
+    """A broker below this folder. Fails, or skips with ALLOW_MISSING_ENGINES=1, where there is no Kafka."""
+    if not LIBS.is_dir() or shutil.which("java") is None:
+        _miss("There is no Apache Kafka here. `sh scripts/engines/kafka.sh` installs it.")
+    broker = KafkaBroker(folder)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.kill()
+
+
+@contextlib.contextmanager
+def reachable_brokers(folder: Path) -> Iterator[str]:
+    """The brokers of TEST_KAFKA_BROKERS, else those of a broker of our own."""
+    if named := os.environ.get("TEST_KAFKA_BROKERS"):
+        yield named
+        return
+    with running_kafka(folder) as broker:
+        yield broker.brokers
+
+
+def _miss(sentence: str) -> None:
+    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
+        pytest.skip(sentence)
+    pytest.fail(sentence, pytrace=False)
+
+
+def _java(*more: str) -> list[str]:
+    return ["java", *QUICK, *more, "-cp", f"{LIBS}/*"]
+
+
+async def _answers(brokers: str) -> bool:
+    client = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=2000)
+    try:
+        async with asyncio.timeout(5):
+            await client.start()
+            return bool((await client.describe_cluster())["brokers"])
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await client.close()
+
+
+def _make_certificates(folder: Path) -> None:
+    """An authority of our own, and a certificate for localhost in the one file that Kafka reads."""
+    folder.mkdir(parents=True)
+    key = ["-newkey", "rsa:2048", "-nodes"]
+    _run(["openssl", "req", "-x509", *key, "-days", "2", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.crt",
+          "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign"], folder)  # fmt: skip
+    _run(["openssl", "req", *key, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"], folder)
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    _run(["openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
+          "-days", "2", "-extfile", "names", "-out", "server.crt"], folder)  # fmt: skip
+    text = (folder / "server.key").read_text() + (folder / "server.crt").read_text() + (folder / "ca.crt").read_text()
+    (folder / "server.pem").write_text(text)
+
+
+def _run(argv: list[str], folder: Path | None = None) -> None:
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    assert done.returncode == 0, f"{argv[0]} failed: {done.stdout[-1500:]} {done.stderr[-1500:]}"
