@@ -1,0 +1,204 @@
+"""A real Docker engine for tests: Debian's dockerd as a child, with the base image of our Dockerfiles in it.
+
+    with running_dockerd() as engine:
+        engine.docker("build", "--tag", "builder", "--file", "builder/Dockerfile", ".")
+        ... engine.host ...
+
+TEST_DOCKER_HOST names a running engine to use instead, one that has debian:bookworm-slim or can pull it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENT = "/usr/bin/docker"
+"""Debian's own, with BuildKit in it: another one on PATH may lack a part."""
+BASE = "debian:bookworm-slim"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+LOOK_SECONDS = 0.05
+OWN_CHAINS = ("DOCKER", "BUILDSPACE")
+OWN_RULES = (*OWN_CHAINS, "docker0", "172.17.0.0/16", " br-", " bs-")
+"""Words of the rules that an engine or the gateway makes."""
+
+
+class DockerEngine:
+    """Speaks to an engine by Docker's client. One of ours can be taken away and given back."""
+
+    def __init__(self, host: str, folder: Path | None = None) -> None:
+        self.host = host
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def docker(self, *arguments: str, check: bool = True) -> str:
+        """What `docker ...` prints; its errors are in the failure. Long ones are fine: a build has ten minutes."""
+        done = subprocess.run(
+            [CLIENT, "--host", self.host, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "DOCKER_BUILDKIT": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        return done.stdout.strip()
+
+    def start(self) -> None:
+        assert self._folder is not None, "The engine of TEST_DOCKER_HOST is not ours to start."
+        (self._folder / "pid").unlink(missing_ok=True)
+        with (self._folder / "dockerd.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("/usr/sbin/dockerd", "--host", self.host, "--data-root", str(self._folder / "data")),
+                    *("--exec-root", str(self._folder / "exec"), "--pidfile", str(self._folder / "pid")),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while subprocess.run([CLIENT, "--host", self.host, "info"], capture_output=True).returncode != 0:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"dockerd does not start:\n{self.log()[-3000:]}")
+            time.sleep(LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """As a machine that shuts down: containers end too."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9 of the engine alone."""
+        self._end(signal.SIGKILL)
+
+    def log(self) -> str:
+        assert self._folder is not None
+        return (self._folder / "dockerd.log").read_text(errors="replace")
+
+    def import_base(self) -> None:
+        if BASE in self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").splitlines():
+            return
+        variables = " ".join(f"{name}={AUTHORITIES}" for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT"))
+        self.docker("import", "--change", f"ENV {variables}", "--change", 'CMD ["bash"]', str(base_archive()), BASE)
+
+    def _end(self, number: int) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(number)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if number == signal.SIGKILL and self._folder is not None:
+            _end_containerd(self._folder)
+
+
+def base_archive() -> Path:
+    """Made by scripts/engines/docker.sh, which is quick when it is there already."""
+    done = subprocess.run(["sh", "scripts/engines/docker.sh"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    if done.returncode != 0:
+        raise AssertionError(f"There is no Docker for the tests. {done.stdout}{done.stderr}")
+    return Path(done.stdout.splitlines()[-1])
+
+
+@contextlib.contextmanager
+def running_dockerd(folder: Path | None = None) -> Iterator[DockerEngine]:
+    """An engine until the block is left; nothing of it stays. `folder` (short: a socket is in it) outlives it, and
+    with it the images, for the next one.
+    """
+    if os.environ.get("TEST_DOCKER_HOST"):
+        yield DockerEngine(os.environ["TEST_DOCKER_HOST"])
+        return
+    base_archive()
+    own = folder or Path(tempfile.mkdtemp(prefix="buildspace-dockerd-", dir="/var/tmp"))
+    own.mkdir(parents=True, exist_ok=True)
+    engine = DockerEngine(f"unix://{own}/docker.sock", own)
+    with _alone(), _network_as_before():
+        try:
+            engine.start()
+            engine.import_base()
+            yield engine
+        finally:
+            _clean_up(engine, own, keep=folder is not None)
+
+
+def _clean_up(engine: DockerEngine, folder: Path, *, keep: bool) -> None:
+    with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+        containers = engine.docker("ps", "--all", "--quiet").split()
+        if containers:
+            engine.docker("rm", "--force", "--volumes", *containers)
+        engine.docker("network", "prune", "--force")
+    engine.stop()
+    _unmount_below(folder)
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unmount_below(folder: Path) -> None:
+    """Innermost first: what a killed engine left mounted holds its folder."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in sorted((each for each in mounts if each.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True)
+
+
+def _end_containerd(folder: Path) -> None:
+    """A killed dockerd leaves the containerd that it started; the next one starts it anew."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+            if command[0].endswith(b"containerd") and any(str(folder).encode() in each for each in command):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Engines of one machine share its firewall: one of ours at a time."""
+    with open("/var/tmp/buildspace-dockerd.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _network_as_before() -> Iterator[None]:
+    """An engine leaves its bridges and its firewall rules. They go, unless another engine was here before."""
+    is_shared = Path("/sys/class/net/docker0").exists()
+    before = _bridges()
+    yield
+    for name in _bridges() - before:
+        subprocess.run(["ip", "link", "delete", name], capture_output=True)
+    if not is_shared:
+        for program, table in itertools.product(("iptables", "ip6tables"), ("filter", "nat", "raw")):
+            _remove_chains(program, table)
+
+
+def _bridges() -> set[str]:
+    return {name for name in os.listdir("/sys/class/net") if name.startswith(("docker0", "br-", "bs-"))}
+
+
+def _remove_chains(program: str, table: str) -> None:
+    def run(*arguments: str) -> list[str]:
+        done = subprocess.run([program, "--wait", "--table", table, *arguments], capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    for rule in run("--list-rules"):
+        if rule.startswith("-A") and any(word in rule for word in OWN_RULES):
+            run("--delete", *shlex.split(rule)[1:])
+    chains = [rule.split()[1] for rule in run("--list-rules") if rule.startswith(tuple(f"-N {w}" for w in OWN_CHAINS))]
+    for action, chain in itertools.product(("--flush", "--delete-chain"), chains):
+        run(action, chain)
