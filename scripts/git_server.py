@@ -27,17 +27,19 @@ CHUNK_BYTES = 64 * 1024
 
 
 @contextlib.asynccontextmanager
-async def serve_git(folder: Path, port: int = 0, middlewares: Sequence[Middleware] = ()) -> AsyncIterator[str]:
-    """Serve every bare repository below `folder` on 127.0.0.1; the URL of the folder. A taken port raises OSError."""
+async def serve_git(
+    folder: Path, port: int = 0, middlewares: Sequence[Middleware] = (), *, host: str = "127.0.0.1"
+) -> AsyncIterator[str]:
+    """Serve every bare repository below `folder` on that address; the folder's URL. A taken port raises OSError."""
     # Git sends compressed bodies, and the backend wants them as they are.
     app = web.Application(middlewares=middlewares, handler_args={"auto_decompress": False})
     app.router.add_route("*", "/{path:.*}", functools.partial(_answer, folder=folder))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, host, port)
         await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://{host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-CONFORMANCE = Path(__file__).parent / "conformance"
+NAMED_ONLY = ("conformance", "image")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The conformance tests need data that is not part of the project: they run when they are named."""
-    is_named = any("conformance" in argument for argument in config.args)
-    return True if collection_path == CONFORMANCE and not is_named else None
+    """The conformance tests need data that is not part of the project, those of the images minutes and a Docker engine:
+    they run when they are named.
+    """
+    if collection_path.parent != Path(__file__).parent or collection_path.name not in NAMED_ONLY:
+        return None
+    is_named = any(collection_path.name in argument for argument in config.args)
+    return None if is_named else True
