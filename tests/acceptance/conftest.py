@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from scripts.git_server import commit_files, commit_folder, serve_git
 from tests.engines.gateway import Gateway, running_gateway
+from tests.engines.production import Production, Servers, running_production, running_servers
 
 SITES = Path(__file__).resolve().parents[1] / "fixtures" / "sites"
 
@@ -45,6 +46,27 @@ async def repositories(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A gateway that all tests of this folder share and none may harm."""
     async with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with running_servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def production(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Production]:
+    async with running_production(servers, tmp_path_factory.mktemp("production")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def production_gateway(
+    production: Production, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """A gateway on production engines alone, that all tests of this folder share and none may harm."""
+    async with running_gateway(tmp_path_factory.mktemp("gateway"), **production.settings) as running:
         yield running
 
 

@@ -1,4 +1,6 @@
-"""From POST /project to the page in a browser, through the public surface only."""
+"""From POST /project to the page in a browser, through the public surface only, in both worlds: all engines embedded,
+and all of production. There the builder is started with the environment that RunTask said.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from playwright.async_api import async_playwright
 from tests.acceptance.conftest import Repositories
 from tests.engines.chromium import launch_chromium
 from tests.engines.gateway import Gateway
-from tests.fixtures.sites import SITES, FixtureSite
+
+
+@pytest.fixture(params=["gateway", "production_gateway"], ids=["embedded", "production"])
+def gateway(request: pytest.FixtureRequest) -> Gateway:
+    found: Gateway = request.getfixturevalue(request.param)
+    return found
 
 
 async def test_a_posted_git_url_becomes_a_page_in_the_browser(gateway: Gateway, repositories: Repositories) -> None:
@@ -26,20 +33,6 @@ async def test_a_posted_git_url_becomes_a_page_in_the_browser(gateway: Gateway, 
         assert "Built by Vite and React" in await page.inner_text("body")
 
 
-@pytest.mark.parametrize(
-    "site",
-    [pytest.param(site, id=site.name, marks=[pytest.mark.soak] if site.soak else []) for site in SITES],
-)
-async def test_a_framework_builds_and_serves(site: FixtureSite, gateway: Gateway, repositories: Repositories) -> None:
-    answer = await gateway.deploy(repositories.from_fixture(site.name), **site.settings)
-    deployment = await gateway.ended(answer["deploymentId"])
-    assert (deployment["status"], deployment["reason"]) == ("READY", None)
-    assert deployment["framework"] == site.framework_name
-    status, body = await gateway.fetch(answer["url"], site.page_path)
-    assert status == 200
-    assert site.sentence in body.decode()
-
-
 async def test_a_failing_build_says_step_exit_code_and_last_errors(
     gateway: Gateway, repositories: Repositories
 ) -> None:
@@ -51,23 +44,6 @@ async def test_a_failing_build_says_step_exit_code_and_last_errors(
     log = await gateway.log(answer["deploymentId"])
     assert log["complete"] is True
     assert {"stdout", "stderr"} <= {line["stream"] for line in log["rawLogs"]}
-
-
-async def test_a_build_that_wants_another_node_says_so_before_the_install(
-    gateway: Gateway, repositories: Repositories
-) -> None:
-    answer = await gateway.deploy(repositories.from_fixture("other-node"))
-    await gateway.ended(answer["deploymentId"])
-    lines = (await gateway.log(answer["deploymentId"]))["rawLogs"]
-    before_install = [line["log"] for line in lines if line["step"] in ("prepare", "clone", "detect")]
-    assert any("Node" in line and "22" in line for line in before_install)
-
-
-async def test_a_server_rendered_project_is_refused_with_the_fix(gateway: Gateway, repositories: Repositories) -> None:
-    answer = await gateway.deploy(repositories.from_fixture("server-rendered"))
-    deployment = await gateway.ended(answer["deploymentId"])
-    assert deployment["status"] == "FAILED"
-    assert "export" in deployment["reason"]
 
 
 async def test_a_second_deployment_replaces_the_first_and_promote_brings_it_back(
