@@ -21,6 +21,7 @@ from gateway.addresses import is_loopback_address
 from gateway.config import Config
 from gateway.databases import is_postgres_running, reach_database
 from gateway.errors import ConfigError, GatewayError, LaunchRefused, NotFound, Unavailable
+from gateway.launchers import ecs_examination
 from gateway.launchers.sandbox import choose_grade
 from gateway.migrations import migrate
 from gateway.models import LogPosition
@@ -30,6 +31,7 @@ from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
+from gateway.stores.postgres_url import describe_url
 
 CHECK_SECONDS = 30.0
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -111,7 +113,9 @@ async def check_postgres(database: Database, config: Config) -> str:
     if read != "written":
         raise Unavailable("It did not give back what was written: its storage is damaged. Restore a backup.")
     await InstallationStore(database).install_key()
-    which = "at DATABASE_URL" if config.postgres.url else "embedded"
+    which = describe_url(config.postgres.url.reveal()) if config.postgres.url else "embedded"
+    if database.is_pooled:
+        which += f", through a pooler (other gateways' changes show within {config.sites.pointer_seconds:g} s)"
     return f"PostgreSQL {version}, {which}; written, read, deleted; its tables are those of this version."
 
 
@@ -180,6 +184,8 @@ async def _check_disk(folder: Path) -> str:
 
 
 async def _check_isolation(config: Config) -> str:
+    if config.ecs.cluster:
+        return await ecs_examination.examine(config)
     try:
         grade = await choose_grade(config.builder.isolation, config.is_loopback_only)
     except LaunchRefused as refusal:

@@ -1,15 +1,18 @@
 """A PostgreSQL for all the tests here, an empty database for each, and the stores on it."""
 
 import asyncio
+import os
 
 import pytest
 
+from gateway.migrations import migrate
 from gateway.models import BuildSettings
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
-from tests.engines.postgres import running_postgres
+from tests.engines.pgbouncer import running_pgbouncer
+from tests.engines.postgres import MIGRATIONS, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +26,52 @@ def shared_url(postgres):
     return asyncio.run(postgres.create_database())
 
 
+@pytest.fixture(scope="session")
+def pooled_url(postgres, shared_url):
+    """The same database behind pgbouncer in transaction mode; or what TEST_PGBOUNCER_URL names."""
+    if named := os.environ.get("TEST_PGBOUNCER_URL"):
+        asyncio.run(migrate_pooled(named))
+        yield named
+        return
+    with running_pgbouncer(postgres.url) as pooler:
+        yield pooler.url_of(shared_url.split("?")[0].rpartition("/")[2])
+
+
+async def migrate_pooled(url):
+    async with open_pool(url, 2, is_pooled=True) as database:
+        await migrate(database, MIGRATIONS)
+
+
+def pytest_generate_tests(metafunc):
+    """What uses `database` is true without a pooler and behind one, but for what is marked `direct`."""
+    if "way" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("direct"):
+        metafunc.parametrize("way", ["direct", "pooler"], indirect=True)
+
+
 @pytest.fixture
-async def database(shared_url):
+def way(request):
+    """How the stores reach PostgreSQL."""
+    return getattr(request, "param", "direct")
+
+
+@pytest.fixture
+def url(way, request):
+    return request.getfixturevalue("shared_url" if way == "direct" else "pooled_url")
+
+
+@pytest.fixture
+async def database(url, way):
     """Empty. One for all tests, emptied before each: six times quicker than a new one."""
-    async with open_pool(shared_url, 10) as database:
+    async with open_pool(url, 10, is_pooled=way == "pooler") as database:
         await database.pool.execute("TRUNCATE projects, deployments, installation, idempotency_keys CASCADE")
+        await database.pool.execute("SELECT drop_log_partitions('9999-01-01')")
+        yield database
+
+
+@pytest.fixture
+async def pooled_database(pooled_url):
+    """As `database`, behind a pooler in any case."""
+    async with open_pool(pooled_url, 10, is_pooled=True) as database:
         await database.pool.execute("SELECT drop_log_partitions('9999-01-01')")
         yield database
 

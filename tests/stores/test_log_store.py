@@ -32,9 +32,12 @@ def calendar():
     return Calendar()
 
 
-@pytest.fixture(params=["postgres"])
+@pytest.fixture(params=["postgres", "pooler"])
 def logs(request, calendar):
-    makers = {"postgres": lambda: PostgresLogStore(request.getfixturevalue("database"), calendar)}
+    makers = {
+        "postgres": lambda: PostgresLogStore(request.getfixturevalue("database"), calendar),
+        "pooler": lambda: PostgresLogStore(request.getfixturevalue("pooled_database"), calendar),
+    }
     return makers[request.param]()
 
 

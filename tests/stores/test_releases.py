@@ -39,6 +39,7 @@ async def test_publishing_makes_ready_and_live_at_once(projects, deployments, bu
     assert (await projects.get(ready.project_slug)).live_deployment_id == ready.id
 
 
+@pytest.mark.direct
 async def test_going_live_is_notified(database, deployments, building):
     heard, ended, connected = [], asyncio.Event(), asyncio.Event()
 
