@@ -175,12 +175,12 @@ class S3ObjectStore:
             self._streams.release()
 
     async def _head(self, operation: str, **parameters: Any) -> Any:
-        """A refusal of HEAD does not say why: the same bucket asked in another way does."""
+        """A refusal of HEAD does not say why. Asked in another way the store does, or the client learns its region."""
         try:
             return await self._client.call(operation, **parameters)
         except Unexplained:
             await self._client.call("list_objects_v2", MaxKeys=1, seconds=CHECK_SECONDS)
-            raise
+            return await self._client.call(operation, **parameters)
 
     async def _delete_together(self, keys: Sequence[str]) -> None:
         if not keys:

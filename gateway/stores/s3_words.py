@@ -33,7 +33,7 @@ SAME_AS = {
     "AllAccessDisabled": "AccessDenied",
     "AccountProblem": "AccessDenied",
     "UnauthorizedAccess": "AccessDenied",
-    "InvalidAccessKey": "InvalidAccessKeyId",
+    "XAdminUserNotFound": "InvalidAccessKeyId",
     "InvalidToken": "ExpiredToken",
     "TokenRefreshRequired": "ExpiredToken",
     "RequestExpired": "RequestTimeTooSkewed",
@@ -91,8 +91,6 @@ def explain(error: Exception, operation: str, config: S3) -> GatewayError:
 
 def _explain_answer(error: botocore.ClientError, operation: str, config: S3) -> GatewayError:
     code = str(error.response.get("Error", {}).get("Code", ""))
-    if code == "404" and operation == "head_bucket":
-        code = "NoSuchBucket"
     if code in ABSENT and operation in READING:
         return NotFound("There is no such object.")
     if code in ("InvalidRange", "416"):

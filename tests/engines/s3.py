@@ -1,6 +1,6 @@
 """Real S3 servers for tests: moto, which comes with Python's packages, and versitygw, which checks signatures.
 
-versitygw is built by scripts/engines/s3.sh where a Go toolchain is. TEST_S3_ENDPOINT takes its place with a running
+versitygw is built by scripts/engines/s3.sh. TEST_S3_ENDPOINT takes its place with a running
 store, whose keys are TEST_S3_ACCESS_KEY_ID and TEST_S3_SECRET_ACCESS_KEY.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -33,9 +32,7 @@ VIRTUAL_DOMAIN = "s3.test"
 START_SECONDS = 60.0
 ACCESS_KEY, SECRET_KEY = "buildspace-tests", "a-secret-for-the-tests"
 
-S3_SERVERS = ["moto"]
-if os.environ.get("TEST_S3_ENDPOINT") or VERSITYGW.exists() or shutil.which("go"):
-    S3_SERVERS.append("versitygw")
+S3_SERVERS = ["moto", "versitygw"]
 
 
 class S3Server:
@@ -155,11 +152,16 @@ def _make(name: str, folder: Path) -> S3Server:
     if endpoint := os.environ.get("TEST_S3_ENDPOINT"):
         return RunningStore(endpoint)
     if not VERSITYGW.exists():
-        missing = f"{VERSITYGW} is not there: `sh scripts/engines/s3.sh` builds it."
-        (pytest.skip if os.environ.get("ALLOW_MISSING_ENGINES") == "1" else pytest.fail)(missing)
+        _miss("There is no versitygw here. `sh scripts/engines/s3.sh` builds it.")
     for each in ("data", "sidecar"):
         (folder / each).mkdir()
     argv = [str(VERSITYGW), "--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive"]
     argv += ["--virtual-domain", f"{VIRTUAL_DOMAIN}:{port}"]
     argv += ["posix", "--sidecar", str(folder / "sidecar"), str(folder / "data")]
     return S3Server(argv, folder, port, {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY})
+
+
+def _miss(sentence: str) -> None:
+    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
+        pytest.skip(sentence)
+    pytest.fail(sentence, pytrace=False)
