@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import ipaddress
+import re
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ ENVIRONMENT_NAMES = {
 }
 """Names that people know. Every other setting is BUILDSPACE_<SECTION>_<KEY>."""
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_HOST = r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])"
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -166,6 +168,20 @@ class Clickhouse:
     is_tls: bool = False
     ca_file: str = ""
     connections: int = 4
+
+    @property
+    def server(self) -> str:
+        """The name of the server alone: the host may be written as the URL of its HTTP interface."""
+        return (urlsplit(self.host).hostname or "") if "://" in self.host else self.host.strip("[]")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Who writes https:// does not mean plain text."""
+        return self.is_tls or self.host.lower().startswith("https://")
+
+    @property
+    def address(self) -> str:
+        return f"[{self.server}]:{self.port}" if ":" in self.server else f"{self.server}:{self.port}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -358,6 +374,7 @@ def _check(config: Config) -> None:
 
 
 def _check_engines(config: Config) -> None:
+    _check_clickhouse(config.clickhouse)
     _one_of("s3.addressing", config.s3.addressing, ("auto", "path", "virtual"))
     _one_of("kafka.security_protocol", config.kafka.security_protocol, SECURITY_PROTOCOLS)
     _one_of("kafka.sasl_mechanism", config.kafka.sasl_mechanism, SASL_MECHANISMS)
@@ -389,6 +406,24 @@ def _check_engines(config: Config) -> None:
         not config.has_builders_elsewhere or bool(config.builders.url),
         "builders.url: builders elsewhere need the address of the builders' API, such as http://10.0.0.5:9001.",
     )
+
+
+def _check_clickhouse(clickhouse: Clickhouse) -> None:
+    _demand(
+        not clickhouse.host or _is_clickhouse_host(clickhouse.host),
+        "clickhouse.host (CLICKHOUSE_HOST): expected a host such as clickhouse.example.com or http://clickhouse:8123,"
+        " without a user or path. The port of the native protocol goes into clickhouse.port.",
+    )
+    _demand(1 <= clickhouse.port <= 65535, f"clickhouse.port: a port is from 1 to 65535, not {clickhouse.port}.")
+    _demand(
+        re.fullmatch(r"[A-Za-z0-9_-]+", clickhouse.database) is not None,
+        f"clickhouse.database: a name is of letters, digits, _ and -, not {clickhouse.database!r}.",
+    )
+
+
+def _is_clickhouse_host(host: str) -> bool:
+    """A bare host, or the URL of the HTTP interface with or without its port."""
+    return _is_address(host) or re.fullmatch(rf"{_HOST}|https?://{_HOST}(:[0-9]+)?/?", host, re.ASCII) is not None
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -13,9 +13,13 @@ from gateway.config import Config
 from gateway.launchers.ecs import open_ecs
 from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade
+from gateway.migrations_clickhouse import migrate_clickhouse
+from gateway.resources import clickhouse_migrations_folder
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
+from gateway.stores.clickhouse import open_clickhouse
+from gateway.stores.logs_clickhouse import ClickhouseLogStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
 from gateway.transports import HttpLogTransport
@@ -27,7 +31,7 @@ def in_use(config: Config) -> list[str]:
     found = {
         f"PostgreSQL at {postgres}": config.postgres.url,
         f"Kafka at {', '.join(config.kafka.brokers)}": config.kafka.brokers,
-        f"ClickHouse at {config.clickhouse.host}": config.clickhouse.host,
+        f"ClickHouse at {config.clickhouse.server}": config.clickhouse.host,
         f"S3 bucket {config.s3.bucket}": config.s3.bucket,
         f"Docker at {config.docker.host}": config.docker.image,
         f"ECS cluster {config.ecs.cluster}": config.ecs.cluster,
@@ -46,7 +50,12 @@ async def open_objects(config: Config) -> AsyncIterator[ObjectStore]:
 
 @contextlib.asynccontextmanager
 async def open_logs(config: Config, database: Database) -> AsyncIterator[LogStore]:
-    yield PostgresLogStore(database)
+    if config.clickhouse.host:
+        async with open_clickhouse(config.clickhouse) as pool:
+            folder = clickhouse_migrations_folder()
+            yield ClickhouseLogStore(pool, lambda: migrate_clickhouse(pool, database, folder))
+    else:
+        yield PostgresLogStore(database)
 
 
 @contextlib.asynccontextmanager

@@ -50,7 +50,7 @@ async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
             """
         )
         applied = await _read_applied(connection)
-    _refuse_edited(migrations, applied)
+    refuse_edited(migrations, applied)
     fresh = [migration for migration in migrations if migration.name not in applied]
     return [migration.name for migration in fresh if await _apply(database, migration)]
 
@@ -63,7 +63,8 @@ def read_migrations(folder: Traversable | Path) -> list[Migration]:
     return [Migration(name, (folder / name).read_text(encoding="utf-8")) for name in names]
 
 
-def _refuse_edited(migrations: list[Migration], applied: dict[str, bytes]) -> None:
+def refuse_edited(migrations: list[Migration], applied: dict[str, bytes]) -> None:
+    """`applied`: the sha256 of each file that was applied. Raises ConfigError."""
     for migration in migrations:
         if applied.get(migration.name, migration.sha256) != migration.sha256:
             raise ConfigError(
@@ -90,7 +91,7 @@ async def _apply(database: Database, migration: Migration) -> bool:
     """Says whether it was applied here: another gateway may have been quicker."""
     async with _locked(database) as connection:
         applied = await _read_applied(connection)
-        _refuse_edited([migration], applied)
+        refuse_edited([migration], applied)
         if migration.name in applied:
             return False
         await _execute(connection, migration)

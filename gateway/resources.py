@@ -24,5 +24,9 @@ def migrations_folder() -> Traversable:
     return find_resource("sql/postgres")
 
 
+def clickhouse_migrations_folder() -> Traversable:
+    return find_resource("sql/clickhouse")
+
+
 def default_config() -> Traversable:
     return find_resource("config.toml")

@@ -1,0 +1,85 @@
+"""Applies the files of sql/clickhouse in order: one statement each, harmless when repeated, recorded after success."""
+
+from __future__ import annotations
+
+import logging
+import time
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from gateway.errors import ConfigError
+from gateway.migrations import Migration, read_migrations, refuse_edited
+from gateway.stores.clickhouse import UNKNOWN_DATABASE, ClickhouseError, ClickhousePool
+from gateway.stores.postgres import Database
+
+log = logging.getLogger(__name__)
+
+LOCK = "clickhouse migrations"
+CREATE_RECORDS = """
+CREATE TABLE IF NOT EXISTS migrations (
+    name String,
+    sha256 String,
+    applied_at DateTime('UTC')
+)
+ENGINE = MergeTree()
+ORDER BY name
+"""
+READ_RECORDS = """
+SELECT
+    name,
+    sha256
+FROM migrations
+"""
+RECORD = """
+INSERT INTO migrations (
+    name,
+    sha256,
+    applied_at
+)
+VALUES
+"""
+
+
+async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: Traversable | Path) -> list[str]:
+    """Apply what is not applied yet and say what that was, one gateway at a time; make the database if need be.
+
+    ClickHouse has no transactions: a file that was cut off is applied again, and says IF NOT EXISTS for that.
+    Raises ConfigError for a file that differs from what was applied, Unavailable when a server is away.
+    """
+    migrations = read_migrations(folder)
+    async with database.lock(LOCK):
+        await _make_records(pool)
+        applied = {name.decode(): bytes.fromhex(sha256.decode()) for name, sha256 in await pool.fetch(READ_RECORDS)}
+        refuse_edited(migrations, applied)
+        fresh = [migration for migration in migrations if migration.name not in applied]
+        for migration in fresh:
+            await _apply(pool, migration)
+        return [migration.name for migration in fresh]
+
+
+async def _make_records(pool: ClickhousePool) -> None:
+    try:
+        await pool.fetch(CREATE_RECORDS)
+    except ClickhouseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
+        await _make_database(pool)
+        await pool.fetch(CREATE_RECORDS)
+
+
+async def _make_database(pool: ClickhousePool) -> None:
+    name = pool.settings.database
+    try:
+        await pool.create_database()
+    except ClickhouseError as error:
+        raise ConfigError(
+            f"ClickHouse has no database {name}, and the user {pool.settings.user} could not make it."
+            f" Make it (CREATE DATABASE {name}), or set clickhouse.database to another."
+        ) from error
+    log.info("clickhouse database made: %s", name)
+
+
+async def _apply(pool: ClickhousePool, migration: Migration) -> None:
+    await pool.fetch(migration.sql)
+    await pool.insert(RECORD, [[migration.name], [migration.sha256.hex()], [int(time.time())]])
+    log.info("clickhouse migration applied: %s", migration.name)

@@ -1,0 +1,250 @@
+"""The connections to ClickHouse: opened when needed, dropped after any error, their errors told in our words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from typing import Any
+
+from asynch.errors import ClickHouseException, ServerException
+from asynch.proto.connection import Connection
+
+from gateway.config import Clickhouse
+from gateway.errors import ConfigError, Unavailable
+
+log = logging.getLogger(__name__)
+# It tells each refused connection on its own; here an engine that is away is told once, by who needs it.
+logging.getLogger("asynch").setLevel(logging.ERROR)
+
+CONNECT_SECONDS = 3.0
+ANSWER_SECONDS = 2.0
+"""For what needs no work: a ping."""
+QUERY_SECONDS = 15.0
+ACQUIRE_SECONDS = 10.0
+CLOSE_SECONDS = 1.0
+
+UNKNOWN_TABLE, UNKNOWN_DATABASE = 60, 81
+NOT_THERE = frozenset({UNKNOWN_TABLE, UNKNOWN_DATABASE})
+_REFUSED = frozenset({192, 193, 194, 516})
+_FORBIDDEN = frozenset({164, 291, 497})
+_NO_ROOM = frozenset({243})
+_BUSY = frozenset({159, 160, 202, 209, 241, 252})
+
+Rows = list[tuple[Any, ...]]
+
+
+class ClickhouseError(Unavailable):
+    """The server has answered with an error. `code` is one of ClickHouse's own."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class ClickhousePool:
+    """At most `settings.connections` connections, each made when it is first needed.
+
+    Whatever goes wrong becomes Unavailable. After an error nobody knows what was done, so the connection goes, and
+    with one that broke all that are idle: they led to the same server.
+    """
+
+    def __init__(self, settings: Clickhouse) -> None:
+        self.settings = settings
+        self._places = asyncio.Semaphore(settings.connections)
+        self._idle: list[Connection] = []
+
+    async def fetch(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        limit_seconds: float = QUERY_SECONDS,
+    ) -> Rows:
+        """The rows of the answer; texts are bytes. A literal % in a query with parameters is written %%."""
+        async with self._connection() as connection:
+            work = connection.execute(query, parameters)
+            rows: Rows = await _within(limit_seconds, connection, work) or []
+            return rows
+
+    async def insert(self, query: str, columns: Sequence[Sequence[Any]]) -> None:
+        """One block, so all of it or nothing; after an error nobody knows which."""
+        async with self._connection() as connection:
+            size = {"insert_block_size": max(1, len(columns[0]))}
+            work = connection.execute(query, list(columns), columnar=True, settings=size)
+            await _within(QUERY_SECONDS, connection, work)
+
+    async def create_database(self) -> None:
+        """Raises Unavailable where this user may not."""
+        # Reached by way of the user's own default database: the one that is missing lets nobody in.
+        connection = _new_connection(self.settings, database="")
+        try:
+            with _in_our_words(self.settings):
+                await _within(CONNECT_SECONDS, connection, connection.connect())
+                create = f"CREATE DATABASE IF NOT EXISTS `{self.settings.database}`"
+                await _within(QUERY_SECONDS, connection, connection.execute(create))
+        finally:
+            _drop(connection)
+
+    def close(self) -> None:
+        while self._idle:
+            _drop(self._idle.pop())
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Unavailable("All connections to ClickHouse are in use: raise clickhouse.connections.") from error
+        try:
+            with _in_our_words(self.settings):
+                connection = await self._take()
+                try:
+                    yield connection
+                except BaseException as error:
+                    _drop(connection)
+                    if not isinstance(error, ServerException):
+                        self.close()
+                    raise
+            self._idle.append(connection)
+        finally:
+            self._places.release()
+
+    async def _take(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not _has_ended(connection):
+                return connection
+            _drop(connection)
+        connection = _new_connection(self.settings, database=self.settings.database)
+        try:
+            await _within(CONNECT_SECONDS + CLOSE_SECONDS, connection, connection.connect())
+        except BaseException:
+            _drop(connection)
+            raise
+        return connection
+
+
+@contextlib.asynccontextmanager
+async def open_clickhouse(settings: Clickhouse) -> AsyncIterator[ClickhousePool]:
+    """Nothing is connected yet. Raises ConfigError for a certificate authority that cannot be read."""
+    _check_ca_file(settings)
+    pool = ClickhousePool(settings)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _check_ca_file(settings: Clickhouse) -> None:
+    if not (settings.uses_tls and settings.ca_file):
+        return
+    try:
+        ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"clickhouse.ca_file: {settings.ca_file} is no readable file of PEM certificates.") from error
+
+
+def _new_connection(settings: Clickhouse, *, database: str) -> Connection:
+    return Connection(  # type: ignore[no-untyped-call]
+        host=settings.server,
+        port=settings.port,
+        user=settings.user,
+        password=settings.password.reveal(),
+        database=database,
+        client_name="buildspace",
+        connect_timeout=CONNECT_SECONDS,
+        sync_request_timeout=ANSWER_SECONDS,
+        send_receive_timeout=QUERY_SECONDS,
+        secure=settings.uses_tls,
+        ca_certs=settings.ca_file or None,
+        # Texts as bytes: another writer's line may be no UTF-8, and must not make a log unreadable.
+        settings={"strings_as_bytes": True, "max_execution_time": int(QUERY_SECONDS)},
+    )
+
+
+async def _within(limit_seconds: float, connection: Connection, work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of the driver's call. When time is up, or the caller is cancelled, the socket goes first: the
+    driver closes politely, and to a server that says nothing that takes for ever."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=limit_seconds)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            _drop(connection)
+            task.cancel()
+            await asyncio.wait({task}, timeout=CLOSE_SECONDS)
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # looked at, not only lost
+
+
+def _drop(connection: Any) -> None:
+    """Close the socket at once. Harmless for one that never was open."""
+    if connection.writer is not None:
+        connection.writer.writer.transport.abort()
+
+
+def _has_ended(connection: Any) -> bool:
+    return connection.reader is None or connection.reader.reader.at_eof() or connection.writer.writer.is_closing()
+
+
+@contextlib.contextmanager
+def _in_our_words(settings: Clickhouse) -> Iterator[None]:
+    try:
+        yield
+    except ServerException as error:
+        code = error.code or 0
+        log.warning("clickhouse answered with error %d: %.500s", code, error.message)
+        raise ClickhouseError(_server_sentence(settings, code), code) from error
+    except TimeoutError as error:
+        raise Unavailable(f"ClickHouse at {settings.address} did not answer in time.") from error
+    except Exception as error:
+        # The driver reads a stream that broke off as whatever it was about to read: anything may come out.
+        raise Unavailable(_broken_sentence(settings, error)) from error
+
+
+def _server_sentence(settings: Clickhouse, code: int) -> str:
+    if code in _REFUSED:
+        return "ClickHouse refuses the user: check clickhouse.user and clickhouse.password."
+    if code in _FORBIDDEN:
+        return (
+            f"The user {settings.user} of ClickHouse may not do this: it needs SELECT, INSERT, ALTER and CREATE TABLE"
+            f" in the database {settings.database}."
+        )
+    if code == UNKNOWN_DATABASE:
+        return f"ClickHouse has no database {settings.database}: `buildspace migrate` makes it, if the user may."
+    if code == UNKNOWN_TABLE:
+        return "ClickHouse is not prepared for this version: `buildspace migrate` does that."
+    if code in _NO_ROOM:
+        return "ClickHouse's disk is full."
+    if code in _BUSY:
+        return f"ClickHouse is too busy at the moment (its error {code})."
+    return f"ClickHouse cannot do this at the moment (its error {code})."
+
+
+def _broken_sentence(settings: Clickhouse, error: Exception) -> str:
+    causes = _causes(error)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return (
+            f"The certificate of ClickHouse at {settings.address} is not one for {settings.server} that"
+            f" {'clickhouse.ca_file' if settings.ca_file else 'this system'} vouches for: check clickhouse.ca_file."
+        )
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return f"What answers at {settings.address} speaks no TLS: check clickhouse.port (usually 9440) and is_tls."
+    if any(isinstance(cause, OSError | TimeoutError) for cause in causes):
+        return f"ClickHouse cannot be reached at {settings.address}: check clickhouse.host and clickhouse.port."
+    if isinstance(error, ClickHouseException) and "Unexpected packet" in str(error):
+        return (
+            f"What answers at {settings.address} does not speak ClickHouse's native protocol: check clickhouse.port"
+            " (usually 9000, with TLS 9440; not 8123, which is for HTTP)."
+        )
+    return f"The connection to ClickHouse at {settings.address} was lost."
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    return [] if error is None else [error, *_causes(error.__cause__)]

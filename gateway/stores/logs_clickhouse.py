@@ -1,0 +1,273 @@
+"""The log store on ClickHouse: a row a line in `log_events`, in a partition per month (UTC) of receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from builder.protocol.lines import LineBatch
+from gateway.errors import ConfigError, Unavailable
+from gateway.models import LogLine, LogPosition
+from gateway.stores.clickhouse import NOT_THERE, QUERY_SECONDS, ClickhouseError, ClickhousePool
+
+INSERT_ROWS = 5_000
+INSERT_BYTES = 4 * 1024 * 1024
+"""No insert is larger: the driver packs it on the loop, about 2 ms for 1,000 rows."""
+LEAST_WINDOW = 100
+MAX_SEQ = 2**63
+CHECK_SECONDS = 5.0
+
+INSERT = """
+INSERT INTO log_events (
+    deployment_id,
+    attempt,
+    seq,
+    event_id,
+    at,
+    stream,
+    step,
+    log,
+    received_at
+)
+VALUES
+"""
+# Windows of the key, not the whole rest of a log: LIMIT 1 BY sorts all that it is given.
+READ = """
+SELECT
+    seq,
+    at,
+    stream,
+    step,
+    log
+FROM log_events
+WHERE deployment_id = toUUID(%(deployment_id)s)
+    AND attempt = %(attempt)s
+    AND seq > %(after)s
+    AND seq <= %(last)s
+ORDER BY seq
+LIMIT 1 BY deployment_id, attempt, seq
+LIMIT %(limit)s
+"""
+NEXT = """
+SELECT
+    attempt,
+    min(seq)
+FROM log_events
+WHERE deployment_id = toUUID(%(deployment_id)s)
+    AND attempt >= %(attempt)s
+    AND (attempt > %(attempt)s OR seq > %(after)s)
+GROUP BY attempt
+ORDER BY attempt
+LIMIT 1
+"""
+# Each stored seq beside the next one; where they are no neighbours there is a gap. 0 and last_seq + 1 are the ends.
+MISSING = """
+SELECT
+    pair.1 + 1 AS first_missing,
+    pair.2 - 1 AS last_missing
+FROM (
+    SELECT arrayJoin(arrayFilter(
+        pair -> pair.2 > pair.1 + 1,
+        arrayMap(
+            (seq, following) -> (seq, following),
+            arrayConcat([toUInt64(0)], seqs),
+            arrayConcat(seqs, [toUInt64(%(last_seq)s + 1)])
+        )
+    )) AS pair
+    FROM (
+        SELECT arraySort(groupUniqArray(seq)) AS seqs
+        FROM log_events
+        WHERE deployment_id = toUUID(%(deployment_id)s)
+            AND attempt = %(attempt)s
+            AND seq >= 1
+            AND seq <= %(last_seq)s
+    )
+)
+ORDER BY first_missing
+"""
+PARTITIONS = """
+SELECT DISTINCT toUInt32(partition) AS month
+FROM system.parts
+WHERE database = currentDatabase()
+    AND table = 'log_events'
+    AND active
+ORDER BY month
+"""
+CHECK = """
+SELECT count()
+FROM log_events
+WHERE 0
+"""
+DROP_PARTITION = "ALTER TABLE log_events DROP PARTITION %(month)s"
+
+
+class _Row(NamedTuple):
+    """In the order of INSERT."""
+
+    deployment_id: uuid.UUID
+    attempt: int
+    seq: int
+    event_id: uuid.UUID
+    at: int
+    stream: str
+    step: str
+    log: bytes
+    received_at: int
+
+
+class ClickhouseLogStore:
+    """`prepare` makes the tables; it is called before the first use, and again when they are gone.
+
+    All trouble is Unavailable, also that which only a person can end: batches wait, none is refused for it.
+    """
+
+    def __init__(
+        self,
+        pool: ClickhousePool,
+        prepare: Callable[[], Awaitable[object]],
+        now: Callable[[], datetime.datetime] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._prepare = prepare
+        self._now = now or _utc_now
+        self._preparing = asyncio.Lock()
+        self._is_prepared = False
+
+    async def append(self, batches: Sequence[LineBatch]) -> None:
+        """Store all batches or raise Unavailable (then: unknown which; append them again)."""
+        if not batches:
+            return
+        await self._be_prepared()
+        # Each insert waits for its answer, so the loop works in between; a repeat of what was in is harmless.
+        for columns in await asyncio.to_thread(_inserts_of, batches, int(self._now().timestamp())):
+            with self._noticing_loss():
+                await self._pool.insert(INSERT, columns)
+
+    async def read(self, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
+        """At most `limit` lines after `after`, ordered by attempt and seq. Gaps are passed over silently."""
+        await self._be_prepared()
+        lines: list[LogLine] = []
+        position, width = after, max(limit, LEAST_WINDOW)
+        while len(lines) < limit:
+            last = min(position.seq + width, MAX_SEQ)
+            found = await self._read_window(deployment_id, position, last, limit - len(lines))
+            lines += found
+            if len(lines) < limit:
+                following = await self._next(deployment_id, LogPosition(position.attempt, last))
+                if following is None:
+                    break
+                # Lines that stand far apart are looked for in ever larger windows.
+                position, width = following, width * 2
+        return lines
+
+    async def missing(self, deployment_id: uuid.UUID, attempt: int, last_seq: int) -> list[tuple[int, int]]:
+        """The ranges [first, last] of 1..last_seq that are not stored, in order."""
+        if last_seq < 1:
+            return []
+        rows = await self._fetch(MISSING, deployment_id=deployment_id, attempt=attempt, last_seq=last_seq)
+        return [(first, last) for first, last in rows]
+
+    async def compact(self, deployment_id: uuid.UUID) -> int:
+        """Nothing: ClickHouse merges by itself."""
+        return 0
+
+    async def drop_before(self, day: datetime.date) -> int:
+        """Forget the months that were over on that UTC day: all that was received in them. Says how many went.
+
+        Lines received earlier in the day's own month stay until that month is over, too.
+        """
+        months = [month for (month,) in await self._fetch(PARTITIONS)]
+        old = [month for month in months if month < day.year * 100 + day.month]
+        for month in old:
+            await self._fetch(DROP_PARTITION, month=month)
+        return len(old)
+
+    async def check(self) -> None:
+        """Raises Unavailable."""
+        await self._fetch(CHECK, limit_seconds=CHECK_SECONDS)
+
+    async def _read_window(self, deployment_id: uuid.UUID, after: LogPosition, last: int, limit: int) -> list[LogLine]:
+        rows = await self._fetch(
+            READ, deployment_id=deployment_id, attempt=after.attempt, after=after.seq, last=last, limit=limit
+        )
+        return [
+            LogLine(deployment_id, after.attempt, seq, at, _text(stream), _text(step), _text(log))
+            for seq, at, stream, step, log in rows
+        ]
+
+    async def _next(self, deployment_id: uuid.UUID, after: LogPosition) -> LogPosition | None:
+        """The place before the first line that is stored after this one."""
+        rows = await self._fetch(NEXT, deployment_id=deployment_id, attempt=after.attempt, after=after.seq)
+        return LogPosition(rows[0][0], rows[0][1] - 1) if rows else None
+
+    async def _fetch(
+        self, query: str, *, limit_seconds: float = QUERY_SECONDS, **parameters: Any
+    ) -> list[tuple[Any, ...]]:
+        await self._be_prepared()
+        with self._noticing_loss():
+            return await self._pool.fetch(query, parameters, limit_seconds=limit_seconds)
+
+    async def _be_prepared(self) -> None:
+        async with self._preparing:
+            if not self._is_prepared:
+                try:
+                    await self._prepare()
+                except ConfigError as error:
+                    raise Unavailable(error.sentence) from error
+                self._is_prepared = True
+
+    @contextlib.contextmanager
+    def _noticing_loss(self) -> Iterator[None]:
+        """Tables that are gone are made anew at the next use."""
+        try:
+            yield
+        except ClickhouseError as error:
+            if error.code in NOT_THERE:
+                self._is_prepared = False
+            raise
+
+
+def _inserts_of(batches: Iterable[LineBatch], received_at: int) -> list[list[list[Any]]]:
+    """The lines of the batches as columns, in inserts of bounded size."""
+    inserts: list[list[list[Any]]] = []
+    rows: list[_Row] = []
+    size = 0
+    for batch in batches:
+        for row in _rows_of(batch, received_at):
+            if len(rows) == INSERT_ROWS or (rows and size + len(row.log) > INSERT_BYTES):
+                inserts.append(_columns_of(rows))
+                rows, size = [], 0
+            rows.append(row)
+            size += len(row.log)
+    return [*inserts, _columns_of(rows)]
+
+
+def _rows_of(batch: LineBatch, received_at: int) -> Iterator[_Row]:
+    for seq, line in enumerate(batch.lines, batch.first_seq):
+        yield _Row(
+            batch.deployment_id,
+            batch.attempt,
+            seq,
+            uuid.uuid5(batch.deployment_id, f"{batch.attempt}/{seq}"),
+            line.at,
+            str(line.stream),
+            str(line.step),
+            line.text.encode("utf-8", "replace"),
+            received_at,
+        )
+
+
+def _columns_of(rows: Sequence[_Row]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

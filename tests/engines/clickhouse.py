@@ -1,0 +1,176 @@
+"""A real ClickHouse for tests: Debian's server as a child, with a plain and a TLS port. It may be killed and started
+again.
+
+The programs come from scripts/engines/clickhouse.sh. TEST_CLICKHOUSE_HOST names a running server (its user `default`,
+without a password, on port 9000) for the tests that neither log in nor take the server away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Clickhouse, Secret
+from tests.engines.certificates import make_certificates
+from tests.engines.gateway import free_ports
+
+CACHE = Path(os.environ.get("BUILDSPACE_ENGINES", Path.home() / ".cache" / "buildspace-engines"))
+FOLDER = CACHE / "clickhouse"
+SERVER = FOLDER / "usr" / "sbin" / "clickhouse-server"
+LIBRARIES = ":".join(str(FOLDER / place / "x86_64-linux-gnu") for place in ("usr/lib", "lib"))
+START_SECONDS = 30.0
+USER, PASSWORD = "buildspace", "pass'word\\"
+READER = "reader"
+"""Without a password; may read and nothing else."""
+
+CONFIG = """<?xml version="1.0"?>
+<yandex>
+  <logger><level>warning</level><log>{folder}/server.log</log><errorlog>{folder}/error.log</errorlog></logger>
+  <listen_host>127.0.0.1</listen_host>
+  <http_port>{http}</http_port>
+  <tcp_port>{tcp}</tcp_port>
+  <tcp_port_secure>{tls}</tcp_port_secure>
+  <openSSL><server>
+    <certificateFile>{folder}/tls/server.crt</certificateFile>
+    <privateKeyFile>{folder}/tls/server.key</privateKeyFile>
+    <caConfig>{folder}/tls/ca.crt</caConfig>
+    <verificationMode>none</verificationMode><loadDefaultCAFile>false</loadDefaultCAFile>
+    <disableProtocols>sslv2,sslv3,tlsv1,tlsv1_1</disableProtocols>
+  </server></openSSL>
+  <max_connections>64</max_connections>
+  <max_concurrent_queries>32</max_concurrent_queries>
+  <uncompressed_cache_size>8388608</uncompressed_cache_size>
+  <mark_cache_size>16777216</mark_cache_size>
+  <path>{folder}/data/</path>
+  <tmp_path>{folder}/tmp/</tmp_path>
+  <users_config>{folder}/users.xml</users_config>
+  <default_profile>default</default_profile>
+  <default_database>default</default_database>
+  <timezone>America/New_York</timezone>
+</yandex>
+"""
+"""The time zone is not ours on purpose: months are those of UTC all the same."""
+
+USERS = """<?xml version="1.0"?>
+<yandex>
+  <profiles>
+    <default><max_memory_usage>1000000000</max_memory_usage><max_threads>2</max_threads></default>
+    <reader><readonly>2</readonly></reader>
+  </profiles>
+  <quotas><default></default></quotas>
+  <users>
+    <default><password></password><networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile><quota>default</quota></default>
+    <{user}><password_sha256_hex>{sha256}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile><quota>default</quota></{user}>
+    <{reader}><password></password><networks><ip>127.0.0.1</ip></networks>
+      <profile>reader</profile><quota>default</quota></{reader}>
+  </users>
+</yandex>
+"""
+
+
+class ClickhouseServer:
+    """What it has acknowledged survives `kill`. `settings` reach it by user `default`, `by_tls` by USER."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.http_port, self.port, self.tls_port = free_ports(3)
+        self.settings = Clickhouse(host="127.0.0.1", port=self.port)
+        certificates = make_certificates(folder / "tls")
+        self.by_tls = Clickhouse(
+            host="localhost",
+            port=self.tls_port,
+            user=USER,
+            password=Secret(PASSWORD),
+            is_tls=True,
+            ca_file=str(certificates.ca_file),
+        )
+        (folder / "config.xml").write_text(
+            CONFIG.format(folder=folder, http=self.http_port, tcp=self.port, tls=self.tls_port)
+        )
+        sha256 = hashlib.sha256(PASSWORD.encode()).hexdigest()
+        (folder / "users.xml").write_text(USERS.format(user=USER, sha256=sha256, reader=READER))
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        with (self._folder / "output.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [SERVER, f"--config-file={self._folder / 'config.xml'}"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self._folder,
+                env={"LD_LIBRARY_PATH": LIBRARIES, "PATH": "/usr/bin:/bin"},
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not all(_listens(port) for port in (self.port, self.tls_port)):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"ClickHouse does not start:\n{self._log_end()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """SIGTERM: it finishes what it does."""
+        self._end("terminate")
+
+    def kill(self) -> None:
+        self._end("kill")
+
+    def _end(self, how: str) -> None:
+        if self._process is not None and self._process.poll() is None:
+            getattr(self._process, how)()
+            self._process.wait(START_SECONDS)
+
+    def _log_end(self) -> str:
+        files = [self._folder / name for name in ("output.log", "error.log")]
+        return "\n".join(file.read_text(errors="replace")[-2000:] for file in files if file.exists())
+
+
+@contextlib.contextmanager
+def running_clickhouse(folder: Path) -> Iterator[ClickhouseServer]:
+    """A server below this folder. Fails, or skips with ALLOW_MISSING_ENGINES=1, where there is no ClickHouse."""
+    if not SERVER.exists():
+        _miss("There is no ClickHouse here. `sh scripts/engines/clickhouse.sh` fetches it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    server = ClickhouseServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@contextlib.contextmanager
+def reachable_clickhouse(folder: Path) -> Iterator[Clickhouse]:
+    """The settings that reach TEST_CLICKHOUSE_HOST, else a server of our own."""
+    if named := os.environ.get("TEST_CLICKHOUSE_HOST"):
+        yield Clickhouse(host=named)
+        return
+    with running_clickhouse(folder) as server:
+        yield server.settings
+
+
+def in_database(settings: Clickhouse, name: str) -> Clickhouse:
+    return dataclasses.replace(settings, database=name)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _miss(sentence: str) -> None:
+    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
+        pytest.skip(sentence)
+    pytest.fail(sentence, pytrace=False)
