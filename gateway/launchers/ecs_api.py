@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -82,7 +83,8 @@ class EcsApi:
             raise self._in_words(operation, error) from error
         except ParamValidationError as error:
             raise EcsRefusal("InvalidParameterException", " ".join(str(error).split()), {}) from error
-        except (BotoCoreError, ResponseParserError, OSError, TimeoutError) as error:
+        # RuntimeError: botocore, where a role gives keys that have expired.
+        except (BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError, RuntimeError) as error:
             raise Unavailable(
                 f"{self._place} does not answer ({type(error).__name__})."
                 " Look at the network, ecs.region and ecs.endpoint."
