@@ -74,9 +74,11 @@ class Dispatcher:
     async def dispatch(self) -> None:
         """One look at the queue: launch what is claimed, and what was claimed by somebody who did not get to it."""
         claimed = await self._adopt()
-        free = self._concurrency - await self._deployments.count_building()
+        free = self._concurrency - await self._deployments.count_building(self._launcher.name)
         if free > 0:
-            claimed += await self._deployments.claim(self._launcher.name, self._first_lease_seconds, limit=free)
+            claimed += await self._deployments.claim(
+                self._launcher.name, self._first_lease_seconds, limit=free, concurrency=self._concurrency
+            )
         async with asyncio.TaskGroup() as launches:
             for deployment in claimed:
                 launches.create_task(self._launch(deployment))

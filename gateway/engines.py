@@ -5,12 +5,14 @@ Opening never waits for an engine: one that is away is told by its first call, a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 from gateway.config import Config
 from gateway.launchers.ecs import open_ecs
+from gateway.launchers.instance import instance_name
 from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade
 from gateway.migrations_clickhouse import migrate_clickhouse
@@ -69,4 +71,8 @@ async def open_launcher(config: Config, grade: Callable[[], Grade]) -> AsyncIter
         async with open_ecs(config) as launcher:
             yield launcher
     else:
-        yield ProcessLauncher(config.data_directory / "work", grade)
+        yield ProcessLauncher(
+            config.data_directory / "work",
+            grade,
+            instance=await asyncio.to_thread(instance_name, config.data_directory),
+        )

@@ -153,10 +153,8 @@ class Reconciler:
 
     async def _stop_orphans(self) -> None:
         """Builders whose attempt ended: canceled ones now, the others when they do not leave by themselves."""
-        for deployment_id, handle in await self._deployments.orphans():
+        for deployment_id, handle in await self._deployments.orphans(self._launcher.name):
             row = await self._deployments.get(deployment_id)
-            if row.launcher != self._launcher.name:
-                continue
             if await self._is_gone_or_stopped(row, handle):
                 await self._deployments.builder_stopped(deployment_id, handle)
 

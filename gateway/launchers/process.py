@@ -35,18 +35,21 @@ SLOTS = 90
 
 
 class ProcessLauncher:
-    """`grade` is asked at each launch, and raises LaunchRefused where builds must not run."""
+    """`grade` is asked at each launch, and raises LaunchRefused where builds must not run.
 
-    name = "process"
+    `instance` tells the gateways on one database apart: each finds and stops only the processes of its own machine.
+    """
 
     def __init__(
         self,
         work_directory: Path,
         grade: Callable[[], Grade],
         *,
+        instance: str = "here",
         environ: Mapping[str, str] = os.environ,
         builder: Sequence[str] = BUILDER,
     ) -> None:
+        self.name = f"process:{instance}"
         self._folders = AttemptFolders(work_directory.absolute())
         self._grade = grade
         self._environ = environ

@@ -10,6 +10,7 @@ from gateway.stores.postgres import Database, storable
 from gateway.stores.rows import add_deployment, fetch_deployment, stale, to_deployment
 
 CANCELED = "It was canceled."
+NO_LIMIT = 2**31 - 1
 
 
 class DeploymentQueue:
@@ -33,9 +34,16 @@ class DeploymentQueue:
                 raise NotFound(f"No project is called '{slug}'.")
             return await add_deployment(connection, project_id, trigger)
 
-    async def claim(self, launcher: str, lease_seconds: float, limit: int = 1) -> list[Deployment]:
-        """The oldest that wait and are due, now BUILDING and leased. No two callers ever get the same one."""
+    async def claim(
+        self, launcher: str, lease_seconds: float, limit: int = 1, *, concurrency: int = NO_LIMIT
+    ) -> list[Deployment]:
+        """The oldest that wait and are due, now BUILDING and leased. No two callers ever get the same one.
+
+        No more than `concurrency` build by this launcher at once, however many gateways claim for it.
+        """
         async with self._database.transaction() as connection:
+            # Gateways that share a launcher count one after the other.
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", launcher)
             claimed = await connection.fetch(
                 """
                 UPDATE deployments
@@ -52,7 +60,11 @@ class DeploymentQueue:
                     FROM deployments
                     WHERE status = 'QUEUE' AND launch_after <= now()
                     ORDER BY created_at, id
-                    LIMIT $3
+                    LIMIT least($3, greatest(0, $4 - (
+                        SELECT count(*)
+                        FROM deployments
+                        WHERE status = 'BUILDING' AND launcher = $1
+                    )))
                     FOR UPDATE SKIP LOCKED
                 )
                 RETURNING id
@@ -60,6 +72,7 @@ class DeploymentQueue:
                 launcher,
                 lease_seconds,
                 limit,
+                concurrency,
             )
             rows = await connection.fetch(
                 """
@@ -72,9 +85,11 @@ class DeploymentQueue:
             )
         return [to_deployment(row) for row in rows]
 
-    async def count_building(self) -> int:
+    async def count_building(self, launcher: str) -> int:
         async with self._database.acquire() as connection:
-            count: int = await connection.fetchval("SELECT count(*) FROM deployments WHERE status = 'BUILDING'")
+            count: int = await connection.fetchval(
+                "SELECT count(*) FROM deployments WHERE status = 'BUILDING' AND launcher = $1", launcher
+            )
         return count
 
     async def launched(self, deployment_id: uuid.UUID, attempt: int, handle: str) -> None:
@@ -193,16 +208,17 @@ class DeploymentQueue:
             )
         return [to_deployment(row) for row in rows]
 
-    async def orphans(self) -> list[tuple[uuid.UUID, str]]:
-        """Attempts that ended, with the handles of their builders: these are to be stopped, if they still run."""
+    async def orphans(self, launcher: str) -> list[tuple[uuid.UUID, str]]:
+        """Attempts that ended, with the handles of this launcher's builders: to be stopped, if they still run."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
                 SELECT id, handle
                 FROM deployments
-                WHERE handle IS NOT NULL AND status <> 'BUILDING'
+                WHERE handle IS NOT NULL AND status <> 'BUILDING' AND launcher = $1
                 ORDER BY created_at
-                """
+                """,
+                launcher,
             )
         return [(row["id"], row["handle"]) for row in rows]
 

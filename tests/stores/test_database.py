@@ -8,7 +8,6 @@ import pytest
 from gateway.errors import ConfigError, Invalid, Unavailable
 from gateway.stores.postgres import open_pool
 
-
 # What is said here of connections is said of the server's own; test_postgres_pooler.py says it of a pooler's.
 pytestmark = pytest.mark.direct
 

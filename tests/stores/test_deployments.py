@@ -19,7 +19,7 @@ async def test_a_claim_takes_the_oldest_first(projects, deployments, queued):
     rest = await deployments.claim("process", 60, limit=2)
     assert [found.id for found in first_two] == [queued.id, second.id]
     assert [found.id for found in rest] == [third.id]
-    assert await deployments.count_building() == 3
+    assert await deployments.count_building("process") == 3
 
 
 async def test_a_claim_says_who_builds_and_until_when(deployments, queued):
@@ -33,6 +33,26 @@ async def test_many_claims_at_once_never_share_a_deployment(projects, deployment
     claims = await asyncio.gather(*(deployments.claim("process", 60, limit=3) for _ in range(12)))
     claimed = [deployment.id for claim in claims for deployment in claim]
     assert len(claimed) == len(set(claimed)) == 20
+
+
+async def test_gateways_that_share_a_launcher_stay_under_its_limit_together(projects, deployments):
+    await asyncio.gather(*(projects.create("P", "https://example.com", BuildSettings()) for _ in range(20)))
+    claims = await asyncio.gather(*(deployments.claim("ecs:builds", 60, limit=5, concurrency=7) for _ in range(8)))
+    assert sum(map(len, claims)) == await deployments.count_building("ecs:builds") == 7
+    assert await deployments.claim("ecs:builds", 60, concurrency=7) == []
+
+
+async def test_builds_of_another_gateway_take_no_place_of_this_one(projects, deployments):
+    await asyncio.gather(*(projects.create("P", "https://example.com", BuildSettings()) for _ in range(4)))
+    assert len(await deployments.claim("process:one", 60, limit=9, concurrency=2)) == 2
+    assert len(await deployments.claim("process:two", 60, limit=9, concurrency=2)) == 2
+    assert await deployments.count_building("process:one") == 2
+
+
+async def test_the_builder_of_another_gateway_is_not_ours_to_stop(deployments, building):
+    await deployments.launched(building.id, 1, "process:1:2")
+    await deployments.cancel(building.id)
+    assert await deployments.orphans("process:elsewhere") == []
 
 
 async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
@@ -194,25 +214,25 @@ async def test_what_waits_can_be_canceled(deployments, queued):
 async def test_what_builds_can_be_canceled_and_its_builder_is_to_be_stopped(deployments, building):
     await deployments.launched(building.id, 1, "process:1:2")
     assert (await deployments.cancel(building.id)).status is Status.CANCELED
-    assert await deployments.orphans() == [(building.id, "process:1:2")]
+    assert await deployments.orphans("process") == [(building.id, "process:1:2")]
     with pytest.raises(Conflict):
         await deployments.heartbeat(building.id, 1, 60)
     await deployments.builder_stopped(building.id)
-    assert await deployments.orphans() == []
+    assert await deployments.orphans("process") == []
 
 
 async def test_a_builder_launched_into_a_canceled_deployment_is_to_be_stopped(deployments, building):
     await deployments.cancel(building.id)
     with pytest.raises(Conflict):
         await deployments.launched(building.id, 1, "process:1:2")
-    assert await deployments.orphans() == [(building.id, "process:1:2")]
+    assert await deployments.orphans("process") == [(building.id, "process:1:2")]
 
 
 async def test_stopping_an_old_builder_does_not_forget_a_new_one(deployments, building):
     await deployments.launched(building.id, 1, "new")
     await deployments.cancel(building.id)
     await deployments.builder_stopped(building.id, "old")
-    assert await deployments.orphans() == [(building.id, "new")]
+    assert await deployments.orphans("process") == [(building.id, "new")]
 
 
 async def test_whether_the_log_is_whole_is_kept(deployments, building):

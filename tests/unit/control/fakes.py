@@ -104,11 +104,12 @@ class MemoryDeployments:
     async def newest(self, project_ids) -> dict[uuid.UUID, Deployment]:
         return {row.project_id: row for row in self.rows.values() if row.project_id in project_ids}
 
-    async def count_building(self) -> int:
-        return len(await self.building())
+    async def count_building(self, launcher) -> int:
+        return len([row for row in await self.building() if row.launcher == launcher])
 
-    async def claim(self, launcher, lease_seconds, limit=1) -> list[Deployment]:
+    async def claim(self, launcher, lease_seconds, limit=1, *, concurrency=1000) -> list[Deployment]:
         self._reach()
+        limit = min(limit, max(0, concurrency - await self.count_building(launcher)))
         due = [
             row
             for row in sorted(self.rows.values(), key=lambda row: row.created_at)
@@ -213,9 +214,10 @@ class MemoryDeployments:
     async def expired(self) -> list[Deployment]:
         return [row for row in await self.building() if row.lease_until < self.clock.now()]
 
-    async def orphans(self) -> list[tuple[uuid.UUID, str]]:
+    async def orphans(self, launcher) -> list[tuple[uuid.UUID, str]]:
         self._reach()
-        return [(row.id, row.handle) for row in self.rows.values() if row.handle and row.status is not Status.BUILDING]
+        ended = [row for row in self.rows.values() if row.status is not Status.BUILDING and row.launcher == launcher]
+        return [(row.id, row.handle) for row in ended if row.handle]
 
     async def builder_stopped(self, deployment_id, handle=None) -> None:
         self._set(await self.get(deployment_id), handle=None)
