@@ -2,15 +2,20 @@
 
 import asyncio
 import os
+import uuid
 
 import pytest
 
 from gateway.migrations import migrate
+from gateway.migrations_clickhouse import migrate_clickhouse
 from gateway.models import BuildSettings
+from gateway.resources import clickhouse_migrations_folder
+from gateway.stores.clickhouse import open_clickhouse
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
+from tests.engines.clickhouse import in_database, reachable_clickhouse, running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer
 from tests.engines.postgres import MIGRATIONS, running_postgres
 
@@ -74,6 +79,36 @@ async def pooled_database(pooled_url):
     async with open_pool(pooled_url, 10, is_pooled=True) as database:
         await database.pool.execute("SELECT drop_log_partitions('9999-01-01')")
         yield database
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory):
+    """Settings that reach a server for all the tests that leave it alone."""
+    with reachable_clickhouse(tmp_path_factory.mktemp("clickhouse")) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def clickhouse_server(tmp_path_factory):
+    """A server that a test may log in to, and take away."""
+    with running_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture
+async def clickhouse_pool(clickhouse):
+    """Of a database that nobody else uses. It does not exist yet, and is gone afterwards."""
+    async with open_clickhouse(in_database(clickhouse, f"test_{uuid.uuid4().hex}")) as pool:
+        yield pool
+        await pool.create_database()
+        await pool.fetch(f"DROP DATABASE {pool.settings.database}")
+
+
+@pytest.fixture
+def prepare_clickhouse(clickhouse_pool, request):
+    """What a log store calls to make its tables."""
+    database = request.getfixturevalue("database")
+    return lambda: migrate_clickhouse(clickhouse_pool, database, clickhouse_migrations_folder())
 
 
 @pytest.fixture

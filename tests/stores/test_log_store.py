@@ -7,14 +7,17 @@ import uuid
 
 import pytest
 
-from builder.protocol.lines import Line, LineBatch
+from builder.protocol.lines import MAX_LINE_BYTES, Line, LineBatch
 from gateway.models import LogPosition
+from gateway.stores.logs_clickhouse import ClickhouseLogStore
 from gateway.stores.logs_postgres import ROW_LINES, PostgresLogStore
 
 BUILD = uuid.UUID(int=1)
 OTHER = uuid.UUID(int=2)
 BEGINNING = LogPosition()
 TODAY = datetime.date(2026, 3, 1)
+TOMORROW = TODAY + datetime.timedelta(days=1)
+NEXT_MONTH = datetime.date(2026, 4, 1)
 
 
 class Calendar:
@@ -23,8 +26,11 @@ class Calendar:
     def __init__(self):
         self.day = TODAY
 
-    def __call__(self):
+    def today(self):
         return self.day
+
+    def first_second(self):
+        return datetime.datetime.combine(self.day, datetime.time(), datetime.UTC)
 
 
 @pytest.fixture
@@ -32,11 +38,15 @@ def calendar():
     return Calendar()
 
 
-@pytest.fixture(params=["postgres", "pooler"])
+@pytest.fixture(params=["postgres", "pooler", "clickhouse"])
 def logs(request, calendar):
+    part = request.getfixturevalue
     makers = {
-        "postgres": lambda: PostgresLogStore(request.getfixturevalue("database"), calendar),
-        "pooler": lambda: PostgresLogStore(request.getfixturevalue("pooled_database"), calendar),
+        "postgres": lambda: PostgresLogStore(part("database"), calendar.today),
+        "pooler": lambda: PostgresLogStore(part("pooled_database"), calendar.today),
+        "clickhouse": lambda: ClickhouseLogStore(
+            part("clickhouse_pool"), part("prepare_clickhouse"), calendar.first_second
+        ),
     }
     return makers[request.param]()
 
@@ -116,6 +126,43 @@ async def test_reading_page_by_page_shows_all_lines_once(logs, limit):
     assert found == numbers(1, 10) + numbers(1, 6, attempt=2)
 
 
+AWKWARD = [
+    "",
+    " ",
+    'it\'s "quoted" `so`',
+    "back\\slash \\\\ \\n \\' \\x00",
+    "100 % of %s and %(seq)s",
+    "\0\0 \a\b\t\n\v\f\r \x1b[0m \x7f",
+    "é e\u0301 ß \u2028\u2029 \u202e\ufeff\ufffd\uffff",
+    "\U0001f600\U0010ffff 漢字 שלום",
+    "x" * MAX_LINE_BYTES,
+    "漢" * (MAX_LINE_BYTES // 3),
+]
+
+
+@pytest.mark.parametrize("text", AWKWARD, ids=range(len(AWKWARD)))
+async def test_every_text_comes_back_as_it_was(logs, text):
+    await logs.append([LineBatch("blog", BUILD, 1, 1, (Line(1, "stdout", "build", text),))])
+    assert [line.text for line in await logs.read(BUILD, BEGINNING, 10)] == [text]
+
+
+@pytest.mark.parametrize("at", [0, 1, 999, 1_700_000_000_001, 2**53])
+async def test_milliseconds_are_kept_exactly(logs, at):
+    await logs.append([LineBatch("blog", BUILD, 1, 1, (Line(at, "stdout", "build", ""),))])
+    assert [line.timestamp for line in await logs.read(BUILD, BEGINNING, 10)] == [at]
+
+
+async def test_lines_that_stand_far_apart_are_found(logs):
+    places = [1, 2, 5_000, 5_001, 10**6, 10**9, 2**53]
+    await logs.append([batch(place, 1) for place in reversed(places)])
+    await logs.append([batch(7, 1, attempt=100)])
+    expected = [*((1, place) for place in places), (100, 7)]
+    assert await seqs(logs) == expected
+    assert await seqs(logs, limit=3) == expected[:3]
+    assert await seqs(logs, LogPosition(1, 2), 1) == [(1, 5_000)]
+    assert await seqs(logs, LogPosition(1, 2**53)) == [(100, 7)]
+
+
 async def test_a_gap_is_passed_over_and_named(logs):
     await logs.append([batch(3, 2), batch(8, 1)])
     assert await seqs(logs) == [(1, 3), (1, 4), (1, 8)]
@@ -143,13 +190,32 @@ async def test_a_batch_larger_than_a_row_is_whole(logs):
     assert await seqs(logs, LogPosition(1, last - 2)) == numbers(last - 1, last)
 
 
-async def test_old_days_are_dropped_and_younger_ones_stay(logs, calendar):
+async def test_what_was_received_in_earlier_months_is_dropped_and_younger_lines_stay(logs, calendar):
     await logs.append([batch(1, 2)])
-    calendar.day += datetime.timedelta(days=1)
+    calendar.day = NEXT_MONTH
     await logs.append([batch(3, 2)])
     assert await logs.drop_before(TODAY) == 0
-    assert await logs.drop_before(TODAY + datetime.timedelta(days=1)) == 1
+    assert await logs.drop_before(NEXT_MONTH) == 1
     assert await seqs(logs) == numbers(3, 4)
+
+
+async def test_lines_of_the_day_itself_and_later_are_never_dropped(logs, calendar):
+    """Older ones go with their day or, at the latest, with their month: what a partition is, each store says."""
+    await logs.append([batch(1, 2)])
+    calendar.day = TOMORROW
+    await logs.append([batch(3, 2)])
+    await logs.drop_before(TOMORROW)
+    assert await seqs(logs, LogPosition(1, 2)) == numbers(3, 4)
+
+
+async def test_a_line_is_there_until_its_last_repeat_is_dropped(logs, calendar):
+    await logs.append([batch(1, 2)])
+    calendar.day = NEXT_MONTH
+    await logs.append([batch(1, 2)])
+    assert await seqs(logs) == numbers(1, 2)
+    assert await logs.missing(BUILD, 1, 2) == []
+    assert await logs.drop_before(NEXT_MONTH) == 1
+    assert await seqs(logs) == numbers(1, 2)
 
 
 async def test_a_new_day_begins_with_many_writers_at_once(logs, calendar):
@@ -176,12 +242,20 @@ async def test_a_hundred_thousand_lines_are_read_from_anywhere_at_once(logs):
     assert time.monotonic() - began < 2
 
 
-class TestCompacting:
-    """Only the embedded store has small rows to merge."""
+class TestEmbedded:
+    """What only the embedded store does: it forgets by the day, and has small rows to merge."""
 
     @pytest.fixture
     def logs(self, database, calendar):
-        return PostgresLogStore(database, calendar)
+        return PostgresLogStore(database, calendar.today)
+
+    async def test_old_days_are_dropped_and_younger_ones_stay(self, logs, calendar):
+        await logs.append([batch(1, 2)])
+        calendar.day = TOMORROW
+        await logs.append([batch(3, 2)])
+        assert await logs.drop_before(TODAY) == 0
+        assert await logs.drop_before(TOMORROW) == 1
+        assert await seqs(logs) == numbers(3, 4)
 
     async def test_small_rows_become_few_and_read_the_same(self, logs, database):
         await logs.append([batch(n, 1) for n in range(1, 101)] + [batch(200, 2), batch(1, 3, attempt=2)])
