@@ -15,6 +15,7 @@ from gateway.app import serve
 from gateway.config import Config
 from gateway.config_files import read_config
 from gateway.databases import reach_database
+from gateway.dead_letters import DeadLetterDesk
 from gateway.doctor import examine
 from gateway.entrance import Access
 from gateway.errors import ConfigError, GatewayError
@@ -60,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="the access token")
     actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("rotate", parents=[every], help="make a new one; the old one opens nothing any more")
+    letters = commands.add_parser("dead-letters", help="log records in Kafka that could never be stored")
+    letter_actions = letters.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = letter_actions.add_parser("show", parents=[every], help="show the newest; nothing is consumed")
+    show.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default: 50)")
+    letter_actions.add_parser("replay", parents=[every], help="put each back into the topic, once")
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -72,6 +78,8 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
         return asyncio.run(examine(config, say=_say))
     if arguments.command == "migrate":
         return asyncio.run(_migrate(config))
+    if arguments.command == "dead-letters":
+        return asyncio.run(_dead_letters(arguments, config))
     return asyncio.run(_rotate(config))
 
 
@@ -81,6 +89,12 @@ async def _migrate(config: Config) -> int:
     for name in applied:
         print(f"Applied {name}")
     print("The database is up to date." if not applied else f"Applied {len(applied)} migrations.")
+    return 0
+
+
+async def _dead_letters(arguments: argparse.Namespace, config: Config) -> int:
+    desk = DeadLetterDesk(config.kafka, _say)
+    await (desk.replay() if arguments.action == "replay" else desk.show(max(1, arguments.limit)))
     return 0
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 from gateway.config import Config
+from gateway.launchers.docker import open_docker
 from gateway.launchers.ecs import open_ecs
 from gateway.launchers.instance import instance_name
 from gateway.launchers.process import ProcessLauncher
@@ -21,10 +22,12 @@ from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
 from gateway.stores.clickhouse import open_clickhouse
+from gateway.stores.deployments import DeploymentStore
+from gateway.stores.installation import InstallationStore
 from gateway.stores.logs_clickhouse import ClickhouseLogStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
-from gateway.transports import HttpLogTransport
+from gateway.transports import HttpLogTransport, KafkaLogTransport
 
 
 def in_use(config: Config) -> list[str]:
@@ -61,8 +64,20 @@ async def open_logs(config: Config, database: Database) -> AsyncIterator[LogStor
 
 
 @contextlib.asynccontextmanager
-async def open_transport(config: Config) -> AsyncIterator[LogTransport]:
-    yield HttpLogTransport()
+async def open_transport(config: Config, database: Database) -> AsyncIterator[LogTransport]:
+    if not config.kafka.brokers:
+        yield HttpLogTransport()
+        return
+    transport = KafkaLogTransport(
+        config.kafka,
+        config.builder.log_bytes,
+        InstallationStore(database).install_key,
+        DeploymentStore(database).is_known,
+    )
+    try:
+        yield transport
+    finally:
+        await transport.close()
 
 
 @contextlib.asynccontextmanager
@@ -70,6 +85,9 @@ async def open_launcher(config: Config, grade: Callable[[], Grade]) -> AsyncIter
     if config.ecs.cluster:
         async with open_ecs(config) as launcher:
             yield launcher
+    elif config.docker.image:
+        async with open_docker(config) as docker:
+            yield docker
     else:
         yield ProcessLauncher(
             config.data_directory / "work",

@@ -64,6 +64,8 @@ class Reconciler:
         *,
         compact_log: Callable[[uuid.UUID], Awaitable[int]] | None = None,
         time_limit_seconds: float = config.Builder().time_limit_seconds,
+        is_transport_behind: Callable[[], bool] = lambda: False,
+        late_lines_seconds: float = 0.0,
         look_seconds: float = LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,6 +75,8 @@ class Reconciler:
         self._attempts = attempts
         self._compact_log = compact_log
         self._time_limit_seconds = time_limit_seconds
+        self._is_transport_behind = is_transport_behind
+        self._late_lines_seconds = late_lines_seconds
         self._look_seconds = look_seconds
         self._clock = clock
         self._looked_at = float("-inf")
@@ -160,11 +164,16 @@ class Reconciler:
 
     async def _is_gone_or_stopped(self, row: Deployment, handle: str) -> bool:
         state = await self._find(handle)
-        overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS
+        overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS + self._may_bring_lines(row)
         if state is None or not (state is BuilderState.GONE or overstayed or row.status is Status.CANCELED):
             return False
         # Also one that is gone: its launcher frees what it has left behind.
         return await self._stop(row.launcher, handle, row.reason or "Its attempt has ended.")
+
+    def _may_bring_lines(self, row: Deployment) -> float:
+        """For how long the builder of this ended attempt may still bring lines that the transport did not take."""
+        is_waited_for = row.last_seq is not None and row.log_complete is None
+        return self._late_lines_seconds if is_waited_for else 0.0
 
     async def _decide_logs(self) -> None:
         for row in await self._deployments.undecided_logs(LOGS_AT_ONCE):
@@ -175,6 +184,8 @@ class Reconciler:
                 # No verdict without the store, and the quiet time begins anew once it answers.
                 self._troubles.append(str(error) or "The log store does not answer.")
                 return
+            if missing and self._is_transport_behind():
+                continue  # they may be on their way; the quiet time begins anew once the transport has caught up
             quiet = self._since.seconds(("log", row.id, row.attempt, tuple(missing)))
             end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
             if end is not None:

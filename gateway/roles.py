@@ -59,6 +59,9 @@ class LogTransport(Protocol):
     async def send(self, batch: LineBatch) -> None:
         """Take what a builder posted: return once it can't be lost. Raises Unavailable (send it again) or Invalid."""
 
+    def is_behind(self) -> bool:
+        """Whether lines that builders have sent may still wait to be stored. Until then no log is called incomplete."""
+
     def subscribe(self) -> AbstractAsyncContextManager[LogRecords]:
         """What was fetched and not committed when the block is left will be handed out again."""
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
+from builder.protocol.calls import LATE_LINES_SECONDS
 from gateway import engines, lifecycle
 from gateway.addresses import Addresses
 from gateway.background import Health, Job, kept_running, wait_until
@@ -144,7 +145,7 @@ async def open_services(
         opened = _Engines(
             objects=await stack.enter_async_context(engines.open_objects(config)),
             logs=await stack.enter_async_context(engines.open_logs(config, database)),
-            transport=await stack.enter_async_context(engines.open_transport(config)),
+            transport=await stack.enter_async_context(engines.open_transport(config, database)),
             launcher=await stack.enter_async_context(open_launcher(config, isolation.grade)),
         )
         yield _compose(config, health, database, postgres, isolation, opened)
@@ -232,6 +233,8 @@ def _compose(
         config.builder.attempts,
         compact_log=logs.compact,
         time_limit_seconds=config.builder.time_limit_seconds,
+        is_transport_behind=transport.is_behind,
+        late_lines_seconds=LATE_LINES_SECONDS if transport.for_builders else 0.0,
     )
 
     def on_finished() -> None:

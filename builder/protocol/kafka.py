@@ -117,10 +117,10 @@ class RecordProducer:
         await stop_in_time(producer)
 
 
-async def start(starting: Awaitable[None], client: _Client) -> None:
+async def start(starting: Awaitable[None], client: _Client, seconds: float = START_SECONDS) -> None:
     """Start a client, or stop it again. Raises NotSent: aiokafka says the same of all that can be wrong."""
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(seconds):
             await starting
     except (KafkaError, OSError, TimeoutError) as error:
         await stop_in_time(client)

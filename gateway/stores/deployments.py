@@ -25,6 +25,14 @@ class DeploymentStore(DeploymentQueue, DeploymentAttempts, DeploymentReleases):
         async with self._database.acquire() as connection:
             return await fetch_deployment(connection, deployment_id)
 
+    async def is_known(self, deployment_id: uuid.UUID) -> bool:
+        """Whether it is one of this installation, in whatever state."""
+        async with self._database.acquire() as connection:
+            found: bool = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM deployments WHERE id = $1)", deployment_id
+            )
+        return found
+
     async def newest(self, project_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Deployment]:
         """The newest deployment of each of these projects."""
         async with self._database.acquire() as connection:

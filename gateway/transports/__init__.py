@@ -1,5 +1,6 @@
 """How log lines come from the builders to the consumer: over the builders' API, or over Kafka."""
 
 from gateway.transports.http import HttpLogTransport
+from gateway.transports.kafka import KafkaLogTransport
 
-__all__ = ["HttpLogTransport"]
+__all__ = ["HttpLogTransport", "KafkaLogTransport"]

@@ -40,6 +40,10 @@ class HttpLogTransport:
         self._arrived = asyncio.Event()
         self._is_subscribed = False
 
+    def is_behind(self) -> bool:
+        """Never: a sender is not answered before its lines are stored."""
+        return False
+
     async def send(self, batch: LineBatch) -> None:
         """Return once the batch is stored. Raises Unavailable (send it again) or Invalid (it can never be stored)."""
         parcel = _Parcel(batch, asyncio.get_running_loop().create_future(), _size_of(batch))

@@ -11,10 +11,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from builder.protocol.calls import Facts, Finish, Manifest, StepStarted
 from builder.protocol.lines import Line, LineBatch, encode_batch
 from builder.protocol.tokens import make_token
+from gateway import log_meter
 from gateway.background import Health, kept_running
 from gateway.config import Builder
 from gateway.consumer import LogConsumer
-from gateway.errors import Invalid, NotFound, Unavailable
+from gateway.errors import Invalid, NotFound, TooLarge, Unavailable
 from gateway.log_meter import LogMeter
 from gateway.models import BuildSettings, Status
 from gateway.publishing import Publisher
@@ -243,7 +244,7 @@ async def test_a_line_number_beyond_any_log_is_refused(call, building, first_seq
 
 @pytest.fixture
 def no_slack(monkeypatch):
-    monkeypatch.setattr(builders, "LOG_SLACK_BYTES", 0)
+    monkeypatch.setattr(log_meter, "LOG_SLACK_BYTES", 0)
 
 
 # `no_slack` comes first: the meter reads its limits when the application is made.
@@ -256,7 +257,7 @@ def test_the_meter_refuses_what_exceeds_the_limit(building):
     meter = LogMeter(1000)
     size = meter._most_bytes // 2 + 1
     meter.count(make_batch(building, first_seq=1), size)
-    with pytest.raises(builders.TooLarge):
+    with pytest.raises(TooLarge):
         meter.check(make_batch(building, first_seq=2), size)
 
 
@@ -268,7 +269,7 @@ def test_a_batch_that_is_sent_again_is_not_counted_again(building):
 
 
 def test_the_meter_forgets_the_oldest(building, monkeypatch):
-    monkeypatch.setattr(builders, "REMEMBERED_LOGS", 2)
+    monkeypatch.setattr(log_meter, "REMEMBERED_LOGS", 2)
     meter = LogMeter(1000)
     for attempt in (1, 2, 3):
         meter.count(make_batch(building, attempt=attempt), 1)

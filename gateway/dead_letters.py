@@ -1,0 +1,142 @@
+"""`buildspace dead-letters`: shows what could never be stored, and puts it back once its cause is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import json
+from collections.abc import AsyncIterator, Callable
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend, stop_in_time
+from builder.protocol.kafka import start as started
+from gateway import config
+from gateway.errors import ConfigError, Invalid
+from gateway.transports.dead_letters import DeadLetter, unwrap
+from gateway.transports.kafka_cluster import KafkaCluster
+
+SHOWN_LENGTH = 200
+CALL_SECONDS = 15.0
+POLL_MS = 1000
+AT_ONCE = 100
+REPLAY_GROUP = "-replay"
+
+Say = Callable[[str], None]
+
+
+class DeadLetterDesk:
+    """Reads the dead-letter topic. Only `replay` moves anything, and that in a group of its own."""
+
+    def __init__(self, settings: config.Kafka, say: Say) -> None:
+        """Raises ConfigError where there is no Kafka."""
+        if not settings.brokers:
+            raise ConfigError(
+                "There are no dead letters without Kafka: kafka.brokers (KAFKA_BROKERS) is not set, and what can't be"
+                " stored is refused to the builder that posts it."
+            )
+        self._cluster = KafkaCluster(settings)
+        self._say = say
+
+    async def show(self, limit: int) -> None:
+        """The newest ones, the oldest of them first. Nothing is consumed. Raises Unavailable."""
+        async with self._reading(None) as (consumer, ends):
+            begins = await consumer.beginning_offsets(list(ends)) if ends else {}
+            for place, end in ends.items():
+                consumer.seek(place, max(begins[place], end - limit))
+            records = [record async for batch in _batches(consumer, ends) for record in batch]
+        records.sort(key=lambda record: (record.timestamp, record.partition, record.offset))
+        for record in records[-limit:]:
+            self._say(_described(unwrap(record)))
+        shown = min(limit, len(records))
+        self._say(f"{shown} dead letters shown." if shown else "There are no dead letters.")
+
+    async def replay(self) -> None:
+        """Each goes back into the topic as it was, once. Raises Unavailable; what was put back is remembered."""
+        settings = self._cluster.settings
+        producer = RecordProducer(self._cluster.target)
+        replayed = left = 0
+        try:
+            async with self._reading(settings.group + REPLAY_GROUP) as (consumer, ends):
+                async for records in _batches(consumer, ends):
+                    letters = [unwrap(record) for record in records]
+                    for letter in letters:
+                        left += letter.is_cut
+                        if not letter.is_cut:
+                            await self._put_back(producer, letter)
+                            replayed += 1
+                    await consumer.commit(
+                        {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+                    )
+        finally:
+            await producer.close()
+        if left:
+            self._say(f"{left} records were too long to be kept whole, and are left where they are.")
+        self._say(f"Put {replayed} records back into {settings.topic}." if replayed else "There is nothing to replay.")
+
+    async def _put_back(self, producer: RecordProducer, letter: DeadLetter) -> None:
+        try:
+            await producer.send(self._cluster.settings.topic, letter.value, key=letter.key, headers=letter.headers)
+        except NotSent as error:
+            raise self._cluster.explained(error.__cause__ or error) from error
+        except TooLargeToSend as error:
+            raise Invalid(f"Kafka refuses the record of {letter.topic} {letter.partition}@{letter.offset}.") from error
+
+    @contextlib.asynccontextmanager
+    async def _reading(self, group: str | None) -> AsyncIterator[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
+        """A consumer that stands where its group stands, or at the beginning, and the ends of the partitions now."""
+        topic = self._cluster.settings.dead_letter_topic
+        places = [TopicPartition(topic, number) for number in await self._cluster.partitions(topic)]
+        consumer = AIOKafkaConsumer(
+            **await self._cluster.connection(),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            await started(consumer.start(), consumer)
+            consumer.assign(places)
+            async with asyncio.timeout(CALL_SECONDS):
+                ends = await consumer.end_offsets(places) if places else {}
+            yield consumer, dict(ends)
+        except NotSent as error:
+            raise self._cluster.explained(error.__cause__ or error) from error
+        except (KafkaError, TimeoutError) as error:
+            raise self._cluster.explained(error) from error
+        finally:
+            await stop_in_time(consumer)
+
+
+async def _batches(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[list[ConsumerRecord]]:
+    """What lies between where the consumer stands and these ends."""
+    async with asyncio.timeout(CALL_SECONDS) as limit:
+        for place, end in ends.items():
+            while await consumer.position(place) < end:
+                found = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=AT_ONCE)
+                records = [record for record in found.get(place, []) if record.offset < end]
+                if records:
+                    yield records
+                    limit.reschedule(asyncio.get_running_loop().time() + CALL_SECONDS)
+
+
+def _described(letter: DeadLetter) -> str:
+    when = datetime.datetime.fromtimestamp(letter.timestamp / 1000, datetime.UTC).isoformat(timespec="milliseconds")
+    place = f"{letter.topic} {letter.partition}@{letter.offset}"
+    text = (letter.value or b"").decode(errors="replace")
+    return (
+        f"{when} {_printable(place)}{_deployment(letter.value)}: {_printable(letter.reason)}\n"
+        f"    {_printable(text[:SHOWN_LENGTH])}"
+    )
+
+
+def _deployment(value: bytes | None) -> str:
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        return f" deployment {_printable(str(json.loads(value or b'')['DEPLOYMENT_ID']))[:40]}"
+    return ""
+
+
+def _printable(text: str) -> str:
+    """A record may hold anything, a terminal's commands too."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -1,0 +1,130 @@
+"""Dead letters: records that can never be stored, kept with the reason in a topic of their own."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from builder.protocol.kafka import MOST_BYTES, NotSent, RecordProducer, TooLargeToSend
+from gateway.errors import Unavailable
+from gateway.transports.kafka_cluster import KafkaCluster
+
+PREFIX = "dead-letter-"
+HOUR_SECONDS = 3600.0
+KEPT_BYTES = MOST_BYTES - 256 * 1024
+"""A longer value is cut, so that a record at the broker's limit still goes aside with its headers."""
+KEPT_HEADER_BYTES = 64 * 1024
+REASON_LENGTH = 500
+
+
+class Letter(Protocol):
+    """What is needed here of a record as aiokafka hands it out."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class DeadLetters:
+    """Writes them, and only so many in an hour: a flood has a cause that a person must see.
+
+    The count is this process's own. A record that is put aside and then handed out again goes aside again.
+    """
+
+    def __init__(
+        self, cluster: KafkaCluster, producer: RecordProducer, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cluster = cluster
+        self._producer = producer
+        self._clock = clock
+        self._written: collections.deque[float] = collections.deque()
+
+    def has_room(self) -> bool:
+        while self._written and self._written[0] <= self._clock() - HOUR_SECONDS:
+            self._written.popleft()
+        return len(self._written) < self._cluster.settings.dead_letters_per_hour
+
+    def flood(self, reason: str) -> Unavailable:
+        """What to say when there is no room."""
+        settings = self._cluster.settings
+        return Unavailable(
+            f"Log lines wait: more than {settings.dead_letters_per_hour} records of {settings.topic} in an hour could"
+            f" not be stored (kafka.dead_letters_per_hour). The next one: {reason} Nothing is lost."
+            f" `buildspace dead-letters show` shows those in {settings.dead_letter_topic}."
+        )
+
+    async def put(self, record: Letter, reason: str) -> None:
+        """Return once Kafka has it. Raises Unavailable."""
+        topic = self._cluster.settings.dead_letter_topic
+        value, headers = _wrapped(record, reason)
+        try:
+            await self._producer.send(topic, value, key=record.key, headers=headers)
+        except (NotSent, TooLargeToSend) as error:
+            raise self._cluster.explained(error.__cause__ or error) from error
+        self._written.append(self._clock())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter, unwrapped: what it was, where, and why it lies here. `is_cut`: its end is gone."""
+
+    reason: str
+    topic: str
+    partition: str
+    offset: str
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    is_cut: bool
+
+
+def unwrap(record: Letter) -> DeadLetter:
+    """The reading half of what `DeadLetters.put` writes."""
+    said = {name.removeprefix(PREFIX): _text(value) for name, value in record.headers if name.startswith(PREFIX)}
+    timestamp = said.get("timestamp", "")
+    return DeadLetter(
+        reason=said.get("reason", "It was not said why."),
+        topic=said.get("topic", "?"),
+        partition=said.get("partition", "?"),
+        offset=said.get("offset", "?"),
+        timestamp=int(timestamp) if timestamp.isascii() and timestamp.isdigit() else record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=_own_headers(record),
+        is_cut="size" in said,
+    )
+
+
+def _wrapped(record: Letter, reason: str) -> tuple[bytes | None, list[tuple[str, bytes]]]:
+    kept = _own_headers(record)
+    if sum(len(name) + len(value or b"") for name, value in kept) > KEPT_HEADER_BYTES:
+        kept, reason = (), f"{reason} (Its headers were too long to be kept.)"
+    value = record.value
+    facts = {
+        "reason": reason[:REASON_LENGTH],
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+        "timestamp": str(record.timestamp),
+    }
+    if value is not None and len(value) > KEPT_BYTES:
+        facts["size"] = str(len(value))
+        value = value[:KEPT_BYTES]
+    return value, [*kept, *((PREFIX + name, text.encode(errors="replace")) for name, text in facts.items())]
+
+
+def _own_headers(record: Letter) -> tuple[tuple[str, bytes], ...]:
+    """Those that the record came with; a letter that is put aside a second time has no use for the first reason."""
+    return tuple((name, value) for name, value in record.headers if not name.startswith(PREFIX))
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")

@@ -1,0 +1,183 @@
+"""A subscription to the topic: fetch, decode, put aside, commit exactly what was fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from builder.protocol.lines import LineBatch
+from gateway.errors import TooLarge, Unavailable
+from gateway.log_meter import LogMeter
+from gateway.transports.dead_letters import DeadLetters
+from gateway.transports.kafka_cluster import Broken, KafkaCluster
+from gateway.transports.kafka_reading import is_signed, read_signed, read_unsigned
+from gateway.transports.kafka_watch import Watch
+
+log = logging.getLogger(__name__)
+
+POLL_SLACK_SECONDS = 3.0
+"""A poll may overstay its time while partitions move between gateways."""
+COMMIT_SECONDS = 10.0
+UNSIGNED = "It has no signature."
+OURS = "It has no signature, and its deployment is one of this installation."
+
+InstallKey = Callable[[], Awaitable[bytes]]
+IsKnown = Callable[[uuid.UUID], Awaitable[bool]]
+Read = LineBatch | str
+"""What a record holds, or why it can't be stored."""
+
+
+class RecordReader:
+    """Turns records into line batches, or into reasons. Raises Unavailable while the database is away."""
+
+    def __init__(self, install_key: InstallKey, is_known: IsKnown, meter: LogMeter, *, accept_unsigned: bool) -> None:
+        self._install_key = install_key
+        self._is_known = is_known
+        self._meter = meter
+        self._accept_unsigned = accept_unsigned
+
+    async def read(self, records: Sequence[ConsumerRecord]) -> list[Read]:
+        key = await self._install_key()
+        found = await asyncio.to_thread(lambda: [self._decode(record, key) for record in records])
+        known: dict[uuid.UUID, bool] = {}
+        for record, batch in zip(records, found, strict=True):
+            if isinstance(batch, LineBatch) and not is_signed(record) and batch.deployment_id not in known:
+                known[batch.deployment_id] = await self._is_known(batch.deployment_id)
+        return [self._judge(record, batch, known) for record, batch in zip(records, found, strict=True)]
+
+    def _decode(self, record: ConsumerRecord, key: bytes) -> Read:
+        try:
+            if is_signed(record):
+                return read_signed(record, key)
+            return read_unsigned(record) if self._accept_unsigned else UNSIGNED
+        except ValueError as error:
+            return str(error)
+
+    def _judge(self, record: ConsumerRecord, batch: Read, known: dict[uuid.UUID, bool]) -> Read:
+        if isinstance(batch, str):
+            return batch
+        if not is_signed(record):
+            # Its numbers are places in the topic, not sizes: only its deployment is looked at.
+            return OURS if known[batch.deployment_id] else batch
+        size = len(record.value or b"")
+        try:
+            self._meter.check(batch, size)
+        except TooLarge as error:
+            return error.sentence
+        self._meter.count(batch, size)
+        return batch
+
+
+class KafkaLogRecords:
+    """What one subscription has fetched and not committed."""
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        cluster: KafkaCluster,
+        reader: RecordReader,
+        dead_letters: DeadLetters,
+        watch: Watch,
+    ) -> None:
+        self._consumer = consumer
+        self._cluster = cluster
+        self._reader = reader
+        self._dead_letters = dead_letters
+        self._watch = watch
+        self._first: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = {}
+        self._origins: list[tuple[LineBatch, ConsumerRecord]] = []
+
+    async def fetch(self, limit: int, timeout_seconds: float) -> Sequence[LineBatch]:
+        """What can never be stored goes to the dead letters here; too many of those: Unavailable, nothing is lost."""
+        if not self._next:
+            await self._watch.look()
+        records = await self._poll(limit, timeout_seconds)
+        if records:
+            self._watch.moved()
+        batches = await self._sort(records)
+        if not batches:
+            await self.commit()  # nobody commits an empty fetch, and dead letters are settled
+        return batches
+
+    async def commit(self) -> None:
+        """A partition that moved to another gateway meanwhile is handed out there again, which is harmless."""
+        own = self._consumer.assignment()
+        stored = {place: offset for place, offset in self._next.items() if place in own}
+        try:
+            if stored:
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await self._consumer.commit(stored)
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("log batches come again, their partitions moved: %s", error)
+        except (KafkaError, TimeoutError) as error:
+            raise self._explained(error) from error
+        self._first, self._next = {}, {}
+        self._origins.clear()
+        self._watch.moved()  # storing may have taken long
+
+    def hand_out_again(self) -> None:
+        """What was fetched and not committed is fetched once more."""
+        self._seek(self._first)
+        self._first, self._next = {}, {}
+        self._origins.clear()
+
+    async def put_aside(self, batch: LineBatch, reason: str) -> None:
+        """Into the dead letters, as the record that it came as. Raises Unavailable."""
+        record = next(record for known, record in self._origins if known is batch)
+        if not self._dead_letters.has_room():
+            raise self._dead_letters.flood(reason)
+        await self._dead_letters.put(record, reason)
+
+    async def _poll(self, limit: int, timeout_seconds: float) -> list[ConsumerRecord]:
+        try:
+            async with asyncio.timeout(timeout_seconds + POLL_SLACK_SECONDS):
+                found = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=limit)
+        except TimeoutError:
+            return []
+        except KafkaError as error:
+            raise self._explained(error) from error
+        records = [record for records in found.values() for record in records]
+        for record in records:
+            self._first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        return records
+
+    async def _sort(self, records: Sequence[ConsumerRecord]) -> list[LineBatch]:
+        """The batches among the records. Stops before the first dead letter for which there is no room."""
+        batches: list[LineBatch] = []
+        for number, (record, read) in enumerate(zip(records, await self._reader.read(records), strict=True)):
+            if isinstance(read, LineBatch):
+                batches.append(read)
+                self._origins.append((read, record))
+            elif self._dead_letters.has_room():
+                log.warning("log record put aside: %s %d@%d: %s", record.topic, record.partition, record.offset, read)
+                await self._dead_letters.put(record, read)
+            elif number == 0:
+                raise self._dead_letters.flood(read)
+            else:
+                self._give_back(records[number:])
+                break
+            self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        return batches
+
+    def _give_back(self, records: Sequence[ConsumerRecord]) -> None:
+        """The next fetch hands these out again."""
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        self._seek(first)
+
+    def _seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        for place in self._consumer.assignment() & offsets.keys():
+            self._consumer.seek(place, offsets[place])
+
+    def _explained(self, error: Exception) -> Unavailable:
+        """Broken, unless aiokafka itself tries again."""
+        sentence = self._cluster.explained(error).sentence
+        will_heal = isinstance(error, TimeoutError) or getattr(error, "retriable", False)
+        return Unavailable(sentence) if will_heal else Broken(sentence)
