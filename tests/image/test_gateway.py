@@ -25,7 +25,7 @@ async def deployed(shipped: Shipped, example: str) -> dict[str, Any]:
     """The answer to the deployment of the example, once it has ended."""
     answer = await shipped.gateway.deploy(example)
     deployment = await shipped.gateway.ended(answer["deploymentId"])
-    assert (deployment["status"], deployment["reason"]) == ("READY", None)
+    assert (deployment["status"], deployment["reason"], deployment["attempt"]) == ("READY", None, 1)
     return answer
 
 
