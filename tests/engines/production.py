@@ -14,8 +14,6 @@ from tests.engines.ecs import EcsServer, running_ecs, running_moto
 from tests.engines.kafka import KafkaBroker, running_kafka
 from tests.engines.s3 import S3Server, environment_of, running_s3
 
-ENGINES = ("postgres", "kafka", "clickhouse", "s3", "ecs")
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Servers:
@@ -75,6 +73,7 @@ async def running_production(servers: Servers, folder: Path) -> AsyncIterator[Pr
             bucket = await asyncio.to_thread(servers.s3.make_bucket)
             settings = {
                 "DATABASE_URL": url,
+                "BUILDSPACE_BUILDER_ISOLATION": "basic",
                 "KAFKA_BROKERS": servers.kafka.brokers,
                 "KAFKA_TOPIC": f"lines-{bucket.bucket}",
                 "BUILDSPACE_KAFKA_DEAD_LETTER_TOPIC": f"dead-letters-{bucket.bucket}",
