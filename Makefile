@@ -51,6 +51,7 @@ lock: $(VENV)/dev.stamp ## Resolve the dependencies anew into requirements*.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build -o requirements-build.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock builder/requirements.txt -o builder/requirements.lock
 
 wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
 	@$(BIN)/uv build --wheel --out-dir dist --quiet

@@ -109,7 +109,9 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
 
     async def do() -> None:
         folders.make()
-        await Build(job, api, log, folders, open_for).do()
+        # In a thread: to find out which sandbox holds may take a moment, in which heartbeats go on.
+        build = await asyncio.to_thread(Build, job, api, log, folders, open_for)
+        await build.do()
 
     return Attempt(api, log, do, late_lines_seconds=LATE_LINES_SECONDS if job.kafka else 0.0)
 

@@ -97,7 +97,7 @@ class Build:
         await self._begin(Step.PREPARE)
         await asyncio.to_thread(self._folders.make)
         await self._api.add_facts(Facts(isolation=self._sandbox.name))
-        await self._log.say(f"Building {self._job.project_slug} (isolation: {self._sandbox.name})")
+        await self._log.say(f"Building {self._job.project_slug} (isolation: {self._sandbox.words})")
 
     async def _clone(self) -> None:
         await self._begin(Step.CLONE)

@@ -20,3 +20,4 @@ fi
 sh scripts/engines/kafka.sh
 sh scripts/engines/pgbouncer.sh
 sh scripts/engines/s3.sh
+sh scripts/engines/docker.sh >/dev/null

@@ -21,7 +21,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,6 +47,8 @@ class Sandbox(Protocol):
     """One build's sandbox. Commands run one after the other in it."""
 
     name: str
+    words: str
+    """What isolates the build, for the first line of its log."""
 
     async def start(
         self,
@@ -69,14 +71,20 @@ class Sandbox(Protocol):
 def open_sandbox(grade: str, allow_private_hosts: Sequence[str] = (), *, work: Path) -> Sandbox:
     """A sandbox of exactly this grade around `work`. Raises SandboxError for an unknown one; does not probe.
 
-    From here on this process is closed to others of its account, and adopts the orphans of its children.
+    From here on this process is closed to others of its account, and adopts the orphans of its children. `container`
+    takes a second to find out what holds inside.
     """
-    from builder.sandbox import basic, none, strong
+    from builder.sandbox import basic, container, none, strong
     from builder.sandbox.inside import kernel
 
-    makers = {"strong": strong.StrongSandbox, "basic": basic.BasicSandbox, "none": none.NoSandbox}
+    makers: dict[str, Callable[[Path, Sequence[str]], Sandbox]] = {
+        "strong": strong.StrongSandbox,
+        "basic": basic.BasicSandbox,
+        "container": container.open_container,
+        "none": none.NoSandbox,
+    }
     if grade not in makers:
-        raise SandboxError(f"There is no sandbox called {grade!r}; there are strong, basic and none.")
+        raise SandboxError(f"There is no sandbox called {grade!r}; there are {', '.join(makers)}.")
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "dumpable")
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1, "subreaper")
     return makers[grade](work, allow_private_hosts)

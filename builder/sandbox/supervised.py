@@ -32,8 +32,10 @@ class SupervisedSandbox:
     """A grade says by `_plan` what holds the command; the rest is here."""
 
     name = ""
+    words = ""
 
     def __init__(self, work: Path, allow_private_hosts: Sequence[str]) -> None:
+        self.words = self.words or self.name
         self.work = work.absolute()
         self.allow_private_hosts = allow_private_hosts
         self.account = build_account()

@@ -12,7 +12,7 @@ if [ -n "$missing" ]; then
         echo "The tests need more of Debian's packages. Run: sudo apt-get install --no-install-recommends$missing" >&2
         exit 1
     fi
-    echo "Installing$missing"
+    echo "Installing$missing" >&2
     apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >/dev/null
 fi
@@ -26,7 +26,7 @@ if [ ! -s "$base" ]; then
         echo "The base image of the tests is made by root. Run: sudo sh scripts/engines/docker.sh" >&2
         exit 1
     fi
-    echo "Making the base image debian:bookworm-slim"
+    echo "Making the base image debian:bookworm-slim" >&2
     mkdir -p "$folder"
     draft="$folder/.draft-$$.tar"
     trap 'rm -f "$draft"' EXIT

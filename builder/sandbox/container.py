@@ -1,0 +1,78 @@
+"""container: the builder's own container is the wall; inside it, as much of basic as the kernel has.
+
+With Landlock (Linux 6.12) it is basic. Without, as on older kernels and on Fargate, the builder is closed to its
+children's eyes (not dumpable), and the system calls that basic forbids are forbidden: then a build can still stop its
+own builder, and reach what the container's network lets it reach. The container holds one build, and no other secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from builder.sandbox import Limits, Sandbox
+from builder.sandbox.basic import BasicSandbox
+from builder.sandbox.inside.plan import Plan
+from builder.sandbox.seccomp import compile_filter
+from builder.sandbox.supervised import PACKAGE_ROOT, SYSTEM_PATH, SupervisedSandbox
+
+PROBE_SECONDS = 30.0
+
+
+class WithBasic(BasicSandbox):
+    name = "container"
+    words = "container, with Landlock and seccomp inside it"
+
+
+class Alone(SupervisedSandbox):
+    name = "container"
+
+    def __init__(self, work: Path, allow_private_hosts: Sequence[str], why: str) -> None:
+        super().__init__(work, allow_private_hosts)
+        self.words = f"container, with seccomp but without Landlock inside it: {why}"
+
+    def _plan(
+        self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
+    ) -> Plan:
+        environment.setdefault("TMPDIR", str(self._temporary_folder))
+        plan = super()._plan(argv, environment, directory, limits, read_only)
+        return dataclasses.replace(plan, seccomp=base64.b64encode(compile_filter()).decode())
+
+    def _make_folders(self) -> None:
+        self._temporary_folder.mkdir(exist_ok=True)
+
+    @property
+    def _temporary_folder(self) -> Path:
+        """Beside the rest: what a build puts there counts as its disk, not as memory."""
+        return self.work / "tmp"
+
+
+def open_container(work: Path, allow_private_hosts: Sequence[str]) -> Sandbox:
+    """Takes a moment: whether basic holds is found out by attacking it."""
+    why = why_not_basic()
+    return Alone(work, allow_private_hosts, why) if why else WithBasic(work, allow_private_hosts)
+
+
+def why_not_basic() -> str:
+    """In a process of its own: what the probe does to itself, such as binding its rules, must not bind us. Empty: it
+    holds.
+    """
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); from builder.sandbox.probe import main; sys.exit(main('basic'))"
+    )
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-I", "-c", program, str(PACKAGE_ROOT)],
+            env={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"whether basic holds could not be found out within {PROBE_SECONDS:.0f} s"
+    said = (probe.stdout or probe.stderr).decode(errors="replace").strip().splitlines()
+    return "" if probe.returncode == 0 else (said[-1] if said else f"its probe ended with {probe.returncode}")

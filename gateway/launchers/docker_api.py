@@ -1,0 +1,171 @@
+"""The calls that we make to a Docker engine. aiodocker's errors end here: a refusal, or Unavailable."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+import aiodocker
+import aiohttp
+from aiodocker.exceptions import DockerError
+
+from gateway.errors import ConfigError, Unavailable
+
+CONNECT_SECONDS = 3.0
+CALL_SECONDS = 20.0
+STOP_SECONDS = 4
+"""After SIGTERM a container has this long, then it is killed."""
+CANNOT_CONNECT = 900
+"""aiodocker's own number."""
+
+Found = dict[str, Any]
+
+
+class DockerRefusal(Exception):
+    """The engine answered with an error. `status` is that of HTTP, `message` the engine's words."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class DockerApi:
+    """Each call ends within its time limit. Raises DockerRefusal, and Unavailable while the engine is away."""
+
+    def __init__(self, client: aiodocker.Docker, host: str) -> None:
+        self._client = client
+        self.host = host
+
+    async def image(self, name: str) -> Found:
+        with self._speaking():
+            return dict(await self._client.images.inspect(name))
+
+    async def version(self) -> Found:
+        with self._speaking():
+            return dict(await self._client.version())
+
+    async def network(self, name: str) -> Found:
+        with self._speaking():
+            return await (await self._client.networks.get(name)).show()
+
+    async def create_network(self, settings: Found) -> None:
+        with self._speaking():
+            await self._client.networks.create(settings)
+
+    async def create(self, name: str, settings: Found) -> str:
+        """The id of a container that is not started yet. 409: there is one of this name; 404: there is no image."""
+        with self._speaking():
+            return (await self._client.containers.create(settings, name=name)).id
+
+    async def start(self, container: str) -> None:
+        """One that runs already is not an error."""
+        with self._speaking():
+            await self._client.containers.container(container).start()
+
+    async def inspect(self, container: str) -> Found | None:
+        """None: the engine knows no such container."""
+        with self._speaking(), _missing_is_fine():
+            return dict(await self._client.containers.container(container).show())
+        return None
+
+    async def stop(self, container: str) -> None:
+        """One that is gone is not an error."""
+        with self._speaking(), _missing_is_fine():
+            await self._client.containers.container(container).stop(t=STOP_SECONDS, timeout=_TIMEOUT)
+
+    async def remove(self, container: str) -> None:
+        """Kill it if it runs, and remove it with what it wrote. One that is gone is not an error."""
+        with self._speaking(), _missing_is_fine(), _under_way_is_fine():
+            await self._client.containers.container(container).delete(force=True, v=True, timeout=_TIMEOUT)
+
+    async def labeled(self, label: str, statuses: Sequence[str]) -> list[Found]:
+        filters = json.dumps({"label": [label], "status": list(statuses)})
+        with self._speaking():
+            found = await self._client.containers.list(all=True, filters=filters)
+            return [dict(each._container) for each in found]
+
+    async def tail(self, container: str, lines: int) -> str:
+        """What it wrote last, on both streams."""
+        with self._speaking(), _missing_is_fine():
+            pieces = await self._client.containers.container(container).log(
+                stdout=True, stderr=True, tail=lines, timeout=_TIMEOUT
+            )
+            return "".join(pieces)
+        return ""
+
+    async def first_line(self, container: str) -> str:
+        """What it writes first, as soon as it does; empty if it ends without a word."""
+        with self._speaking():
+            said = ""
+            async for piece in self._client.containers.container(container).log(
+                stdout=True, stderr=True, follow=True, timeout=_TIMEOUT
+            ):
+                said += piece
+                if "\n" in said:
+                    break
+            return said.partition("\n")[0]
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except DockerError as error:
+            if error.status != CANNOT_CONNECT:
+                raise DockerRefusal(error.status, " ".join(str(error.message).split())[:500]) from error
+            raise Unavailable(self._away("cannot be reached")) from error
+        except TimeoutError as error:
+            raise Unavailable(self._away(f"does not answer within {CALL_SECONDS:.0f} s")) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(self._away("broke off in the middle of an answer")) from error
+
+    def _away(self, what: str) -> str:
+        return f"The Docker engine at {self.host} {what}. Does it run, and is docker.host right?"
+
+
+_TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS, sock_connect=CONNECT_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def open_docker_api(host: str) -> AsyncIterator[DockerApi]:
+    """Makes no call yet. Raises ConfigError for an address that means nothing."""
+    try:
+        client = aiodocker.Docker(host, timeout=_TIMEOUT)
+    except (ValueError, OSError) as error:
+        raise ConfigError(
+            "docker.host: expected an address such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376,"
+            f" not {host!r}."
+        ) from error
+    try:
+        yield DockerApi(client, host)
+    finally:
+        await client.close()
+
+
+def was_refused(error: DockerRefusal, status: int, *words: str) -> bool:
+    return error.status == status and all(word in error.message.lower() for word in words)
+
+
+@contextlib.contextmanager
+def _missing_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except DockerError as error:
+        if error.status != 404:
+            raise
+
+
+@contextlib.contextmanager
+def _under_way_is_fine() -> Iterator[None]:
+    """Another gateway, or our own earlier call, is removing it."""
+    try:
+        yield
+    except DockerError as error:
+        if error.status != 409 or "already in progress" not in error.message:
+            raise
+
+
+def environment_list(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
