@@ -23,6 +23,7 @@ from gateway.errors import LaunchRefused, Unavailable
 from gateway.launchers.sandbox import Grade, choose_grade
 from gateway.metrics import CountedLogs, Metrics
 from gateway.migrations import migrate
+from gateway.mirroring import Mirror
 from gateway.proxy import SiteProxy
 from gateway.publishing import Publisher
 from gateway.reconciler import Reconciler
@@ -32,6 +33,7 @@ from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.sites.pointers import SitePointers
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.installation import InstallationStore
+from gateway.stores.mirrors import MirrorStore
 from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import SITE_CHANGED, ProjectStore
 from gateway.stores.statistics import StatisticsStore
@@ -172,6 +174,8 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         stack.push_async_callback(_close_launcher, services.launcher)
         await keep("reconciler", services.reconciler.run)
         await keep("retention", _sweeper(services).run)
+        if services.config.storage.mirror_outputs:
+            await keep("mirror", Mirror(MirrorStore(services.database), services.objects).run)
         await keep("dispatcher", services.dispatcher.run)
         yield
 

@@ -73,6 +73,13 @@ class Database:
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name, timeout=300)
             yield
 
+    @contextlib.asynccontextmanager
+    async def try_lock(self, name: str) -> AsyncIterator[bool]:
+        """As `lock`, without waiting for whoever holds it: whether it is ours within the block."""
+        async with self._lock_places, self.transaction() as connection:
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '30min'")
+            yield await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name)
+
     async def listen(
         self,
         channel: str,

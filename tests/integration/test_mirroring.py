@@ -1,0 +1,354 @@
+"""storage.mirror_outputs: what is live stands in the plain layout, too, whatever happens on the way."""
+
+import asyncio
+import contextlib
+import datetime
+import functools
+import hashlib
+
+import pytest
+
+from gateway import mirroring
+from gateway.background import Health, kept_running
+from gateway.config import Retention
+from gateway.errors import Conflict, Unavailable
+from gateway.mirroring import Mirror
+from gateway.models import BuildSettings
+from gateway.retention import Sweeper
+from gateway.sites.keys import blob_key, release_key
+from gateway.sites.release_format import encode_release
+from gateway.stores.blobs_directory import DirectoryObjectStore
+from gateway.stores.blobs_s3 import open_s3
+from gateway.stores.deployments import DeploymentStore
+from gateway.stores.logs_postgres import PostgresLogStore
+from gateway.stores.mirrors import MirrorStore
+from gateway.stores.postgres import open_pool
+from gateway.stores.projects import ProjectStore
+from tests.engines.gateway import eventually
+from tests.engines.postgres import running_postgres
+from tests.engines.s3 import S3_SERVERS, running_s3
+from tests.unit.sites.fakes import make_release, sha256_of
+
+FIRST = {"index.html": b"one", "assets/app.js": b"script", "old.html": b"old"}
+SECOND = {"index.html": b"two", "assets/app.js": b"script", "new.html": b"new"}
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """The S3 servers by their names, each started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(name):
+            return stack.enter_context(running_s3(name, tmp_path_factory.mktemp(name)))
+
+        yield start
+
+
+@pytest.fixture(params=["directory", *S3_SERVERS])
+async def objects(request, tmp_path, servers):
+    if request.param == "directory":
+        yield DirectoryObjectStore(tmp_path / "objects")
+    else:
+        async with open_s3(servers(request.param).make_bucket()) as store:
+            yield store
+
+
+@pytest.fixture
+async def url(postgres):
+    return await postgres.create_database()
+
+
+@pytest.fixture
+async def database(url):
+    async with open_pool(url, 6) as database:
+        yield database
+
+
+@pytest.fixture
+def gateway(database, objects):
+    return Gateway(database, objects)
+
+
+class Gateway:
+    """What a gateway with mirrors needs, and a short way to publish."""
+
+    def __init__(self, database, objects):
+        self.database = database
+        self.objects = objects
+        self.projects = ProjectStore(database)
+        self.deployments = DeploymentStore(database)
+        self.mirrors = MirrorStore(database)
+        self.mirror = Mirror(self.mirrors, objects, look_seconds=0.02)
+
+    async def create(self, files):
+        """A new project with these files live."""
+        return await self._publish(
+            await self.projects.create("Blog", "https://example.com/b.git", BuildSettings()), files
+        )
+
+    async def deploy(self, slug, files):
+        return await self._publish(await self.deployments.create_again(slug), files)
+
+    async def _publish(self, deployment, files):
+        await self.deployments.claim("process", 60)
+        for body in files.values():
+            await put(self.objects, blob_key(deployment.project_id, sha256_of(body)), body)
+        release = make_release(files, project_id=deployment.project_id, deployment_id=deployment.id)
+        await put(self.objects, release_key(deployment.project_id, deployment.id), encode_release(release))
+        return await self.deployments.publish(deployment.id, 1, len(files), 1, 0)
+
+    async def delete_project(self, slug):
+        async with self.database.acquire() as connection:
+            await connection.execute("UPDATE projects SET live_deployment_id = NULL WHERE subdomain = $1", slug)
+            await connection.execute("DELETE FROM projects WHERE subdomain = $1", slug)
+
+    async def outputs(self, slug):
+        """What other readers of the bucket see of this site."""
+        prefix = f"__outputs/{slug}/"
+        found = [info.key async for info in self.objects.list(prefix)]
+        return {key.removeprefix(prefix): await get(self.objects, key) for key in found}
+
+    async def outdated(self):
+        return await self.mirrors.outdated("", 100)
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches kill -9."""
+
+
+class Copies:
+    """An object store that notes what is copied, and fails from copy number `last` on."""
+
+    def __init__(self, objects, last=1_000_000, error=Killed):
+        self._objects = objects
+        self._last = last
+        self._error = error
+        self.targets = []
+
+    def __getattr__(self, name):
+        return getattr(self._objects, name)
+
+    async def copy(self, source, target, **options):
+        if len(self.targets) >= self._last:
+            raise self._error
+        self.targets.append(target)
+        await self._objects.copy(source, target, **options)
+
+
+@pytest.fixture
+def _one_by_one(monkeypatch):
+    monkeypatch.setattr(mirroring, "FILES_AT_ONCE", 1)
+    monkeypatch.setattr(mirroring, "COPIES_AT_ONCE", 1)
+
+
+async def put(objects, key, body):
+    async def once():
+        yield body
+
+    await objects.put(key, once(), size=len(body), sha256=hashlib.sha256(body).hexdigest())
+
+
+async def get(objects, key):
+    async with objects.open(key) as reader:
+        return b"".join([piece async for piece in reader.chunks()])
+
+
+async def test_what_is_live_is_in_the_plain_layout(gateway):
+    live = await gateway.create(FIRST)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(live.project_slug) == FIRST
+    assert await gateway.outdated() == []
+
+
+async def test_what_a_release_no_longer_has_goes(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    await gateway.mirror.catch_up()
+    await gateway.deploy(slug, SECOND)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == SECOND
+
+
+async def test_a_rollback_is_followed(gateway):
+    first = await gateway.create(FIRST)
+    await gateway.deploy(first.project_slug, SECOND)
+    await gateway.mirror.catch_up()
+    await gateway.deployments.promote(first.id)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(first.project_slug) == FIRST
+
+
+async def test_the_mirror_of_a_deleted_project_goes_and_no_other(gateway):
+    gone, stays = await gateway.create(FIRST), await gateway.create(SECOND)
+    await put(gateway.objects, "__outputs/of-another-tool/index.html", b"theirs")
+    await gateway.mirror.catch_up()
+    await gateway.delete_project(gone.project_slug)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(gone.project_slug) == {}
+    assert await gateway.outputs(stays.project_slug) == SECOND
+    assert await gateway.outputs("of-another-tool") == {"index.html": b"theirs"}
+    assert await gateway.outdated() == []
+
+
+@pytest.mark.usefixtures("_one_by_one")
+async def test_the_unfinished_mirror_of_a_deleted_project_goes_too(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    with pytest.raises(Killed):
+        await Mirror(gateway.mirrors, Copies(gateway.objects, 2)).catch_up()
+    await gateway.delete_project(slug)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == {}
+
+
+async def test_the_files_of_a_project_that_has_published_nothing_are_left_alone(gateway):
+    slug = (await gateway.projects.create("Blog", "https://example.com/b.git", BuildSettings())).project_slug
+    await put(gateway.objects, f"__outputs/{slug}/index.html", b"theirs")
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == {"index.html": b"theirs"}
+
+
+async def test_a_file_may_become_a_folder_and_a_folder_a_file(gateway):
+    slug = (await gateway.create({"a": b"file", "b/c/d": b"below"})).project_slug
+    await gateway.mirror.catch_up()
+    await gateway.deploy(slug, {"a/x": b"below", "b": b"file"})
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == {"a/x": b"below", "b": b"file"}
+
+
+@pytest.mark.usefixtures("_one_by_one")
+async def test_a_gateway_that_was_killed_goes_on_where_it_was(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    with pytest.raises(Killed):
+        await Mirror(gateway.mirrors, Copies(gateway.objects, 2)).catch_up()
+    rest = Copies(gateway.objects)
+    await Mirror(gateway.mirrors, rest).catch_up()
+    assert rest.targets == [f"__outputs/{slug}/old.html"]
+    assert await gateway.outputs(slug) == FIRST
+
+
+@pytest.mark.usefixtures("_one_by_one")
+async def test_what_went_live_meanwhile_is_mirrored_from_its_beginning(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    with pytest.raises(Killed):
+        await Mirror(gateway.mirrors, Copies(gateway.objects, 2)).catch_up()
+    await gateway.deploy(slug, SECOND)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == SECOND
+
+
+@pytest.mark.usefixtures("_one_by_one")
+async def test_a_stop_keeps_what_was_copied(gateway):
+    await gateway.create(FIRST)
+    stopping = asyncio.Event()
+    copies = Copies(gateway.objects)
+    copies.copy = lambda source, target, **options: _stop_and_copy(stopping, gateway.objects, source, target, options)
+    await Mirror(gateway.mirrors, copies).catch_up(stopping)
+    rest = Copies(gateway.objects)
+    await Mirror(gateway.mirrors, rest).catch_up()
+    assert len(rest.targets) == len(FIRST) - 1
+
+
+async def _stop_and_copy(stopping, objects, source, target, options):
+    stopping.set()
+    await objects.copy(source, target, **options)
+
+
+@pytest.mark.usefixtures("_one_by_one")
+async def test_pages_come_after_what_they_refer_to(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    copies = Copies(gateway.objects)
+    await Mirror(gateway.mirrors, copies).catch_up()
+    assert copies.targets == [f"__outputs/{slug}/{path}" for path in ("assets/app.js", "index.html", "old.html")]
+
+
+async def test_two_gateways_share_the_work_and_copy_nothing_twice(gateway, url):
+    for _ in range(4):
+        await gateway.create(FIRST)
+    mine, other = Copies(gateway.objects), Copies(gateway.objects)
+    async with open_pool(url, 4) as database:
+        await asyncio.gather(Mirror(gateway.mirrors, mine).catch_up(), Mirror(MirrorStore(database), other).catch_up())
+    await gateway.mirror.catch_up()
+    copied = mine.targets + other.targets
+    assert len(copied) == len(set(copied)) == 4 * len(FIRST)
+    assert await gateway.outdated() == []
+
+
+async def test_a_mirror_that_two_have_written_is_written_again(gateway):
+    """The lock of the first was lost with its connection, and it did not know."""
+    slug = (await gateway.create(FIRST)).project_slug
+    first = await gateway.mirrors.begin(slug)
+    second = await gateway.mirrors.begin(slug)
+    await gateway.mirrors.advance(second, 3, is_whole=True)
+    with pytest.raises(Conflict):
+        await gateway.mirrors.advance(first, 2)
+    assert await gateway.outdated() == [slug]
+    assert (await gateway.mirrors.begin(slug)).copied == 0
+
+
+async def test_a_release_that_cannot_be_read_does_not_hold_up_the_others(gateway):
+    broken, well = await gateway.create(FIRST), await gateway.create(SECOND)
+    await gateway.objects.delete([blob_key(broken.project_id, sha256_of(FIRST["old.html"]))])
+    with pytest.raises(Unavailable, match=f"A file of the live release of '{broken.project_slug}' is not stored"):
+        await gateway.mirror.catch_up()
+    assert await gateway.outputs(well.project_slug) == SECOND
+    assert await gateway.outdated() == [broken.project_slug]
+
+
+async def test_a_release_that_was_replaced_and_swept_meanwhile_is_no_trouble(gateway):
+    first = await gateway.create({"index.html": b"one"})
+
+    class Late(Copies):
+        async def copy(self, source, target, **options):
+            await gateway.deploy(first.project_slug, {"index.html": b"two"})
+            await gateway.objects.delete([source])
+            await super().copy(source, target, **options)
+
+    await Mirror(gateway.mirrors, Late(gateway.objects)).catch_up()
+    await gateway.objects.delete([release_key(first.project_id, first.id)])
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(first.project_slug) == {"index.html": b"two"}
+
+
+async def test_a_store_that_is_away_is_told_and_what_was_missed_is_made_up(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    with pytest.raises(Unavailable, match="away"):
+        await Mirror(gateway.mirrors, Copies(gateway.objects, 1, Unavailable("The store is away."))).catch_up()
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == FIRST
+
+
+async def test_the_job_follows_and_is_well(gateway):
+    health = Health()
+    async with kept_running("mirror", gateway.mirror.run, health):
+        live = await gateway.create(FIRST)
+        await eventually(_is(gateway, live.project_slug, FIRST), "the first release is mirrored", 30)
+        await gateway.deploy(live.project_slug, SECOND)
+        await eventually(_is(gateway, live.project_slug, SECOND), "the second release is mirrored", 30)
+    assert health.troubles == {}
+
+
+def _is(gateway, slug, files):
+    async def look():
+        return await gateway.outdated() == [] and await gateway.outputs(slug) == files
+
+    return look
+
+
+async def test_the_sweep_leaves_the_plain_layout_alone(gateway):
+    live = await gateway.create(FIRST)
+    await gateway.mirror.catch_up()
+    await put(gateway.objects, "__outputs/of-another-tool/index.html", b"theirs")
+    logs = PostgresLogStore(gateway.database)
+    await Sweeper(gateway.deployments, gateway.objects, logs, Retention(), now=_in_a_year).sweep()
+    assert await gateway.outputs(live.project_slug) == FIRST
+    assert await gateway.outputs("of-another-tool") == {"index.html": b"theirs"}
+
+
+def _in_a_year():
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=365)
