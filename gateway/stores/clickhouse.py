@@ -33,6 +33,10 @@ _FORBIDDEN = frozenset({164, 291, 497})
 _NO_ROOM = frozenset({243})
 _BUSY = frozenset({159, 160, 202, 209, 241, 252})
 
+_WHERE = (
+    "check clickhouse.host and clickhouse.port, which is the native protocol's (usually 9000, with TLS 9440; not 8123)"
+)
+
 Rows = list[tuple[Any, ...]]
 
 
@@ -237,12 +241,9 @@ def _broken_sentence(settings: Clickhouse, error: Exception) -> str:
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return f"What answers at {settings.address} speaks no TLS: check clickhouse.port (usually 9440) and is_tls."
     if any(isinstance(cause, OSError | TimeoutError) for cause in causes):
-        return f"ClickHouse cannot be reached at {settings.address}: check clickhouse.host and clickhouse.port."
-    if isinstance(error, ClickHouseException) and "Unexpected packet" in str(error):
-        return (
-            f"What answers at {settings.address} does not speak ClickHouse's native protocol: check clickhouse.port"
-            " (usually 9000, with TLS 9440; not 8123, which is for HTTP)."
-        )
+        return f"ClickHouse cannot be reached at {settings.address}: {_WHERE}."
+    if isinstance(error, ClickHouseException) and "nexpected packet" in str(error):
+        return f"What answers at {settings.address} does not speak ClickHouse's native protocol: {_WHERE}."
     return f"The connection to ClickHouse at {settings.address} was lost."
 
 

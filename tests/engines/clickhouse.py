@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -125,6 +126,15 @@ class ClickhouseServer:
 
     def kill(self) -> None:
         self._end("kill")
+
+    def freeze(self) -> None:
+        """It keeps its connections and says nothing, as behind a network that swallows everything."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def _end(self, how: str) -> None:
         if self._process is not None and self._process.poll() is None:
