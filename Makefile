@@ -7,7 +7,7 @@ ARGS ?=
 GIT_URL ?=
 CONFORMANCE_DATA ?= ../shared/conformance
 
-.PHONY: help demo run test soak check conformance format lock wheel clean
+.PHONY: help demo run test soak test-image check conformance format lock wheel clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
@@ -33,6 +33,9 @@ test: $(VENV)/dev.stamp ## Run every test on real servers (ARGS='tests/unit -k s
 soak: $(VENV)/dev.stamp ## Run the long tests
 	@sh scripts/test_tools.sh
 	@$(BIN)/python -m pytest -m soak --timeout=1800 $(ARGS)
+
+test-image: $(VENV)/dev.stamp ## Build both images with Debian's dockerd, and run them
+	@sh scripts/test_image.sh $(BIN) $(ARGS)
 
 check: $(VENV)/dev.stamp ## Lint, types, direction of imports
 	@$(BIN)/ruff format --check .
