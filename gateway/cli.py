@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.app import serve
-from gateway.config import Config
+from gateway.config import Config, load_config
 from gateway.config_files import read_config
 from gateway.databases import reach_database
 from gateway.dead_letters import DeadLetterDesk
@@ -20,12 +20,20 @@ from gateway.doctor import examine
 from gateway.entrance import Access
 from gateway.errors import ConfigError, GatewayError
 from gateway.migrations import migrate
+from gateway.moving.logs import copy_logs
+from gateway.moving.objects import copy_objects
+from gateway.moving.projects import copy_projects
 from gateway.resources import migrations_folder
 from gateway.routes.health import version
 from gateway.stores.installation import InstallationStore
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 WRONG_CONFIG = 2
+COPIES = {
+    "objects": "sites: the files of all releases",
+    "projects": "all that PostgreSQL holds: projects, deployments, the token; logs, if they are there",
+    "logs": "build logs, from or to ClickHouse",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
     show = letter_actions.add_parser("show", parents=[every], help="show the newest; nothing is consumed")
     show.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default: 50)")
     letter_actions.add_parser("replay", parents=[every], help="put each back into the topic, once")
+    copy = commands.add_parser("copy", help="move to other engines: copy what the ones of before hold")
+    kinds = copy.add_subparsers(dest="action", required=True, metavar="WHAT")
+    for kind, words in COPIES.items():
+        which = kinds.add_parser(kind, parents=[every], help=words)
+        which.add_argument(
+            "--from", dest="old", type=Path, required=True, metavar="PATH", help="the configuration of before"
+        )
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -80,6 +95,9 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
         return asyncio.run(_migrate(config))
     if arguments.command == "dead-letters":
         return asyncio.run(_dead_letters(arguments, config))
+    if arguments.command == "copy":
+        # Where it was is what that file says: the environment counts for where it goes.
+        return asyncio.run(_copy(arguments.action, load_config(arguments.old, {}), config))
     return asyncio.run(_rotate(config))
 
 
@@ -98,6 +116,12 @@ async def _dead_letters(arguments: argparse.Namespace, config: Config) -> int:
     return 0
 
 
+async def _copy(what: str, old: Config, new: Config) -> int:
+    copies = {"objects": copy_objects, "projects": copy_projects, "logs": copy_logs}
+    await copies[what](old, new, _tell)
+    return 0
+
+
 async def _rotate(config: Config) -> int:
     if config.auth.token:
         raise ConfigError("The token is set by auth.token: change it there.")
@@ -107,6 +131,10 @@ async def _rotate(config: Config) -> int:
     print(f"Access token: {token}")
     print("It is not shown again. The old one, and all sessions, open nothing any more.")
     return 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _say(text: str) -> None:

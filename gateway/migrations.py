@@ -39,7 +39,7 @@ async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
     Raises ConfigError for a file that differs from what was applied, Unavailable when the database is away.
     """
     migrations = read_migrations(folder)
-    async with _locked(database) as connection:
+    async with migrating(database) as connection:
         await connection.execute(
             """
             CREATE TABLE IF NOT EXISTS migrations (
@@ -78,8 +78,10 @@ async def _read_applied(connection: asyncpg.Connection) -> dict[str, bytes]:
 
 
 @contextlib.asynccontextmanager
-async def _locked(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction while which nobody else migrates. Its lock ends with it, also behind a pooler."""
+async def migrating(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction while which nobody else migrates and no gateway gets ready. Its lock ends with it, also behind a
+    pooler.
+    """
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=FILE_SECONDS)
@@ -89,7 +91,7 @@ async def _locked(database: Database) -> AsyncIterator[asyncpg.Connection]:
 
 async def _apply(database: Database, migration: Migration) -> bool:
     """Says whether it was applied here: another gateway may have been quicker."""
-    async with _locked(database) as connection:
+    async with migrating(database) as connection:
         applied = await _read_applied(connection)
         refuse_edited([migration], applied)
         if migration.name in applied:

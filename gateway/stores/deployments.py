@@ -33,6 +33,22 @@ class DeploymentStore(DeploymentQueue, DeploymentAttempts, DeploymentReleases):
             )
         return found
 
+    async def page(self, after: uuid.UUID, limit: int) -> list[Deployment]:
+        """The deployments of all projects whose ids follow this one, in order of their ids."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE id > $1
+                ORDER BY id
+                LIMIT $2
+                """,
+                after,
+                limit,
+            )
+        return [to_deployment(row) for row in rows]
+
     async def newest(self, project_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Deployment]:
         """The newest deployment of each of these projects."""
         async with self._database.acquire() as connection:

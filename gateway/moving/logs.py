@@ -1,0 +1,82 @@
+"""`buildspace copy logs`: build logs from one log store into another, deployment by deployment."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+
+from builder.protocol.lines import Line, LineBatch
+from gateway import engines
+from gateway.config import Config
+from gateway.databases import reach_database
+from gateway.errors import ConfigError
+from gateway.migrations import migrate
+from gateway.models import Deployment, LogLine, LogPosition
+from gateway.moving.progress import Progress
+from gateway.resources import migrations_folder
+from gateway.roles import LogStore
+from gateway.stores.deployments import DeploymentStore
+
+PAGE_LINES = 5000
+BATCH_LINES = 500
+DEPLOYMENTS_AT_ONCE = 200
+
+
+async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> None:
+    """Copy every line of the deployments that the new database knows. Run again it repeats itself, which is harmless.
+
+    Raises ConfigError when the lines move with the projects, Unavailable.
+    """
+    if not (old.clickhouse.host or new.clickhouse.host):
+        raise ConfigError("Both configurations keep logs in PostgreSQL: `buildspace copy projects` copies them.")
+    if _place_of(old) == _place_of(new):
+        raise ConfigError("Both configurations use the same log store: there is nothing to copy.")
+    async with reach_database(old) as source_database, reach_database(new) as target_database:
+        await migrate(target_database, migrations_folder())
+        async with (
+            engines.open_logs(old, source_database) as source,
+            engines.open_logs(new, target_database) as target,
+        ):
+            progress = Progress("logs", say)
+            async for deployment in _every_deployment(DeploymentStore(target_database)):
+                await _copy_log(deployment, source, target, progress)
+    say(f"{progress}.")
+
+
+async def _every_deployment(deployments: DeploymentStore) -> AsyncIterator[Deployment]:
+    last = uuid.UUID(int=0)
+    while page := await deployments.page(last, DEPLOYMENTS_AT_ONCE):
+        for deployment in page:
+            yield deployment
+        last = page[-1].id
+
+
+async def _copy_log(deployment: Deployment, source: LogStore, target: LogStore, progress: Progress) -> None:
+    position, size = LogPosition(), 0
+    while lines := await source.read(deployment.id, position, PAGE_LINES):
+        await target.append([_batch(deployment, run) for run in _runs(lines)])
+        size += sum(len(line.text) for line in lines)
+        position = LogPosition(lines[-1].attempt, lines[-1].seq)
+    if position != LogPosition():
+        progress.add(size)
+
+
+def _runs(lines: Iterable[LogLine]) -> Iterator[list[LogLine]]:
+    """Lines of one attempt that follow each other without a gap, a batch's worth at most."""
+    numbered = enumerate(lines)
+    for _, group in itertools.groupby(numbered, lambda pair: (pair[1].attempt, pair[1].seq - pair[0])):
+        run = [line for _, line in group]
+        for start in range(0, len(run), BATCH_LINES):
+            yield run[start : start + BATCH_LINES]
+
+
+def _batch(deployment: Deployment, run: list[LogLine]) -> LineBatch:
+    lines = tuple(Line(line.timestamp, line.stream, line.step, line.text) for line in run)
+    return LineBatch(deployment.project_slug, deployment.id, run[0].attempt, run[0].seq, lines)
+
+
+def _place_of(config: Config) -> tuple[str, ...]:
+    if config.clickhouse.host:
+        return (config.clickhouse.host, str(config.clickhouse.port), config.clickhouse.database)
+    return (config.postgres.url.reveal() or str(config.data_directory.resolve()),)

@@ -1,0 +1,65 @@
+"""`buildspace copy projects`: all that PostgreSQL remembers, from one server to another, in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+
+from gateway.config import Config
+from gateway.databases import reach_database
+from gateway.errors import ConfigError
+from gateway.migrations import migrate, migrating
+from gateway.resources import migrations_folder
+from gateway.stores import tables
+from gateway.stores.postgres import Database
+
+
+async def copy_projects(old: Config, new: Config, say: Callable[[str], None]) -> None:
+    """Projects, deployments, keys and tokens; log lines too, where both keep them in PostgreSQL. All or nothing.
+
+    Raises ConfigError when both are one database; Conflict while a gateway uses one of them, and when the new one has
+    projects; Unavailable.
+    """
+    if _place_of(old) == _place_of(new):
+        raise ConfigError("Both configurations use the same database: there is nothing to copy.")
+    async with reach_database(old) as source, reach_database(new) as target:
+        await migrate(target, migrations_folder())
+        say("Copying projects.")
+        async with _held(source) as old_connection, _held(target) as new_connection:
+            await _check(old_connection, new_connection)
+            for table, rows in (await tables.copy_everything(old_connection, new_connection)).items():
+                say(f"{table}: {rows} rows")
+            await _copy_logs(old, new, old_connection, new_connection, say)
+    say("All is copied. The access token and all sessions stay as they were; the old database was not changed.")
+
+
+async def _check(old: asyncpg.Connection, new: asyncpg.Connection) -> None:
+    await tables.check_same_version(old, new)
+    await tables.check_empty(new)
+    await tables.check_unused(old, "old")
+    await tables.check_unused(new, "new")
+
+
+async def _copy_logs(
+    old: Config, new: Config, source: asyncpg.Connection, target: asyncpg.Connection, say: Callable[[str], None]
+) -> None:
+    if old.clickhouse.host and new.clickhouse.host:
+        return
+    if old.clickhouse.host or new.clickhouse.host:
+        say("Logs: not here, as one of the two keeps them in ClickHouse. `buildspace copy logs` copies them.")
+        return
+    say(f"{tables.LOG_TABLE}: {await tables.copy_log_days(source, target)} rows")
+
+
+@contextlib.asynccontextmanager
+async def _held(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction while which no gateway can start on this database: each migrates before it does anything else."""
+    async with migrating(database) as connection:
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield connection
+
+
+def _place_of(config: Config) -> str:
+    return config.postgres.url.reveal() or str(config.data_directory.resolve())

@@ -1,0 +1,146 @@
+"""Copies whole tables from one PostgreSQL into another, each within the transaction of a connection that is given."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator, Sequence
+
+import asyncpg
+
+from gateway.errors import Conflict
+from gateway.stores.postgres import GATEWAY
+
+TABLES = ("users", "projects", "deployments", "installation", "idempotency_keys", "mirrors")
+"""In the order in which they refer to each other, but for a project's live deployment."""
+LOG_TABLE = "log_batches"
+COPY_SECONDS = 24 * 3600.0
+CHUNKS_AHEAD = 16
+
+
+async def check_unused(connection: asyncpg.Connection, which: str) -> None:
+    """Raises Conflict while a gateway is connected to this database."""
+    gateways = await connection.fetchval(
+        """
+        SELECT count(*)
+        FROM pg_stat_activity
+        WHERE datname = current_database()
+            AND application_name = $1
+            AND pid <> pg_backend_pid()
+        """,
+        GATEWAY,
+    )
+    if gateways:
+        raise Conflict(
+            f"A gateway is at work on the {which} database: what it changes now would be lost. Stop it first; builds"
+            " that run are started again by the new one."
+        )
+
+
+async def check_same_version(old: asyncpg.Connection, new: asyncpg.Connection) -> None:
+    """Raises Conflict unless both have the same tables."""
+    read = "SELECT name, sha256 FROM migrations ORDER BY name"
+    exists = await old.fetchval("SELECT to_regclass('migrations') IS NOT NULL")
+    if not exists or await old.fetch(read) != await new.fetch(read):
+        raise Conflict(
+            "The old database is of another version. Bring it to this one first: `buildspace migrate --config` with"
+            " the old configuration."
+        )
+
+
+async def check_empty(connection: asyncpg.Connection) -> None:
+    """Raises Conflict for a database that has projects. The install key and token of a first start don't count."""
+    if await connection.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM projects) OR EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM mirrors)
+        """
+    ):
+        raise Conflict("The new database is not empty: it has projects. Give it an empty one; nothing was copied.")
+
+
+async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> dict[str, int]:
+    """All tables but the logs, with their ids, numbers and tokens. How many rows of each."""
+    await new.execute("DELETE FROM installation")
+    counts = {table: await copy_table(old, new, table, _left_out(table)) for table in TABLES}
+    await _copy_live(old, new)
+    # What stands in the new store was written without types: where outputs are mirrored, it is written anew.
+    await new.execute("UPDATE mirrors SET is_whole = false, copied = 0")
+    return counts
+
+
+async def copy_log_days(old: asyncpg.Connection, new: asyncpg.Connection) -> int:
+    """The log lines that the old database holds. How many batches."""
+    for day in await _log_days(old):
+        await new.execute("SELECT make_log_partition($1)", day)
+    return await copy_table(old, new, LOG_TABLE)
+
+
+async def copy_table(old: asyncpg.Connection, new: asyncpg.Connection, table: str, left_out: Sequence[str] = ()) -> int:
+    """Every row; how many. Never more than a few chunks are held."""
+    columns = [name for name in await _columns(new, table) if name not in left_out]
+    chunks: asyncio.Queue[bytes | None] = asyncio.Queue(CHUNKS_AHEAD)
+
+    async def read() -> None:
+        names = ", ".join(f'"{name}"' for name in columns)
+        query = f'SELECT {names} FROM "{table}"'  # noqa: S608 - names of our own tables
+        await old.copy_from_query(query, output=chunks.put, timeout=COPY_SECONDS)
+        await chunks.put(None)
+
+    async def arriving() -> AsyncIterator[bytes]:
+        while (chunk := await chunks.get()) is not None:
+            yield chunk
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(read())
+            copied = await new.copy_to_table(table, source=arriving(), columns=columns, timeout=COPY_SECONDS)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group
+    return int(copied.rpartition(" ")[2])
+
+
+async def _columns(connection: asyncpg.Connection, table: str) -> list[str]:
+    rows = await connection.fetch(
+        """
+        SELECT attname
+        FROM pg_attribute
+        WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+        ORDER BY attnum
+        """,
+        table,
+    )
+    return [row["attname"] for row in rows]
+
+
+def _left_out(table: str) -> Sequence[str]:
+    return ("live_deployment_id",) if table == "projects" else ()
+
+
+async def _copy_live(old: asyncpg.Connection, new: asyncpg.Connection) -> None:
+    """Projects and deployments refer to each other: what is live is set when both are there."""
+    live = await old.fetch("SELECT id, live_deployment_id FROM projects WHERE live_deployment_id IS NOT NULL")
+    await new.execute(
+        """
+        UPDATE projects
+        SET live_deployment_id = live.deployment_id
+        FROM unnest($1::uuid[], $2::uuid[]) AS live (project_id, deployment_id)
+        WHERE projects.id = live.project_id
+        """,
+        [row["id"] for row in live],
+        [row["live_deployment_id"] for row in live],
+        timeout=COPY_SECONDS,
+    )
+
+
+async def _log_days(connection: asyncpg.Connection) -> list[datetime.date]:
+    rows = await connection.fetch(
+        """
+        SELECT to_date(right(child.relname, 8), 'YYYYMMDD') AS day
+        FROM pg_inherits
+        JOIN pg_class AS child ON child.oid = pg_inherits.inhrelid
+        WHERE pg_inherits.inhparent = to_regclass($1)
+        ORDER BY day
+        """,
+        LOG_TABLE,
+    )
+    return [row["day"] for row in rows]
