@@ -44,7 +44,6 @@ async def gateway_on(server: EcsServer, folder: Path, *, start: bool = True) -> 
         BUILDSPACE_BUILDERS_PORT=str(builders_port),
         BUILDSPACE_BUILDERS_URL=f"http://127.0.0.1:{builders_port}",
         **server.variables(),
-        BUILDSPACE_BUILDER_ISOLATION="none",
     ) as gateway:
         yield gateway
 
