@@ -376,6 +376,7 @@ def _check(config: Config) -> None:
 def _check_engines(config: Config) -> None:
     _check_clickhouse(config.clickhouse)
     _one_of("s3.addressing", config.s3.addressing, ("auto", "path", "virtual"))
+    _check_endpoint("s3.endpoint", config.s3.endpoint, "https://minio.example.com")
     _one_of("kafka.security_protocol", config.kafka.security_protocol, SECURITY_PROTOCOLS)
     _one_of("kafka.sasl_mechanism", config.kafka.sasl_mechanism, SASL_MECHANISMS)
     _demand(
@@ -428,6 +429,16 @@ def _is_clickhouse_host(host: str) -> bool:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     _demand(value in known, f"{name}: expected one of {', '.join(known)}, not {value!r}.")
+
+
+def _check_endpoint(name: str, url: str, example: str) -> None:
+    try:
+        parts = urlsplit(url)
+        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        parts.port  # noqa: B018 - a wrong port raises here
+    except ValueError:
+        well_formed = False
+    _demand(not url or well_formed, f"{name}: expected an address such as {example}, without a user and a password.")
 
 
 def _check_sites_url(url: str) -> None:

@@ -28,10 +28,12 @@ from gateway.models import LogPosition
 from gateway.resources import migrations_folder
 from gateway.roles import LogStore, ObjectStore
 from gateway.stores.blobs_directory import DirectoryObjectStore
+from gateway.stores.blobs_s3 import open_s3
 from gateway.stores.installation import InstallationStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
 from gateway.stores.postgres_url import describe_url
+from gateway.stores.s3_words import name_of
 
 CHECK_SECONDS = 30.0
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -70,7 +72,7 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     yield await _find("data directory", lambda: _check_directory(config))
     async for finding in _database_findings(config):
         yield finding
-    yield await _find("object store", lambda: _check_directory_objects(config.data_directory / "objects"))
+    yield await _find("object store", lambda: _check_object_store(config))
     yield await _find("disk", lambda: _check_disk(config.data_directory))
     yield await _find("builders", lambda: _check_isolation(config))
     yield await _find("git", _check_git)
@@ -135,11 +137,15 @@ async def check_logs(logs: LogStore, database: Database) -> str:
     return "in PostgreSQL; a line written, read, deleted."
 
 
-async def _check_directory_objects(folder: Path) -> str:
-    """In a folder of its own beside what is stored: a gateway may be at work there."""
-    own = folder / "__doctor"
+async def _check_object_store(config: Config) -> str:
+    """In a place of its own beside what is stored: a gateway may be at work there."""
+    if config.s3.bucket:
+        async with open_s3(config.s3) as bucket:
+            await bucket.check()
+            return f"bucket '{config.s3.bucket}' of {name_of(config.s3)}; {await check_objects(bucket)}"
+    own = config.data_directory / "objects" / "__doctor"
     try:
-        return await check_objects(DirectoryObjectStore(own))
+        return f"a directory; {await check_objects(DirectoryObjectStore(own))}"
     finally:
         await asyncio.to_thread(shutil.rmtree, own, ignore_errors=True)
 
@@ -153,11 +159,11 @@ async def check_objects(objects: ObjectStore) -> str:
     finally:
         await objects.delete([key])
     if read != body:
-        raise Unavailable("It did not give back the bytes that were written: the disk is damaged.")
+        raise Unavailable("It did not give back the bytes that were written: the store is damaged.")
     with contextlib.suppress(NotFound):
         async with objects.open(key):
             raise Unavailable("It still has an object that was deleted.")
-    return "a directory; an object written, read, deleted."
+    return "an object written, read, deleted."
 
 
 async def _check_directory(config: Config) -> str:

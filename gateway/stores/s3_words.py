@@ -18,7 +18,7 @@ SENTENCES = {
     "InvalidAccessKeyId": "{where} does not know the access key: correct s3.access_key_id (ACCESS_KEY_ID).",
     "SignatureDoesNotMatch": "{where} refuses the signature: s3.secret_access_key (SECRET_ACCESS_KEY_ID) is not the one"
     " that belongs to s3.access_key_id.",
-    "RequestTimeTooSkewed": "The clock of this machine and that of {where} differ by more than 15 minutes:"
+    "RequestTimeTooSkewed": "The clock of this machine and that of {name} differ by more than 15 minutes:"
     " let NTP set it.",
     "ExpiredToken": "{where} says that the session keys have expired: give long-lived ones, or a role that renews"
     " them.",
@@ -26,7 +26,7 @@ SENTENCES = {
     " (S3_REGION){hint}.",
     "SlowDown": "{where} is overloaded and asks for fewer requests.",
     "InsufficientStorage": "{where} is full: the object was not stored.",
-    "BadDigest": "Bytes changed on their way to {where}: they were not stored.",
+    "BadDigest": "Bytes changed on their way to {name}: they were not stored.",
     "MethodNotAllowed": "{where} does not look like S3: correct s3.endpoint.",
 }
 SAME_AS = {
@@ -75,11 +75,18 @@ class NoSuchRange(GatewayError):
     """The range begins at the end of the object or after it."""
 
 
-def where(config: S3) -> str:
+def name_of(config: S3) -> str:
+    """The store in words, for the middle of a sentence."""
     if not config.endpoint:
         return "Amazon S3"
     parts = urlsplit(config.endpoint)
-    return f"The object store at {parts.hostname}{f':{parts.port}' if parts.port else ''}"
+    return f"the object store at {parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+def where(config: S3) -> str:
+    """The same for its beginning."""
+    name = name_of(config)
+    return name[0].upper() + name[1:]
 
 
 def explain(error: Exception, operation: str, config: S3) -> GatewayError:
@@ -99,7 +106,13 @@ def _explain_answer(error: botocore.ClientError, operation: str, config: S3) -> 
         return Conflict("A key cannot be both an object and the folder of other objects.")
     sentence = SENTENCES.get(SAME_AS.get(code, code))
     if sentence is not None:
-        known = {"where": where(config), "bucket": config.bucket, "region": config.region, "hint": _hint(error)}
+        known = {
+            "where": where(config),
+            "name": name_of(config),
+            "bucket": config.bucket,
+            "region": config.region,
+            "hint": _hint(error),
+        }
         return Unavailable(sentence.format(**known))
     said = code if code.isalnum() and len(code) <= 60 else "an unknown error"
     kind = Unexplained if code.isdigit() else Unavailable
@@ -134,7 +147,7 @@ def _explain_silence(error: Exception, config: S3) -> str:
         case RuntimeError():  # botocore's word for renewed keys that have expired already
             return "The keys of the role for S3 could not be renewed: look at its session and at the clock."
         case _:
-            return f"The connection to {where(config).removeprefix('The ')} broke off."
+            return f"The connection to {name_of(config)} broke off."
 
 
 NO_KEYS = (

@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 
-from gateway.config import S3, Secret
+from gateway.config import S3, Config, Data, Postgres, Secret
+from gateway.doctor import examine
 from gateway.errors import NotFound, Unavailable
 from gateway.stores import blobs_s3, s3_client
 from gateway.stores.blobs_s3 import open_s3
@@ -204,6 +205,23 @@ async def test_opening_waits_for_nobody(monkeypatch):
         assert objects
 
 
+class TestDoctor:
+    async def test_a_good_bucket_is_well_and_left_empty(self, strict, tmp_path):
+        settings = strict.make_bucket()
+        said = await examined(settings, tmp_path)
+        assert said == (
+            f"ok    object store: bucket '{settings.bucket}' of the object store at 127.0.0.1:{strict.port};"
+            " an object written, read, deleted."
+        )
+        async with open_s3(settings) as objects:
+            assert [found async for found in objects.list("")] == []
+
+    async def test_a_bucket_that_is_missing_is_wrong(self, strict, tmp_path):
+        said = await examined(strict.settings("nothing-here"), tmp_path)
+        assert said.startswith("WRONG object store: The object store at 127.0.0.1:")
+        assert "has no bucket 'nothing-here': make it, or correct s3.bucket" in said
+
+
 class TestReading:
     async def test_downloads_that_break_off_leave_the_pool_usable(self, moto):
         content = os.urandom(3 * 1024**2)
@@ -374,6 +392,17 @@ class Here(AbstractResolver):
 
     async def close(self):
         pass
+
+
+async def examined(settings, folder):
+    """The doctor's line about the object store. Nothing else is well here, and that does not matter."""
+    config = Config(
+        data=Data(str(folder / "data")), postgres=Postgres(Secret("postgresql://127.0.0.1:1/none")), s3=settings
+    )
+    said = []
+    await examine(config, say=said.append)
+    (line,) = [line for line in said if "object store:" in line]
+    return line
 
 
 async def asked_of(settings):

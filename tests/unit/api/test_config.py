@@ -117,6 +117,8 @@ def test_secrets_do_not_show():
         ("[builder]\nisolation = 'weak'", "builder.isolation: expected one of auto, strong, basic, none"),
         ("[builder]\nconcurrency = 0", "builder.concurrency: expected more than 0, not 0."),
         ("[builder]\nallow_private_hosts = ['a b']", "builder.allow_private_hosts: "),
+        ("[s3]\nendpoint = 'minio.example.com:9000'", "s3.endpoint: expected an address such as https://"),
+        ("[s3]\nendpoint = 'http://user:word@minio'", "s3.endpoint: expected an address such as https://"),
         ("[retention]\nlog_days = -1", "retention.log_days: expected more than 0"),
         ("[api", "/"),
     ],
