@@ -7,6 +7,7 @@ missing=""
 [ -x /usr/sbin/dockerd ] || missing="$missing docker.io"
 [ -x /usr/bin/mmdebstrap ] || missing="$missing mmdebstrap"
 [ -x /usr/sbin/iptables ] || missing="$missing iptables"
+[ -x /usr/sbin/nft ] || missing="$missing nftables"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ]; then
         echo "The tests need more of Debian's packages. Run: sudo apt-get install --no-install-recommends$missing" >&2

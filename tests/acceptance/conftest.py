@@ -20,19 +20,19 @@ class Repositories:
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
-        self._url = url
+        self.url = url
 
     def from_fixture(self, name: str) -> str:
         return self.from_folder(SITES / name)
 
     def from_folder(self, folder: Path) -> str:
         commit_folder(folder, self._folder / f"{folder.name}.git")
-        return f"{self._url}/{folder.name}.git"
+        return f"{self.url}/{folder.name}.git"
 
     def from_files(self, name: str, files: dict[str, str]) -> str:
         """Commit these files, on top of what the repository has."""
         commit_files(files, self._folder / f"{name}.git")
-        return f"{self._url}/{name}.git"
+        return f"{self.url}/{name}.git"
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")

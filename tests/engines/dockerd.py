@@ -1,7 +1,7 @@
 """A real Docker engine for tests: Debian's dockerd as a child, with the base image of our Dockerfiles in it.
 
-    with running_dockerd() as engine:
-        engine.docker("build", "--tag", "builder", "--file", "builder/Dockerfile", ".")
+    with running_dockerd(KEPT) as engine:
+        image = engine.builder_image()
         ... engine.host ...
 
 TEST_DOCKER_HOST names a running engine to use instead, one that has debian:bookworm-slim or can pull it.
@@ -22,10 +22,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+CACHE = Path(os.environ.get("BUILDSPACE_ENGINES") or Path.home() / ".cache" / "buildspace-engines")
+KEPT = CACHE / "dockerd-images"
+"""A folder for `running_dockerd` in which another run finds the layers of the images."""
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = "/usr/bin/docker"
 """Debian's own, with BuildKit in it: another one on PATH may lack a part."""
 BASE = "debian:bookworm-slim"
+BUILDER_IMAGE = "buildspace-builder:test"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -43,6 +49,11 @@ class DockerEngine:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it may be stopped."""
+        return self._folder is not None
+
     def docker(self, *arguments: str, check: bool = True) -> str:
         """What `docker ...` prints; its errors are in the failure. Long ones are fine: a build has ten minutes."""
         done = subprocess.run(
@@ -57,6 +68,12 @@ class DockerEngine:
         if check and done.returncode != 0:
             raise AssertionError(f"docker {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
         return done.stdout.strip()
+
+    def builder_image(self) -> str:
+        """The builder's image as it is now, made as docs say."""
+        self.docker("build", "--tag", BUILDER_IMAGE, "--file", "builder/Dockerfile", ".")
+        self.docker("image", "prune", "--force")
+        return BUILDER_IMAGE
 
     def start(self) -> None:
         assert self._folder is not None, "The engine of TEST_DOCKER_HOST is not ours to start."
@@ -109,17 +126,24 @@ class DockerEngine:
             _end_containerd(self._folder)
 
 
+def _miss(sentence: str) -> None:
+    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
+        pytest.skip(sentence)
+    pytest.fail(sentence, pytrace=False)
+
+
 def base_archive() -> Path:
     """Made by scripts/engines/docker.sh, which is quick when it is there already."""
     done = subprocess.run(["sh", "scripts/engines/docker.sh"], cwd=ROOT, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
-        raise AssertionError(f"There is no Docker for the tests. {done.stdout}{done.stderr}")
+        _miss(f"There is no Docker for the tests. {done.stdout}{done.stderr}")
     return Path(done.stdout.splitlines()[-1])
 
 
 @contextlib.contextmanager
 def running_dockerd(folder: Path | None = None) -> Iterator[DockerEngine]:
-    """An engine until the block is left; nothing of it stays. `folder` (short: a socket is in it) outlives it, and
+    """An engine until the block is left; nothing of it stays. Fails, or skips with ALLOW_MISSING_ENGINES=1, where there
+    is no Docker. `folder` (short: a socket is in it) outlives it, and
     with it the images, for the next one.
     """
     if os.environ.get("TEST_DOCKER_HOST"):
@@ -182,6 +206,8 @@ def _network_as_before() -> Iterator[None]:
     yield
     for name in _bridges() - before:
         subprocess.run(["ip", "link", "delete", name], capture_output=True)
+    for table in _tables():
+        subprocess.run(["nft", "delete", "table", "inet", table], capture_output=True)
     if not is_shared:
         for program, table in itertools.product(("iptables", "ip6tables"), ("filter", "nat", "raw")):
             _remove_chains(program, table)
@@ -189,6 +215,14 @@ def _network_as_before() -> Iterator[None]:
 
 def _bridges() -> set[str]:
     return {name for name in os.listdir("/sys/class/net") if name.startswith(("docker0", "br-", "bs-"))}
+
+
+def _tables() -> list[str]:
+    """Those of the gateway's walls."""
+    if shutil.which("nft") is None:
+        return []
+    listed = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+    return [line.split()[2] for line in listed.splitlines() if line.startswith("table inet buildspace-bs-")]
 
 
 def _remove_chains(program: str, table: str) -> None:
