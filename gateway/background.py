@@ -28,8 +28,9 @@ class Health:
     def trouble(self, name: str, sentence: str) -> None:
         self.troubles[name] = sentence
 
-    def recovered(self, name: str) -> None:
-        self.troubles.pop(name, None)
+    def recovered(self, name: str) -> bool:
+        """Says whether there was a trouble."""
+        return self.troubles.pop(name, None) is not None
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +54,8 @@ async def kept_running(
     def progress() -> None:
         nonlocal delay
         delay = first_delay_seconds
-        health.recovered(name)
+        if health.recovered(name):
+            log.info("%s works again", name)
 
     async def run() -> None:
         nonlocal delay

@@ -45,11 +45,15 @@ async def test_an_engine_that_is_away_shows_with_its_own_sentence():
         assert health.troubles == {"a job": "The log store does not answer."}
 
 
-async def test_an_engine_that_is_away_for_long_is_logged_once(caplog: pytest.LogCaptureFixture):
+async def test_an_engine_that_is_away_for_long_is_logged_once_and_so_is_its_return(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "gateway.background")
     job = Moody(*[AWAY] * 50)
     async with kept(job, Health()):
         await until(lambda: job.is_working)
-    assert [record.getMessage() for record in caplog.records] == ["a job waits: The log store does not answer."]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a job waits: The log store does not answer.",
+        "a job works again",
+    ]
 
 
 async def test_what_nobody_foresaw_is_logged_with_its_traceback_and_tried_again(caplog: pytest.LogCaptureFixture):
