@@ -107,7 +107,8 @@ def _wrapped(record: Letter, reason: str) -> tuple[bytes | None, list[tuple[str,
     kept = _own_headers(record)
     if sum(len(name) + len(value or b"") for name, value in kept) > KEPT_HEADER_BYTES:
         kept, reason = (), f"{reason} (Its headers were too long to be kept.)"
-    value = record.value
+    # aiokafka sends no record that has neither a key nor a value.
+    value = b"" if record.value is None and record.key is None else record.value
     facts = {
         "reason": reason[:REASON_LENGTH],
         "topic": record.topic,

@@ -107,6 +107,8 @@ class KafkaLogRecords:
 
     async def commit(self) -> None:
         """A partition that moved to another gateway meanwhile is handed out there again, which is harmless."""
+        if not self._next:
+            return
         own = self._consumer.assignment()
         stored = {place: offset for place, offset in self._next.items() if place in own}
         try:

@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import CreateAclsRequest
 
+from tests.engines.certificates import make_certificates
 from tests.engines.gateway import free_ports
 
 VERSION = "4.4.0"
@@ -27,8 +29,12 @@ LIBS = CACHE / f"kafka-{VERSION}" / "libs"
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 START_SECONDS = 60.0
 USER, PASSWORD = "alice", "alice-pw"
-SCRAM_USER, SCRAM_PASSWORD = "bob", "bob-pw"
-"""Known to PLAIN and to SCRAM, each to its own mechanism only."""
+LIMITED_USER, LIMITED_PASSWORD = "limited", "limited-pw"
+"""Known to all mechanisms. The first may do anything, the second nothing that a test does not permit."""
+
+KINDS = {"topic": 2, "group": 3}
+OPERATIONS = {"read": 3, "write": 4, "describe": 8}
+LITERAL, ALLOW = 3, 3
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -50,7 +56,7 @@ listener.name.sasls.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.secur
 listener.name.saslp.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasls.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 ssl.keystore.type=PEM
-ssl.keystore.location={folder}/tls/server.pem
+ssl.keystore.location={folder}/server.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={folder}/tls/ca.crt
 ssl.client.auth=none
@@ -77,7 +83,7 @@ broker.heartbeat.interval.ms=200
 class KafkaBroker:
     """One broker that is its own controller. What it has acknowledged survives `kill`.
 
-    USER may do anything; SCRAM_USER only what a test permits. Who does not log in may do anything too.
+    Who does not log in may do anything, as USER.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,8 +94,9 @@ class KafkaBroker:
         self.sasl = f"127.0.0.1:{sasl}"
         self.sasl_tls = f"localhost:{sasl_tls}"
         self.tls = f"localhost:{tls}"
-        self.ca_file = folder / "tls" / "ca.crt"
-        _make_certificates(folder / "tls")
+        made = make_certificates(folder / "tls", "DNS:localhost,IP:127.0.0.1")
+        self.ca_file = made.ca_file
+        (folder / "server.pem").write_text(made.key.read_text() + made.certificate.read_text())
         (folder / "kafka.properties").write_text(
             PROPERTIES.format(
                 plain=plain,
@@ -98,11 +105,12 @@ class KafkaBroker:
                 tls=tls,
                 controller=controller,
                 folder=folder,
-                users=f'user_{USER}="{PASSWORD}" user_limited="limited-pw"',
+                users=f'user_{USER}="{PASSWORD}" user_{LIMITED_USER}="{LIMITED_PASSWORD}"',
                 super_user=USER,
             )
         )
-        scram = [f"SCRAM-SHA-{bits}=[name={SCRAM_USER},password={SCRAM_PASSWORD}]" for bits in (256, 512)]
+        accounts = ((USER, PASSWORD), (LIMITED_USER, LIMITED_PASSWORD))
+        scram = [f"SCRAM-SHA-{bits}=[name={name},password={word}]" for name, word in accounts for bits in (256, 512)]
         users = [word for each in scram for word in ("--add-scram", each)]
         _run([*_java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", "BuildspaceTestCluster1", *users,
               "-c", str(folder / "kafka.properties")])  # fmt: skip
@@ -130,6 +138,17 @@ class KafkaBroker:
     def kill(self) -> None:
         self._end("kill")
 
+    async def permit(self, kind: str, name: str, *operations: str) -> None:
+        """Let LIMITED_USER do this with a topic or a group, from now on."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
+        await admin.start()
+        try:
+            for operation in operations:
+                rule = (KINDS[kind], name, LITERAL, f"User:{LIMITED_USER}", "*", OPERATIONS[operation], ALLOW)
+                await admin._send_to_controller(CreateAclsRequest(*rule))
+        finally:
+            await admin.close()
+
     def _end(self, how: str) -> None:
         if self._process is not None and self._process.poll() is None:
             getattr(self._process, how)()
@@ -152,14 +171,9 @@ def running_kafka(folder: Path) -> Iterator[KafkaBroker]:
         broker.kill()
 
 
-@contextlib.contextmanager
-def reachable_brokers(folder: Path) -> Iterator[str]:
-    """The brokers of TEST_KAFKA_BROKERS, else those of a broker of our own."""
-    if named := os.environ.get("TEST_KAFKA_BROKERS"):
-        yield named
-        return
-    with running_kafka(folder) as broker:
-        yield broker.brokers
+def named_brokers() -> str:
+    """The running cluster that the environment names, or nothing."""
+    return os.environ.get("TEST_KAFKA_BROKERS", "")
 
 
 def _miss(sentence: str) -> None:
@@ -184,20 +198,6 @@ async def _answers(brokers: str) -> bool:
         await client.close()
 
 
-def _make_certificates(folder: Path) -> None:
-    """An authority of our own, and a certificate for localhost in the one file that Kafka reads."""
-    folder.mkdir(parents=True)
-    key = ["-newkey", "rsa:2048", "-nodes"]
-    _run(["openssl", "req", "-x509", *key, "-days", "2", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.crt",
-          "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign"], folder)  # fmt: skip
-    _run(["openssl", "req", *key, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"], folder)
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    _run(["openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-          "-days", "2", "-extfile", "names", "-out", "server.crt"], folder)  # fmt: skip
-    text = (folder / "server.key").read_text() + (folder / "server.crt").read_text() + (folder / "ca.crt").read_text()
-    (folder / "server.pem").write_text(text)
-
-
-def _run(argv: list[str], folder: Path | None = None) -> None:
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+def _run(argv: list[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     assert done.returncode == 0, f"{argv[0]} failed: {done.stdout[-1500:]} {done.stderr[-1500:]}"
