@@ -20,11 +20,13 @@ from gateway.doctor import examine
 from gateway.entrance import Access
 from gateway.errors import ConfigError, GatewayError
 from gateway.migrations import migrate
+from gateway.migrations_clickhouse import migrate_clickhouse
 from gateway.moving.logs import copy_logs
 from gateway.moving.objects import copy_objects
 from gateway.moving.projects import copy_projects
-from gateway.resources import migrations_folder
+from gateway.resources import clickhouse_migrations_folder, migrations_folder
 from gateway.routes.health import version
+from gateway.stores.clickhouse import open_clickhouse
 from gateway.stores.installation import InstallationStore
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -104,6 +106,9 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
 async def _migrate(config: Config) -> int:
     async with reach_database(config) as database:
         applied = await migrate(database, migrations_folder())
+        if config.clickhouse.host:
+            async with open_clickhouse(config.clickhouse) as pool:
+                applied += await migrate_clickhouse(pool, database, clickhouse_migrations_folder())
     for name in applied:
         print(f"Applied {name}")
     print("The database is up to date." if not applied else f"Applied {len(applied)} migrations.")

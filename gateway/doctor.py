@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from builder.protocol.lines import Line, LineBatch
 from builder.protocol.steps import Step, Stream
 from gateway.addresses import is_loopback_address
+from gateway.clickhouse_examination import examine_clickhouse
 from gateway.config import Config
 from gateway.databases import is_postgres_running, reach_database
 from gateway.errors import ConfigError, GatewayError, LaunchRefused, NotFound, Unavailable
@@ -84,7 +85,7 @@ async def _database_findings(config: Config) -> AsyncIterator[Finding]:
     try:
         async with reach_database(config) as database:
             yield await _find("postgres", lambda: check_postgres(database, config))
-            yield await _find("log store", lambda: check_logs(PostgresLogStore(database), database))
+            yield await _find("log store", lambda: _check_log_store(config, database))
     except GatewayError as error:
         yield Finding("postgres", False, f"{error.sentence} {_database_advice(config)}")
 
@@ -119,6 +120,12 @@ async def check_postgres(database: Database, config: Config) -> str:
     if database.is_pooled:
         which += f", through a pooler (other gateways' changes show within {config.sites.pointer_seconds:g} s)"
     return f"PostgreSQL {version}, {which}; written, read, deleted; its tables are those of this version."
+
+
+async def _check_log_store(config: Config, database: Database) -> str:
+    if config.clickhouse.host:
+        return await examine_clickhouse(config.clickhouse, database)
+    return await check_logs(PostgresLogStore(database), database)
 
 
 async def check_logs(logs: LogStore, database: Database) -> str:

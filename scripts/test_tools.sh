@@ -18,6 +18,7 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >/dev/null
 fi
 sh scripts/engines/kafka.sh
+sh scripts/engines/clickhouse.sh
 sh scripts/engines/pgbouncer.sh
 sh scripts/engines/s3.sh
 sh scripts/engines/docker.sh >/dev/null

@@ -22,7 +22,7 @@ def engine(tmp_path_factory):
             engine.query(file.read_text())
         for received_at in (MARCH, APRIL):
             for seq in (1, 2, 3, 5, 9):
-                row = f"('{BUILD}', 1, {seq}, '{BUILD}', {seq}123, 'stdout', 'build', 'line {seq}', {received_at})"
+                row = f"('{BUILD}', 1, {seq}, {seq}123, 'stdout', 'build', 'line {seq}', {received_at})"
                 engine.query(logs_clickhouse.INSERT + row)
         yield engine
 
@@ -34,6 +34,11 @@ def ask(engine, query, **parameters):
 def test_a_page_shows_repeated_lines_once(engine):
     rows = ask(engine, logs_clickhouse.READ, after=1, last=100, limit=2)
     assert rows == [[2, 2123, "stdout", "build", "line 2"], [3, 3123, "stdout", "build", "line 3"]]
+
+
+def test_a_line_has_the_id_that_is_derived_from_its_place(engine):
+    ids = engine.query("SELECT DISTINCT seq, event_id FROM log_events ORDER BY seq")
+    assert ids == [[seq, str(uuid.uuid5(BUILD, f"1/{seq}"))] for seq in (1, 2, 3, 5, 9)]
 
 
 def test_the_next_line_is_found_behind_a_gap(engine):
