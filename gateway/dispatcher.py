@@ -12,7 +12,7 @@ from builder.protocol.calls import LEASE_SECONDS
 from builder.protocol.tokens import make_token
 from gateway import config, lifecycle
 from gateway.background import wait_until_any
-from gateway.errors import Conflict, GatewayError, LaunchRefused, NotFound, Unavailable
+from gateway.errors import Conflict, GatewayError, LaunchRefused, NotFound, Unanswered, Unavailable
 from gateway.models import Deployment
 from gateway.roles import Launcher, LaunchOrder
 from gateway.stores.deployments import DeploymentStore
@@ -99,6 +99,10 @@ class Dispatcher:
             handle = await self._start(deployment)
         except LaunchRefused as error:
             outcome = self._refuse(deployment, error.sentence, final=error.final)
+        except Unanswered as error:
+            # A builder may run: the attempt goes on, and the same order is given again until the lease is over.
+            log.warning("launch unanswered deployment %s attempt %d: %s", deployment.id, deployment.attempt, error)
+            return
         except GatewayError as error:
             outcome = self._refuse(deployment, error.sentence)
         except Exception:  # protects the other deployments in the queue from a launcher that fails unforeseen

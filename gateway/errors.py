@@ -49,6 +49,10 @@ class Unavailable(GatewayError):
     """An engine is away. The same call may succeed later."""
 
 
+class Unanswered(Unavailable):
+    """An engine is away, and the call may have had its effect all the same."""
+
+
 class ConfigError(GatewayError):
     """The configuration is wrong: the gateway does not start."""
 

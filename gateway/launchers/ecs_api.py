@@ -12,11 +12,19 @@ from typing import Any
 import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 from botocore.parsers import ResponseParserError
 
 from gateway import config
-from gateway.errors import ConfigError, Unavailable
+from gateway.errors import ConfigError, Unanswered, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +33,7 @@ READ_SECONDS = 9.0
 CONNECTIONS = 10
 PAUSES_SECONDS = (0.5, 1.5)
 """How long to wait before a call is repeated. Short: whoever called looks again by itself."""
+_NOT_SENT = (ConnectTimeoutError, CredentialRetrievalError, EndpointConnectionError, NoCredentialsError)
 _THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
 _UNKNOWN_CALLER = (
     *("UnrecognizedClientException", "InvalidClientTokenId", "MissingAuthenticationToken", "IncompleteSignature"),
@@ -65,15 +74,19 @@ class EcsApi:
     async def call(self, operation: str, *, is_patient: bool = True, **request: Any) -> dict[str, Any]:
         """The answer. Repeats the very same call when ECS is busy or did not answer, unless told to be impatient.
 
-        Raises EcsRefusal, and Unavailable: then the call may have had its effect or not.
+        Raises EcsRefusal, Unavailable, and Unanswered where one of the tries may have had its effect.
         """
-        for pause in self._pauses_seconds if is_patient else ():
+        unanswered: Unanswered | None = None
+        for pause in (*(self._pauses_seconds if is_patient else ()), None):
             try:
                 return await self._call_once(operation, request)
             except Unavailable as error:
+                unanswered = error if isinstance(error, Unanswered) else unanswered
+                if pause is None:
+                    raise unanswered or error from error.__cause__
                 log.info("ecs %s is repeated: %s", operation, error.sentence)
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - gateways must not march in step
-        return await self._call_once(operation, request)
+        raise AssertionError("The last try has answered or raised.")
 
     async def _call_once(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -85,7 +98,8 @@ class EcsApi:
             raise EcsRefusal("InvalidParameterException", " ".join(str(error).split()), {}) from error
         # RuntimeError: botocore, where a role gives keys that have expired.
         except (BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError, RuntimeError) as error:
-            raise Unavailable(
+            kind = Unavailable if isinstance(error, _NOT_SENT) else Unanswered
+            raise kind(
                 f"{self._place} does not answer ({type(error).__name__})."
                 " Look at the network, ecs.region and ecs.endpoint."
             ) from error
@@ -129,7 +143,7 @@ class EcsApi:
                 " Look at ecs.access_key_id and ecs.secret_access_key, or at the role."
             )
         if code == "ServerException" or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
-            return Unavailable(f"{self._place} failed in {operation} ({code}: {message.rstrip('.')}).")
+            return Unanswered(f"{self._place} failed in {operation} ({code}: {message.rstrip('.')}).")
         return EcsRefusal(code, message, error.response)
 
     @property

@@ -84,6 +84,18 @@ async def test_a_gateway_killed_before_it_noted_the_task_finds_it_again(
     assert len(server.called("RunTask")) == 2
 
 
+async def test_a_task_whose_start_was_not_answered_is_found_again(
+    gateway: Gateway, server: EcsServer, repositories: Repositories
+) -> None:
+    for _ in range(3):
+        server.lose_answer("RunTask")
+    answer = await gateway.deploy(repositories.from_files("ecs-unanswered", SLOWER))
+    deployment = await gateway.ended(answer["deploymentId"])
+    assert (deployment["status"], deployment["attempt"]) == ("READY", 1)
+    assert len(server.tasks) == 1
+    assert len(server.called("RunTask")) == 4
+
+
 async def has_tasks(server: EcsServer, count: int) -> bool:
     return len(server.tasks) == count
 

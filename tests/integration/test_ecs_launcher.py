@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from gateway.config import Builder, Config, Secret
-from gateway.errors import LaunchRefused, Unavailable
+from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.launchers import ecs
 from gateway.launchers.ecs_api import EcsApi
 from gateway.launchers.ecs_examination import examine
@@ -99,6 +99,31 @@ async def test_an_answer_that_is_late_does_not_start_a_second_task(server, clock
     async with a_launcher(server.settings(), clock, read_seconds=1.0) as launcher:
         handle = await launcher.launch(an_order())
     assert list(server.tasks) == [handle]
+
+
+async def test_answers_that_are_all_lost_are_no_verdict_and_the_next_call_finds_the_task(server, launcher):
+    for _ in range(3):
+        server.lose_answer("RunTask")
+    order = an_order()
+    with pytest.raises(Unanswered):
+        await launcher.launch(order)
+    assert await launcher.launch(order) in server.tasks
+    assert len(server.tasks) == 1
+
+
+async def test_a_try_that_may_have_had_its_effect_is_not_forgotten_when_the_next_cannot_be_made(server, launcher):
+    server.lose_answer("RunTask")
+    server.refuse("RunTask", "ThrottlingException", "Rate exceeded")
+    server.refuse("RunTask", "ThrottlingException", "Rate exceeded")
+    with pytest.raises(Unanswered):
+        await launcher.launch(an_order())
+
+
+async def test_a_call_that_was_never_made_had_no_effect(server, launcher):
+    await server.stop()
+    with pytest.raises(Unavailable) as away:
+        await launcher.launch(an_order())
+    assert not isinstance(away.value, Unanswered)
 
 
 async def test_a_task_that_was_started_under_other_settings_is_taken_over(server, launcher, clock):

@@ -9,7 +9,7 @@ from gateway import dispatcher, lifecycle
 from gateway.background import Health, kept_running
 from gateway.config import Builder
 from gateway.dispatcher import Dispatcher
-from gateway.errors import LaunchRefused, Unavailable
+from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.models import Status
 from tests.unit.control.fakes import until
 
@@ -209,3 +209,25 @@ async def test_a_database_that_is_away_shows_in_the_health_and_loses_nothing(dep
         deployments.is_away = False
         await until(lambda: launcher.running)
         await until(lambda: not health.troubles)
+
+
+async def test_a_launch_that_was_not_answered_is_ordered_again_as_the_same_attempt(
+    deployments, launcher, make_dispatcher
+):
+    waiting = deployments.add()
+    launcher.launch_error = Unanswered("ECS does not answer.")
+    work = make_dispatcher(adopt_seconds=0.0)
+    await work.dispatch()
+    assert deployments.rows[waiting.id].status is Status.BUILDING
+    launcher.launch_error = None
+    await work.dispatch()
+    found = deployments.rows[waiting.id]
+    assert (found.status, found.attempt, found.handle) == (Status.BUILDING, 1, f"fake:{waiting.id}/1")
+
+
+async def test_a_builder_that_has_to_be_fetched_first_is_believed_for_longer(deployments, launcher, make_dispatcher):
+    quick, slow = deployments.add(), deployments.add()
+    await make_dispatcher(concurrency=1).dispatch()
+    await make_dispatcher(concurrency=2, start_seconds=180.0).dispatch()
+    leases = [deployments.rows[each.id].lease_until for each in (quick, slow)]
+    assert (leases[1] - leases[0]).total_seconds() == 180.0
