@@ -1,6 +1,8 @@
 """The command as people use it: it starts, says what they need, stops when told, and refuses with one sentence."""
 
 import asyncio
+import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -9,7 +11,8 @@ import time
 
 import pytest
 
-from tests.engines.gateway import ROOT, free_ports, running_gateway
+from gateway.app import STOP_SECONDS
+from tests.engines.gateway import ROOT, eventually, free_ports, running_gateway
 
 COMMAND = (sys.executable, "-m", "gateway")
 
@@ -86,14 +89,33 @@ async def test_ctrl_c_stops_it_too(tmp_path):
         assert "Stopped." in gateway.output.read_text()
 
 
-async def test_a_second_signal_ends_it_at_once_and_the_next_start_is_well(tmp_path):
+async def test_two_signals_at_once_are_one_press_and_it_stops_gently(tmp_path):
     async with running_gateway(tmp_path) as gateway:
         gateway.process.send_signal(signal.SIGSTOP)
         gateway.process.send_signal(signal.SIGTERM)
         gateway.process.send_signal(signal.SIGINT)
         gateway.process.send_signal(signal.SIGCONT)
-        assert await asyncio.wait_for(gateway.process.wait(), 5) in (0, 1)
+        assert await asyncio.wait_for(gateway.process.wait(), 20) == 0
+        assert "Stopped." in gateway.output.read_text()
+
+
+async def test_a_second_press_ends_a_stop_that_takes_long_and_the_next_start_is_well(tmp_path):
+    async with running_gateway(tmp_path) as gateway:
+        postgres = int((tmp_path / "data/postgres/data/postmaster.pid").read_text().split()[0])
+        os.kill(postgres, signal.SIGSTOP)  # the stop waits for it
+        gateway.process.send_signal(signal.SIGTERM)
+
+        async def press_again():
+            with contextlib.suppress(ProcessLookupError):
+                gateway.process.send_signal(signal.SIGINT)
+            return gateway.process.returncode is not None
+
+        await eventually(press_again, "pressing on ends it", STOP_SECONDS - 3)
+        assert gateway.process.returncode == 1
+        assert "Stopped." not in gateway.output.read_text()
+        os.kill(postgres, signal.SIGCONT)
         await gateway.start()
+        assert await gateway.terminate() == 0
 
 
 async def test_beside_a_running_gateway_the_commands_work_and_a_second_one_does_not(tmp_path):
