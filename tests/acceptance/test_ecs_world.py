@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -203,6 +206,18 @@ async def readiness(gateway: Gateway, status: int) -> str | None:
         async with gateway.session.get(f"{gateway.api}/ready") as response:
             return await response.text() if response.status == status else None
     return None
+
+
+async def test_the_doctor_finds_the_builders_well(gateway: Gateway) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "doctor"),
+        cwd=gateway.directory,
+        env=gateway.environment,
+        stdout=subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    (line,) = [line for line in output.decode().splitlines() if " builders: " in line]
+    assert line.startswith("ok    builders: tasks of buildspace-builder:")
 
 
 async def test_strong_isolation_is_refused_at_the_start(server: EcsServer, tmp_path: Path) -> None:
