@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,19 +9,17 @@ import pytest
 import pytest_asyncio
 
 from scripts.git_server import commit_folder, serve_git
-from tests.engines.dockerd import DockerEngine, running_dockerd
+from tests.engines.dockerd import KEPT, DockerEngine, running_dockerd
 from tests.engines.gateway import ROOT
 from tests.image.container import HELD, Container, Shipped, running_image
 
 IMAGE = "buildspace:test"
-BUILDER_IMAGE = "buildspace-builder:test"
-CACHE = Path(os.environ.get("BUILDSPACE_ENGINES") or Path.home() / ".cache" / "buildspace-engines")
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[DockerEngine]:
     """Its folder is kept: another run finds the layers of the images there."""
-    with running_dockerd(CACHE / "dockerd-images") as running:
+    with running_dockerd(KEPT) as running:
         yield running
 
 
@@ -36,9 +33,7 @@ def image(engine: DockerEngine) -> str:
 
 @pytest.fixture(scope="session")
 def builder_image(engine: DockerEngine) -> str:
-    engine.docker("build", "--tag", BUILDER_IMAGE, "--file", "builder/Dockerfile", ".")
-    engine.docker("image", "prune", "--force")
-    return BUILDER_IMAGE
+    return engine.builder_image()
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +61,20 @@ async def shipped(engine: DockerEngine, image: str, example: str) -> AsyncIterat
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Every failure shows what the containers said."""
+    """Every failure shows what the containers said, and a gateway beside them."""
     report = yield
-    engine = item.funcargs.get("engine") if isinstance(item, pytest.Function) else None
-    if report.failed and isinstance(engine, DockerEngine):
+    used = item.funcargs if isinstance(item, pytest.Function) else {}
+    if report.failed and isinstance(engine := used.get("engine"), DockerEngine):
         for name in engine.docker("ps", "--all", "--format", "{{.Names}}", check=False).split():
-            report.sections.append((f"container {name}", Container(engine, name).logs()[-20000:]))
+            report.sections.append((f"container {name}", without_polling(Container(engine, name).logs())))
+    if report.failed and isinstance(folder := used.get("tmp_path"), Path) and (folder / "gateway.log").exists():
+        report.sections.append(("gateway", without_polling((folder / "gateway.log").read_text(errors="replace"))))
     return report
+
+
+def without_polling(log: str) -> str:
+    """Tests look again and again: what they asked would hide the rest."""
+    return "\n".join(line for line in log.splitlines() if " request GET " not in line)[-20000:]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -206,3 +206,9 @@ def test_a_missing_secret_is_asked_for_in_a_sentence_and_the_docs_make_each() ->
     assert {sentence for _, sentence in asked} == {"docs/docker.md says how to make the file .env"}
     (made,) = re.findall(r"for name in ([A-Z0-9_ ]+);", (ROOT / "docs" / "docker.md").read_text())
     assert set(made.split()) == {name for name, _ in asked}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/docker.md"])
+def test_the_command_that_is_shown_is_the_one_of_the_image(page: str) -> None:
+    (said,) = re.findall(r"^#   (docker run .*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert f"\n{said}\n" in (ROOT / page).read_text()

@@ -28,7 +28,7 @@ def test_a_link_or_a_named_file_in_the_docs_exists(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("target", ["demo", "run", "test", "soak", "check", "help", "conformance"])
+@pytest.mark.parametrize("target", ["demo", "run", "test", "soak", "check", "help", "conformance", "test-image"])
 def test_make_has_the_targets_that_are_named(target: str) -> None:
     assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
