@@ -122,6 +122,7 @@ class ClickhouseLogStore:
         self._now = now or _utc_now
         self._preparing = asyncio.Lock()
         self._is_prepared = False
+        self._tries, self._trouble = 0, ""
 
     async def append(self, batches: Sequence[LineBatch]) -> None:
         """Store all batches or raise Unavailable (then: unknown which; append them again)."""
@@ -199,13 +200,20 @@ class ClickhouseLogStore:
             return await self._pool.fetch(query, parameters, limit_seconds=limit_seconds)
 
     async def _be_prepared(self) -> None:
+        if self._is_prepared:
+            return
+        tries = self._tries
         async with self._preparing:
-            if not self._is_prepared:
-                try:
-                    await self._prepare()
-                except ConfigError as error:
-                    raise Unavailable(error.sentence) from error
+            if self._is_prepared:
+                return
+            if self._tries > tries:  # somebody tried while this call waited: so do not all wait for each other
+                raise Unavailable(self._trouble)
+            try:
+                await self._prepare()
                 self._is_prepared = True
+            except (ConfigError, Unavailable) as error:
+                self._tries, self._trouble = self._tries + 1, error.sentence
+                raise Unavailable(error.sentence) from error
 
     @contextlib.contextmanager
     def _noticing_loss(self) -> Iterator[None]:

@@ -127,6 +127,23 @@ async def test_a_server_that_accepts_and_says_nothing_does_not_hang(database, is
         assert "cannot be reached" in await complaint(settings, database)
 
 
+async def test_all_who_wait_for_a_silent_server_are_told_together(database):
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        async with opened(Clickhouse(host="127.0.0.1", port=black_hole.getsockname()[1]), database) as logs:
+            async with asyncio.timeout(NEVER_LONGER_SECONDS):
+                told = await asyncio.gather(*(logs.check() for _ in range(20)), return_exceptions=True)
+    assert {type(error) for error in told} == {Unavailable}
+
+
+async def test_an_edited_migration_makes_batches_wait_and_is_told(server):
+    async def refuse():
+        raise ConfigError("The migration 0001_one.sql was edited.")
+
+    async with open_clickhouse(server.settings) as pool:
+        with pytest.raises(Unavailable, match="was edited"):
+            await ClickhouseLogStore(pool, refuse).append([batch(uuid.uuid4(), 1, 1)])
+
+
 async def test_a_server_that_freezes_does_not_hang_and_is_used_again(server, logs):
     build = uuid.uuid4()
     await logs.append([batch(build, 1, 3)])
