@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import time
 
 import pytest
 from aiohttp import web
@@ -19,8 +18,6 @@ from gateway.stores import blobs_s3, s3_client
 from gateway.stores.blobs_s3 import open_s3
 from tests.engines.gateway import free_ports
 from tests.engines.s3 import VIRTUAL_DOMAIN, running_s3
-
-AWAY_SECONDS = 6.0
 
 
 @pytest.fixture(scope="module")
@@ -147,15 +144,13 @@ async def test_a_page_of_something_else_becomes_a_sentence():
             await anext(objects.list(""))
 
 
-async def test_a_store_that_is_away_is_told_quickly_everywhere():
+async def test_a_store_that_is_away_is_told_by_every_call():
     (port,) = free_ports(1)
-    began = time.monotonic()
     settings = S3(
         bucket="b", endpoint=f"http://127.0.0.1:{port}", access_key_id="a", secret_access_key=Secret("b" * 20)
     )
     sentence = await trouble_of(settings)
     assert sentence == (f"The object store at 127.0.0.1:{port} cannot be reached: look at s3.endpoint and the network.")
-    assert time.monotonic() - began < 7 * AWAY_SECONDS
 
 
 async def test_a_store_that_accepts_and_is_silent_is_told_by_the_check(monkeypatch):
@@ -187,8 +182,8 @@ async def test_a_store_that_comes_back_is_used_again(tmp_path):
 
 async def test_a_store_that_dies_during_a_put_shows_nothing(tmp_path):
     content = os.urandom(9 * 1024**2)
-    with running_s3("moto", tmp_path) as server:
-        async with open_s3(server.make_bucket("dies")) as objects:
+    with running_s3("versitygw", tmp_path) as server:
+        async with open_s3(server.make_bucket()) as objects:
 
             async def halfway():
                 yield content[: 8 * 1024**2 + 1]
@@ -196,7 +191,10 @@ async def test_a_store_that_dies_during_a_put_shows_nothing(tmp_path):
                 yield content[8 * 1024**2 + 1 :]
 
             with pytest.raises(Unavailable):
-                await objects.put("large", halfway(), size=len(content))
+                await objects.put("__blobs/p/large", halfway(), size=len(content))
+            server.start()
+            assert not await objects.exists("__blobs/p/large")
+            assert [found async for found in objects.list("")] == []
 
 
 async def test_opening_waits_for_nobody(monkeypatch):

@@ -236,6 +236,17 @@ async def test_logs_go_after_their_days(world):
     assert (world.clock.now().date() - day).days == 30
 
 
+async def test_a_store_that_does_not_list_unfinished_uploads_is_swept_all_the_same(world, monkeypatch, caplog):
+    async def refuse():
+        raise Unavailable("These keys may not list uploads.")
+
+    monkeypatch.setattr(world.objects, "tidy", refuse)
+    first, *_ = await world.publish_three_and_wait()
+    await world.sweeper.sweep()
+    assert release_key(world.project_id, first) not in world.objects.bodies
+    assert "unfinished uploads were not looked for: These keys may not list uploads." in caplog.text
+
+
 async def test_a_log_store_that_is_away_does_not_keep_blobs(world):
     await world.publish_three_and_wait()
     world.logs.is_away = True
