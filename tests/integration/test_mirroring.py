@@ -206,6 +206,16 @@ async def test_the_unfinished_mirror_of_a_deleted_project_goes_too(gateway):
     assert await gateway.outputs(slug) == {}
 
 
+async def test_a_mirror_moves_with_the_slug(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    await gateway.mirror.catch_up()
+    async with gateway.database.acquire() as connection:
+        await connection.execute("UPDATE projects SET subdomain = 'another-name' WHERE subdomain = $1", slug)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == {}
+    assert await gateway.outputs("another-name") == FIRST
+
+
 async def test_the_files_of_a_project_that_has_published_nothing_are_left_alone(gateway):
     slug = (await gateway.projects.create("Blog", "https://example.com/b.git", BuildSettings())).project_slug
     await put(gateway.objects, f"__outputs/{slug}/index.html", b"theirs")
