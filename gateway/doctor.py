@@ -35,6 +35,7 @@ from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
 from gateway.stores.postgres_url import describe_url
 from gateway.stores.s3_words import name_of
+from gateway.transports.kafka_examination import examine_kafka
 
 CHECK_SECONDS = 30.0
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -74,6 +75,7 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     async for finding in _database_findings(config):
         yield finding
     yield await _find("object store", lambda: _check_object_store(config))
+    yield await _find("log transport", lambda: _check_transport(config))
     yield await _find("disk", lambda: _check_disk(config.data_directory))
     yield await _find("builders", lambda: _check_isolation(config))
     yield await _find("git", _check_git)
@@ -120,6 +122,12 @@ async def check_postgres(database: Database, config: Config) -> str:
     if database.is_pooled:
         which += f", through a pooler (other gateways' changes show within {config.sites.pointer_seconds:g} s)"
     return f"PostgreSQL {version}, {which}; written, read, deleted; its tables are those of this version."
+
+
+async def _check_transport(config: Config) -> str:
+    if config.kafka.brokers:
+        return await examine_kafka(config.kafka)
+    return f"builders post their lines to {config.builders_url}."
 
 
 async def _check_log_store(config: Config, database: Database) -> str:

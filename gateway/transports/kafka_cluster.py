@@ -59,13 +59,16 @@ class KafkaCluster:
     async def connection(self) -> dict[str, Any]:
         return await asyncio.to_thread(connection_settings, self.target)
 
-    async def make_topics(self) -> None:
-        """Create the topics that are missing. Where that is refused, the sentence holds the command that does it."""
+    async def make_topics(self, *, is_rehearsal: bool = False) -> None:
+        """Create the topics that are missing. Where that is refused, the sentence holds the command that does it.
+
+        `is_rehearsal`: only ask whether it would be refused.
+        """
         async with self._admin() as admin:
             known = await admin.list_topics()
             missing = [name for name in self._topics if name not in known]
             if missing:
-                await self._create(admin, missing)
+                await self._create(admin, missing, is_rehearsal=is_rehearsal)
 
     async def partitions(self, topic: str) -> list[int]:
         """The numbers of its partitions; none if it is missing."""
@@ -134,10 +137,10 @@ class KafkaCluster:
         finally:
             await stop_in_time(closing)
 
-    async def _create(self, admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    async def _create(self, admin: AIOKafkaAdminClient, names: list[str], *, is_rehearsal: bool) -> None:
         settings = self.settings
         topics = [NewTopic(name, settings.partitions, settings.replication_factor) for name in names]
-        answer = await admin.create_topics(topics)
+        answer = await admin.create_topics(topics, validate_only=is_rehearsal)
         refused = [(name, reason) for name, code, reason in answer.topic_errors if code not in (CREATED, EXISTS)]
         if refused:
             reasons = "; ".join(sorted({str(reason or "no reason given") for _, reason in refused}))

@@ -1,5 +1,6 @@
 """The log over HTTP: nothing twice, nothing out of order, and it says what is missing."""
 
+import dataclasses
 import json
 import uuid
 
@@ -230,3 +231,46 @@ def test_the_json_of_a_line_has_no_surprises():
     shown = log_routes.line_json(line)
     assert json.loads(json.dumps(shown)) == shown
     assert shown["timestamp"] == "1970-01-01T00:00:00.000Z"
+
+
+@pytest.fixture
+def foreign(api):
+    """Lines of a build that another system runs, as they come from Kafka without a signature."""
+
+    async def foreign(*seqs):
+        deployment_id = uuid.uuid4()
+        line = Line(1_764_000_000_123, "stdout", "build", "from elsewhere")
+        await api.services.logs.append([LineBatch("blog", deployment_id, 2, seq, (line,)) for seq in seqs])
+        return deployment_id
+
+    return foreign
+
+
+@pytest.fixture
+def accepting(api):
+    """The operator lets other systems write lines."""
+    config = api.services.config
+    api.services.config = dataclasses.replace(config, kafka=dataclasses.replace(config.kafka, accept_unsigned=True))
+
+
+async def test_lines_of_another_systems_build_are_shown_where_they_are_accepted(api, accepting, foreign):
+    status, answer = await api.get(f"/logs/{await foreign(1, 129, 257)}")
+    assert status == 200
+    assert seqs(answer) == [(2, 1), (2, 129), (2, 257)]
+    assert (answer["ended"], answer["complete"], answer["missing"], answer["next"]) == (False, False, [], "2.257")
+
+
+async def test_such_a_log_goes_on_after_a_cursor(api, accepting, foreign):
+    deployment_id = await foreign(1, 129)
+    status, answer = await api.get(f"/logs/{deployment_id}?after=2.1")
+    assert (status, seqs(answer)) == (200, [(2, 129)])
+    status, answer = await api.get(f"/logs/{deployment_id}?after=2.129")
+    assert (status, seqs(answer)) == (200, [])
+
+
+async def test_a_deployment_without_any_line_is_unknown_there_too(api, accepting):
+    assert (await api.get(f"/logs/{uuid.uuid4()}"))[0] == 404
+
+
+async def test_such_lines_are_not_shown_elsewhere(api, foreign):
+    assert (await api.get(f"/logs/{await foreign(1)}"))[0] == 404
