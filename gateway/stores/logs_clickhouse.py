@@ -137,7 +137,6 @@ class ClickhouseLogStore:
 
     async def read(self, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
         """At most `limit` lines after `after`, ordered by attempt and seq. Gaps are passed over silently."""
-        await self._be_prepared()
         lines: list[LogLine] = []
         position, width = after, max(limit, LEAST_WINDOW)
         while len(lines) < limit:
