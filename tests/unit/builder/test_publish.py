@@ -6,10 +6,12 @@ import aiohttp
 import pytest
 
 from builder import api as api_module
+from builder import publish
 from builder.api import BuildersApi
 from builder.errors import BuildFailed, Ended, Lost
 from builder.logs import LineSender
 from builder.protocol.calls import Finish
+from builder.protocol.lines import decode_batch
 from builder.protocol.steps import Step, Stream
 from builder.publish import Attempt
 from tests.engines.builders_api import TOKEN, builders_server, make_job
@@ -35,9 +37,9 @@ async def api(server):
 
 @pytest.fixture
 def make_attempt(api, server, tmp_path):
-    def make(build, **settings):
+    def make(build, *, send=api.send_lines, **settings):
         log = LineSender(
-            api.send_lines,
+            send,
             project="crimson-elephant",
             deployment_id=server.deployment_id,
             attempt=1,
@@ -176,3 +178,61 @@ async def test_a_refusal_is_the_reason_of_failure(server, api):
 
     with pytest.raises(BuildFailed, match="The bytes are others"):
         await api.put_blob("0" * 64, 6, body)
+
+
+class Away:
+    """Another way for lines than the gateway; it comes back when it is told to."""
+
+    def __init__(self):
+        self.back = asyncio.Event()
+        self.records = []
+
+    async def send(self, record):
+        await self.back.wait()
+        self.records.append(record)
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    monkeypatch.setattr(publish, "DELIVERY_SECONDS", 0.05)
+
+
+async def test_an_end_is_told_before_lines_that_cannot_be_sent(server, make_attempt, soon):
+    away = Away()
+    running = asyncio.create_task(make_attempt(succeed, send=away.send, late_lines_seconds=60).run())
+    await asyncio.wait_for(server.finished.wait(), 5)
+    assert server.finish == Finish("ok", 1)
+    away.back.set()
+    assert await running == "ok"
+    assert [line.text for line in decode_batch(away.records[0]).lines] == ["hello"]
+
+
+async def test_no_heartbeat_follows_the_end(server, make_attempt, soon):
+    away = Away()
+    running = asyncio.create_task(make_attempt(succeed, send=away.send, late_lines_seconds=60).run())
+    await asyncio.wait_for(server.finished.wait(), 5)
+    server.ended = True  # a heartbeat would be answered 409, and end the attempt before its lines are sent
+    await asyncio.sleep(0.2)
+    away.back.set()
+    assert await running == "ok"
+    assert len(away.records) == 1
+
+
+async def test_lines_that_nobody_takes_are_given_up(server, make_attempt, soon, caplog):
+    assert await make_attempt(succeed, send=Away().send, late_lines_seconds=0.1).run() == "ok"
+    assert server.finish == Finish("ok", 1)
+    assert "log lines given up" in caplog.text
+
+
+async def test_a_healthy_transport_has_every_line_before_the_end_is_told(server, make_attempt):
+    here = Away()
+    here.back.set()
+    await make_attempt(fail, send=here.send, late_lines_seconds=60).run()
+    assert server.finish.last_seq == 2
+    assert sum(len(decode_batch(record).lines) for record in here.records) == 2
+
+
+async def test_a_cancel_does_not_wait_for_lines(server, make_attempt):
+    server.is_cancel_requested = True
+    with pytest.raises(Ended, match="canceled"):
+        await asyncio.wait_for(make_attempt(Building(), send=Away().send, late_lines_seconds=60).run(), 5)

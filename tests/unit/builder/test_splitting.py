@@ -2,8 +2,7 @@
 
 import pytest
 
-from builder.protocol.lines import split_text
-from builder.protocol.lines import MAX_LINE_BYTES
+from builder.protocol.lines import MAX_LINE_BYTES, split_text
 from builder.splitting import LineSplitter, strip_ansi
 
 

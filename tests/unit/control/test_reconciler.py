@@ -293,6 +293,71 @@ async def test_a_log_that_lacks_lines_is_waited_for(work, running, row, deployme
     assert row().log_complete is True
 
 
+@pytest.fixture
+def is_behind():
+    """Whether lines wait in the log transport; a test may empty it."""
+    return [True]
+
+
+@pytest.fixture
+def late(deployments, launcher, logs, clock, is_behind):
+    """A reconciler for builders whose lines go another way than their calls."""
+    return Reconciler(
+        deployments,
+        launcher,
+        logs,
+        3,
+        is_transport_behind=lambda: bool(is_behind),
+        late_lines_seconds=900,
+        clock=clock,
+    )
+
+
+async def test_no_log_is_called_incomplete_while_its_lines_may_be_on_their_way(
+    late, running, row, deployments, clock, is_behind
+):
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await late.look()
+    clock.pass_by(3600)
+    await late.look()
+    assert row().log_complete is None
+    is_behind.clear()
+    await late.look()
+    clock.pass_by(50)
+    await late.look()
+    assert row().log_complete is None  # the wait begins when the transport has caught up
+    clock.pass_by(10)
+    await late.look()
+    assert (row().log_complete, row().log_missing) == (False, ((1, 5),))
+
+
+async def test_a_whole_log_is_decided_whatever_else_waits(late, running, row, deployments, logs):
+    await store(logs, running, 1, 5)
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await late.look()
+    assert row().log_complete is True
+
+
+async def test_a_builder_that_still_brings_lines_is_let_live(late, running, row, deployments, launcher, clock):
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await late.look()
+    clock.pass_by(890)
+    await late.look()
+    assert launcher.running == {"fake:1"}
+    clock.pass_by(20)
+    await late.look()
+    assert launcher.running == set()
+
+
+async def test_a_builder_whose_log_is_whole_has_no_reason_to_stay(late, running, deployments, launcher, logs, clock):
+    await store(logs, running, 1, 5)
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await late.look()
+    clock.pass_by(6)
+    await late.look()
+    assert launcher.running == set()
+
+
 async def test_each_line_that_arrives_lengthens_the_wait(work, running, row, deployments, logs, clock):
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
     await work.look()
