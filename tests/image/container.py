@@ -62,9 +62,12 @@ class Shipped:
 
 @contextlib.asynccontextmanager
 async def running_image(
-    engine: DockerEngine, image: str, name: str, *options: str, **settings: str
+    engine: DockerEngine, image: str, name: str, *options: str, token: str = "", **settings: str
 ) -> AsyncIterator[Shipped]:
-    """A healthy gateway in a container with a volume of its own, until the block is left; nothing of it stays."""
+    """A healthy gateway in a container with a volume of its own, until the block is left; nothing of it stays.
+
+    `token`: of a volume that has been filled before. Without it the gateway prints one.
+    """
     sites, api = free_ports(2)
     settings.setdefault("BUILDSPACE_SITES_URL", f"http://{{slug}}.localhost:{sites}")
     container = Container(engine, name)
@@ -77,7 +80,7 @@ async def running_image(
             image,
         )
         await container.becomes_healthy()
-        token = await printed_token(container)
+        token = token or await printed_token(container)
         headers = {"Authorization": f"Bearer {token}"}
         async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as session:
             yield Shipped(container, Gateway(Path(), {}, sites, api, 9001, session), token)

@@ -28,7 +28,7 @@ async def test_a_gateway_builds_the_example_in_a_container(
         assert (status, b"<title>Your site is live</title>" in page) == (200, True)
         log = await gateway.log(answer["deploymentId"])
         assert (log["complete"], log["missing"]) == (True, [])
-        assert "(isolation: container)" in log["rawLogs"][0]["log"]
+        assert "(isolation: container" in log["rawLogs"][0]["log"]
 
         async def nothing_left() -> bool:
             return not engine.docker("ps", "--all", "--quiet", "--filter", f"name=buildspace-{answer['deploymentId']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.engines.dockerd import DockerEngine
-from tests.image.container import Shipped, running_image
+from tests.image.container import HELD, Shipped, running_image
 
 ZOMBIES = """
 import glob
@@ -98,6 +99,29 @@ async def test_a_stop_ends_by_itself_and_well(shipped: Shipped, deployed: dict[s
     docker("start", shipped.container.name)
     await shipped.container.becomes_healthy()
     assert (await shipped.gateway.fetch(deployed["url"]))[0] == 200
+
+
+async def test_a_backup_that_is_put_back_has_everything(
+    shipped: Shipped, image: str, deployed: dict[str, Any], tmp_path: Path
+) -> None:
+    docker, name, other = shipped.container.engine.docker, shipped.container.name, "buildspace-image-test-restored"
+    as_root = ("run", "--rm", "--user", "0", "--entrypoint", "tar")
+    before = await everything(shipped, deployed)
+    docker("stop", "--time", "20", name)
+    docker(
+        *as_root, "-v", f"{name}:/data:ro", "-v", f"{tmp_path}:/to", image, "-C", "/data", "-czf", "/to/b.tar.gz", "."
+    )
+    docker("start", name)
+    docker(
+        *as_root, "-v", f"{other}:/data", "-v", f"{tmp_path}:/from:ro", image, "-C", "/data", "-xzpf", "/from/b.tar.gz"
+    )
+    address = shipped.container.inspect("{{range .Config.Env}}{{println .}}{{end}}")
+    (url,) = [line.partition("=")[2] for line in address.splitlines() if line.startswith("BUILDSPACE_SITES_URL=")]
+    async with running_image(
+        shipped.container.engine, image, other, *HELD, token=shipped.token, BUILDSPACE_SITES_URL=url
+    ) as restored:
+        assert await everything(restored, deployed) == before
+    await shipped.container.becomes_healthy()
 
 
 async def test_it_runs_as_plainly_as_the_readme_says(engine: DockerEngine, image: str) -> None:
