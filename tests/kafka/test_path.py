@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from tests.engines.gateway import eventually
 from tests.kafka.parts import KEY, make_batch, new_id
 
 COUNT = 3000
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -196,3 +200,44 @@ async def test_a_consumer_that_gets_nothing_is_made_anew(transport, logs, health
         await transport.send(make_batch("one", deployment_id=deployment_id))
         assert await stored(logs, deployment_id, 1) == ["one"]
         assert transport._member is not stuck
+
+
+@pytest.fixture
+async def other_gateway(transport, settings):
+    """A process that has joined the group and stores nothing."""
+    await transport._cluster.make_topics()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.kafka.member",
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "KAFKA_BROKERS": settings.brokers[0],
+            "KAFKA_TOPIC": settings.topic,
+            "KAFKA_GROUP": settings.group,
+            "KAFKA_DEAD_LETTERS": settings.dead_letter_topic,
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(30):
+            assert await process.stdout.readline() == b"joined\n"
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+async def test_what_a_killed_gateway_held_is_soon_anothers(other_gateway, transport, logs, health):
+    ids = [new_id() for _ in range(30)]
+    async with consuming(transport, logs, health):
+        await eventually(lambda: joined(transport), "it is in the group", 30)
+        await asyncio.gather(*(transport.send(make_batch("one", deployment_id=each)) for each in ids))
+        other_gateway.kill()
+        assert [await stored(logs, each, 1) for each in ids] == [["one"]] * 30
+
+
+async def joined(transport):
+    return transport._member is not None
