@@ -33,7 +33,6 @@ WORK = "/work"
 TEMPORARY_BYTES = 256 * 1024**2
 SPARE_PROCESSES = 64
 """For the builder itself, beside those of its build."""
-OPEN_FILES = 65536
 FIRST_TO_DIE = 500
 """When the machine runs out of memory, builds go before whatever else runs there."""
 LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
@@ -210,10 +209,8 @@ class DockerLauncher:
             "Init": True,
             "Mounts": [{"Type": "volume", "Target": WORK}],
             "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={TEMPORARY_BYTES}"},  # noqa: S108 - in the container
-            "Ulimits": [
-                {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
-                {"Name": "core", "Soft": 0, "Hard": 0},
-            ],
+            # Open files are limited by the builder: an engine may not be allowed more than it has itself.
+            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
             "OomScoreAdj": FIRST_TO_DIE,
             "RestartPolicy": {"Name": "no"},
             "LogConfig": LOG,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from gateway.errors import ConfigError, Unavailable
 
 CONNECT_SECONDS = 3.0
 CALL_SECONDS = 20.0
+LOOK_SECONDS = 0.05
+FIRST_LINES = 20
 STOP_SECONDS = 4
 """After SIGTERM a container has this long, then it is killed."""
 CANNOT_CONNECT = 900
@@ -98,15 +101,14 @@ class DockerApi:
 
     async def first_line(self, container: str) -> str:
         """What it writes first, as soon as it does; empty if it ends without a word."""
-        with self._speaking():
-            said = ""
-            async for piece in self._client.containers.container(container).log(
-                stdout=True, stderr=True, follow=True, timeout=_TIMEOUT
-            ):
-                said += piece
-                if "\n" in said:
-                    break
-            return said.partition("\n")[0]
+        # Not by following its log: aiodocker leaves the connection of a log open whose end nobody awaited.
+        while True:
+            found = await self.inspect(container)
+            if "\n" in (said := await self.tail(container, FIRST_LINES)):
+                return said.partition("\n")[0]
+            if found is None or found["State"]["Status"] not in ("created", "running"):
+                return said
+            await asyncio.sleep(LOOK_SECONDS)
 
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from urllib.parse import urlsplit
 
 from gateway.errors import LaunchRefused, Unavailable
-from gateway.launchers.docker_api import DockerApi, DockerRefusal, Found, was_refused
+from gateway.launchers.docker_api import DockerApi, DockerRefusal, Found
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,10 @@ class BuilderNetwork:
         log.info("docker network is made: %s", self.name)
         try:
             await self._api.create_network(network_settings(self.name))
-        except DockerRefusal as error:
-            if error.status != 409 and not was_refused(error, error.status, "already exists"):
-                raise  # otherwise: another gateway was quicker
+        except DockerRefusal as refusal:
+            with contextlib.suppress(DockerRefusal):
+                return await self._api.network(self.name)  # another gateway was quicker
+            raise refusal
         return await self._api.network(self.name)
 
     async def _prove(self, bridge: str) -> None:
