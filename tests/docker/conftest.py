@@ -62,7 +62,7 @@ def start_on_docker(engine: DockerEngine, image: str, address: str, repositories
             "BUILDSPACE_BUILDERS_PORT": str(builders_port),
             "BUILDSPACE_BUILDERS_URL": f"http://{address}:{builders_port}",
             "BUILDSPACE_BUILDER_ALLOW_PRIVATE_HOSTS": repositories.url.removeprefix("http://"),
-            "BUILDSPACE_BUILDER_MEMORY_BYTES": str(512 * 1024**2),
+            "BUILDSPACE_BUILDER_MEMORY_BYTES": str(1024**3),
             "BUILDSPACE_BUILDER_PROCESSES": "100",
             "BUILDSPACE_BUILDER_DISK_BYTES": str(1024**3),
         }

@@ -70,7 +70,7 @@ pathlib.Path("dist/index.html").write_text(str(len(children)))
 # Shared memory: it counts for the container, and for no limit of a process.
 EATS = """
 import mmap
-memory = mmap.mmap(-1, 900 * 2**20)
+memory = mmap.mmap(-1, 1500 * 2**20)
 for place in range(0, len(memory), 4096):
     memory[place] = 1
 """
@@ -123,7 +123,7 @@ async def test_the_limits_of_the_configuration_are_those_of_the_container(
     found = json.loads(engine.docker("inspect", container))[0]
     await gateway.call("POST", f"/deployment/{answer['deploymentId']}/cancel", {})
     limits, settings = found["HostConfig"], found["Config"]
-    assert (limits["Memory"], limits["MemorySwap"]) == (512 * 1024**2, 512 * 1024**2)
+    assert (limits["Memory"], limits["MemorySwap"]) == (1024**3, 1024**3)
     assert (limits["PidsLimit"], limits["NanoCpus"]) == (164, 2_000_000_000)
     assert (limits["ReadonlyRootfs"], limits["CapDrop"], limits["Privileged"]) == (True, ["ALL"], False)
     assert limits["SecurityOpt"] == ["no-new-privileges"]
