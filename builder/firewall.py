@@ -7,8 +7,8 @@
         In the builders' network: prints {"reached": [...]}, those that answered.
 
 The rules are a table of our own, before all others: what Docker, firewalld or an operator do to theirs does not open
-it, and it is replaced in one piece. A packet that it lets pass still meets theirs. What is closed is refused, not
-dropped: a build that tries fails at once.
+it, and its rules are replaced in one piece. A packet that it lets pass still meets theirs. What is closed is refused,
+not dropped: a build that tries fails at once.
 """
 
 from __future__ import annotations
@@ -31,22 +31,31 @@ LISTEN_SECONDS = 30.0
 REACH_SECONDS = 2.0
 NFT_SECONDS = 20.0
 NFT = "/usr/sbin/nft"
-RESERVED = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "ff00::/8", "::1/128")
+RESERVED = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")
 """Beside the private networks: what is nobody's public address."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _BRIDGE = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 
 
 def make_rules(bridge: str, api_url: str, private_hosts: Sequence[str], name_servers: Sequence[str]) -> str:
-    """The table for nft. Builders reach the builders' API, name servers, what the operator opened, and the public."""
+    """The table for nft. Builders reach the builders' API, name servers, what the operator opened, and the public.
+
+    The APIs are a set that is added to: gateways of one engine may have addresses of their own. One that does not come
+    again within a day is forgotten.
+    """
     if not _BRIDGE.match(bridge):
         raise ValueError(f"{bridge!r} is not the name of a bridge.")
     table = f"inet buildspace-{bridge}"
-    openings = "\n        ".join([*_openings(api_url, private_hosts, name_servers)])
+    openings = "\n        ".join(_openings(private_hosts, name_servers))
+    # An element that is there already keeps its old age: so it is taken out and put in again.
+    elements = [f"element {table} apis {{ {place} }}" for place in _api_places(api_url)]
+    apis = "\n".join(f"{verb} {element}" for element in elements for verb in ("add", "delete", "add"))
     closed = [ipaddress.ip_network(network) for network in (*PRIVATE, *RESERVED)]
     return f"""
-table {table}
-delete table {table}
+add table {table}
+add set {table} apis {{ type ipv4_addr . inet_service ; flags timeout ; timeout 1d ; }}
+flush table {table}
+{apis}
 table {table} {{
     chain refused {{
         reject with icmpx admin-prohibited
@@ -54,6 +63,8 @@ table {table} {{
     }}
     chain openings {{
         ct state established,related accept
+        # As it was asked for: Docker gives a published port another address and number on its way.
+        meta l4proto tcp ct original ip daddr . ct original proto-dst @apis accept
         {openings}
     }}
     chain to_machine {{
@@ -64,7 +75,7 @@ table {table} {{
         jump openings
         oifname "{bridge}" jump refused
         ip daddr {{ {", ".join(str(each) for each in closed if each.version == 4)} }} jump refused
-        ip6 daddr {{ {", ".join(str(each) for each in closed if each.version == 6)} }} jump refused
+        meta nfproto ipv6 jump refused
     }}
     chain input {{
         type filter hook input priority -10; policy accept;
@@ -78,12 +89,16 @@ table {table} {{
 """
 
 
-def _openings(api_url: str, private_hosts: Sequence[str], name_servers: Sequence[str]) -> Iterable[str]:
+def _api_places(api_url: str) -> Iterable[str]:
+    """The network of the builders speaks IPv4 alone."""
     api = urlsplit(api_url)
     port = api.port or DEFAULT_PORTS.get(api.scheme, 0)
-    # As it was asked for: Docker gives a published port another address and number on its way.
-    for network in networks_of([f"[{api.hostname}]" if ":" in str(api.hostname) else str(api.hostname)]):
-        yield f"meta l4proto tcp ct original {_family(network)} daddr {network} ct original proto-dst {port} accept"
+    for network in networks_of([str(api.hostname)] if ":" not in str(api.hostname) else []):
+        if network.version == 4:
+            yield f"{network.network_address} . {port}"
+
+
+def _openings(private_hosts: Sequence[str], name_servers: Sequence[str]) -> Iterable[str]:
     for server in name_servers:
         yield f"{_family(ipaddress.ip_network(server))} daddr {server} meta l4proto {{ tcp, udp }} th dport 53 accept"
     for entry in private_hosts:

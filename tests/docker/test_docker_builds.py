@@ -184,7 +184,7 @@ async def test_a_build_reaches_the_registry_and_neither_the_machine_nor_its_neig
             ]
             site = python_site(SPY, *closed, "registry.npmjs.org:443")
             deployment = await built(gateway, repositories.from_files("network-spy", site))
-        engine.docker("rm", "--force", neighbour)
+        engine.docker("rm", "--force", "--volumes", neighbour)
         assert deployment["reason"] is None
         seen = json.loads((await gateway.fetch(deployment["siteUrl"]))[1])
         assert seen["reached"] == ["registry.npmjs.org:443"]

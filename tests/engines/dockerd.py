@@ -168,6 +168,7 @@ def _clean_up(engine: DockerEngine, folder: Path, *, keep: bool) -> None:
         if containers:
             engine.docker("rm", "--force", "--volumes", *containers)
         engine.docker("network", "prune", "--force")
+        engine.docker("volume", "prune", "--force")
     engine.stop()
     _unmount_below(folder)
     if not keep:
@@ -201,16 +202,30 @@ def _alone() -> Iterator[None]:
 @contextlib.contextmanager
 def _network_as_before() -> Iterator[None]:
     """An engine leaves its bridges and its firewall rules. They go, unless another engine was here before."""
-    is_shared = Path("/sys/class/net/docker0").exists()
-    before = _bridges()
-    yield
-    for name in _bridges() - before:
-        subprocess.run(["ip", "link", "delete", name], capture_output=True)
+    is_shared = _is_running("dockerd")
+    try:
+        yield
+    finally:
+        _remove_traces(is_shared=is_shared)
+
+
+def _is_running(name: str) -> bool:
+    for entry in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if entry.read_text().strip() == name:
+                return True
+    return False
+
+
+def _remove_traces(*, is_shared: bool) -> None:
     for table in _tables():
         subprocess.run(["nft", "delete", "table", "inet", table], capture_output=True)
-    if not is_shared:
-        for program, table in itertools.product(("iptables", "ip6tables"), ("filter", "nat", "raw")):
-            _remove_chains(program, table)
+    if is_shared:
+        return
+    for name in _bridges():
+        subprocess.run(["ip", "link", "delete", name], capture_output=True)
+    for program, table in itertools.product(("iptables", "ip6tables"), ("filter", "nat", "raw")):
+        _remove_chains(program, table)
 
 
 def _bridges() -> set[str]:

@@ -15,15 +15,16 @@ def rules(private_hosts: list[str] | None = None, servers: list[str] | None = No
     return make_rules("bs-0123", api, private_hosts or [], servers or [])
 
 
-def test_the_table_is_replaced_in_one_piece() -> None:
-    begun, deleted, made = [line for line in rules().splitlines() if "table" in line]
-    assert (begun, deleted) == ("table inet buildspace-bs-0123", "delete table inet buildspace-bs-0123")
-    assert made == "table inet buildspace-bs-0123 {"
+def test_the_rules_are_replaced_in_one_piece_and_the_known_apis_stay() -> None:
+    lines = rules().splitlines()
+    assert lines.index("flush table inet buildspace-bs-0123") < lines.index("table inet buildspace-bs-0123 {")
+    assert not [line for line in lines if line.startswith("delete table")]
 
 
 def test_the_builders_api_is_open_at_its_port_alone_and_by_the_address_that_was_asked_for() -> None:
-    assert "tcp ct original ip daddr 192.0.2.7/32 ct original proto-dst 9001 accept" in rules()
-    assert "ct original ip6 daddr 2001:db8::1/128 ct original proto-dst 443" in rules(api="https://[2001:db8::1]")
+    assert "add element inet buildspace-bs-0123 apis { 192.0.2.7 . 9001 }" in rules()
+    assert "apis { 192.0.2.7 . 443 }" in rules(api="https://192.0.2.7")
+    assert "ct original ip daddr . ct original proto-dst @apis accept" in rules()
 
 
 def test_private_networks_are_closed_and_what_the_operator_opened_is_open() -> None:
