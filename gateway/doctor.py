@@ -22,7 +22,7 @@ from gateway.clickhouse_examination import examine_clickhouse
 from gateway.config import Config
 from gateway.databases import is_postgres_running, reach_database
 from gateway.errors import ConfigError, GatewayError, LaunchRefused, NotFound, Unavailable
-from gateway.launchers import ecs_examination
+from gateway.launchers import docker_examination, ecs_examination
 from gateway.launchers.sandbox import choose_grade
 from gateway.migrations import migrate
 from gateway.models import LogPosition
@@ -207,6 +207,8 @@ async def _check_disk(folder: Path) -> str:
 async def _check_isolation(config: Config) -> str:
     if config.ecs.cluster:
         return await ecs_examination.examine(config)
+    if config.docker.image:
+        return await docker_examination.examine(config)
     try:
         grade = await choose_grade(config.builder.isolation, config.is_loopback_only)
     except LaunchRefused as refusal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -39,9 +41,13 @@ LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
 LAST_LINES = 10
 LAST_WORDS_LETTERS = 800
 LEFT_SECONDS = 3600.0
+CREATE_TRIES, CREATE_PAUSE_SECONDS = 50, 0.1
 FIRST_ACCOUNT, ACCOUNTS = 20_000, 40_000
 _RUNNING = ("created", "running", "paused", "restarting")
 _MACHINE_ID = Path("/etc/machine-id")
+
+MAKING_SECONDS = 5.0
+MAKING_LOOKS = 50
 
 
 class DockerLauncher:
@@ -130,16 +136,17 @@ class DockerLauncher:
             log.warning("builder.isolation is none, so a build starts all the same: %s", error.sentence)
 
     async def _create(self, name: str, order: LaunchOrder) -> Found:
-        try:
-            container = await self._api.create(name, self._container(order))
-        except DockerRefusal as error:
-            if not was_refused(error, 409, "already in use"):
-                raise LaunchRefused(f"Docker has not made the builder's container ({error.message}).") from error
-            container = name
-        found = await self._inspect(container)
-        if found is None:
-            raise LaunchRefused("The builder's container was removed as soon as it was made.")
-        return found
+        """Docker keeps a name for a container that it is still making: until that is there, ask again."""
+        for _ in range(CREATE_TRIES):
+            try:
+                await self._api.create(name, self._container(order))
+            except DockerRefusal as error:
+                if not was_refused(error, 409, "already in use"):
+                    raise LaunchRefused(f"Docker has not made the builder's container ({error.message}).") from error
+            if (found := await self._inspect(name)) is not None:
+                return found
+            await asyncio.sleep(CREATE_PAUSE_SECONDS)
+        raise LaunchRefused(f"Docker keeps the name {name} for a container that it does not show. Look at its log.")
 
     async def _start(self, container: str) -> None:
         try:
@@ -221,12 +228,16 @@ class DockerLauncher:
 async def open_docker(configuration: config.Config) -> AsyncIterator[DockerLauncher]:
     """Makes no call yet. Raises ConfigError for an isolation or an address that cannot be."""
     isolation = choose_isolation(configuration)
+    async with open_docker_api(configuration.docker.host) as api:
+        network = builder_network(api, configuration)
+        yield DockerLauncher(api, network, configuration.docker, configuration.builder, isolation)
+
+
+def builder_network(api: DockerApi, configuration: config.Config) -> BuilderNetwork:
     settings = configuration.docker
     # Builders send their log lines to Kafka themselves, where it is used.
     private_hosts = [*configuration.builder.allow_private_hosts, *configuration.kafka.brokers]
-    async with open_docker_api(settings.host) as api:
-        network = BuilderNetwork(api, settings.network, settings.image, configuration.builders_url, private_hosts)
-        yield DockerLauncher(api, network, settings, configuration.builder, isolation)
+    return BuilderNetwork(api, settings.network, settings.image, configuration.builders_url, private_hosts)
 
 
 def choose_isolation(configuration: config.Config) -> str:

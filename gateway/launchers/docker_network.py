@@ -32,6 +32,10 @@ FIREWALL = ("python", "-P", "-m", "builder.firewall")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+class ApiOutOfReach(LaunchRefused):
+    """The wall holds, and the builders' API is not to be reached from within."""
+
+
 class BuilderNetwork:
     """`private_hosts`: what builders may reach beside the public network and the builders' API."""
 
@@ -124,7 +128,7 @@ class BuilderNetwork:
                 f" ({', '.join(sorted(through))}), in spite of the rules that were made. Look at its firewall."
             )
         if gate not in reached:
-            raise LaunchRefused(
+            raise ApiOutOfReach(
                 f"Builders in the network {self.name} do not reach the builders' API at {self._builders_url}."
                 " Look at builders.url, builders.host and the firewall of that machine."
             )

@@ -72,7 +72,7 @@ def start_on_docker(engine: DockerEngine, image: str, address: str, repositories
     return start
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def gateway(start_on_docker: StartGateway, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A gateway that all tests of this folder share and none may harm."""
     async with start_on_docker(tmp_path_factory.mktemp("gateway")) as running:

@@ -50,8 +50,9 @@ def _confine(plan: Plan, supervisor: int) -> None:
         limit(number, value)
     if plan.processes is not None:
         limit(resource.RLIMIT_NPROC, plan.processes + tasks_of(os.getuid()))
-    if plan.landlock is not None:
+    if plan.landlock is not None or plan.seccomp is not None:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1, "no_new_privs")
+    if plan.landlock is not None:
         landlock.restrict(plan.landlock.read, plan.landlock.write, plan.landlock.ports)
     if plan.seccomp is not None:
         kernel.load_filter(base64.b64decode(plan.seccomp))
