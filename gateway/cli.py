@@ -24,6 +24,7 @@ from gateway.migrations_clickhouse import migrate_clickhouse
 from gateway.moving.logs import copy_logs
 from gateway.moving.objects import copy_objects
 from gateway.moving.projects import copy_projects
+from gateway.moving.source import check_source
 from gateway.resources import clickhouse_migrations_folder, migrations_folder
 from gateway.routes.health import version
 from gateway.stores.clickhouse import open_clickhouse
@@ -123,6 +124,7 @@ async def _dead_letters(arguments: argparse.Namespace, config: Config) -> int:
 
 async def _copy(what: str, old: Config, new: Config) -> int:
     copies = {"objects": copy_objects, "projects": copy_projects, "logs": copy_logs}
+    await asyncio.to_thread(check_source, what, old)
     await copies[what](old, new, _tell)
     return 0
 

@@ -355,5 +355,16 @@ async def test_after_the_move_the_same_sites_token_history_and_logs_are_there(tm
             assert (await gateway.ended(again["deploymentId"]))["number"] == 2
 
 
+@pytest.mark.parametrize("what", ["objects", "projects", "logs"])
+def test_a_copy_in_the_wrong_folder_is_refused_and_leaves_nothing_behind(tmp_path, what):
+    (tmp_path / "old.toml").touch()
+    target = {"S3_BUCKET": "b", "DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "CLICKHOUSE_HOST": "127.0.0.1"}
+    code, printed, complained = copy_by_hand(tmp_path, what, target)
+    assert (code, printed) == (2, "")
+    assert f"in {tmp_path}/buildspace-data." in complained
+    assert "data.directory" in complained
+    assert [entry.name for entry in tmp_path.iterdir()] == ["old.toml"]
+
+
 def copy_by_hand(tmp_path, what, target):
     return run(tmp_path, "copy", what, "--from", "old.toml", BUILDSPACE_DATA_DIRECTORY=f"{tmp_path}/new/data", **target)
