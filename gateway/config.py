@@ -375,6 +375,11 @@ def _check(config: Config) -> None:
 
 def _check_engines(config: Config) -> None:
     _check_clickhouse(config.clickhouse)
+    for broker in config.kafka.brokers:
+        _demand(
+            re.fullmatch(rf"{_HOST}(:[0-9]{{1,5}})?", broker, re.ASCII) is not None,
+            f"kafka.brokers (KAFKA_BROKERS): expected host and port, such as kafka.example.com:9092, not {broker!r}.",
+        )
     _one_of("s3.addressing", config.s3.addressing, ("auto", "path", "virtual"))
     _check_endpoint("s3.endpoint", config.s3.endpoint, "https://minio.example.com")
     _one_of("kafka.security_protocol", config.kafka.security_protocol, SECURITY_PROTOCOLS)

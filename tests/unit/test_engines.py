@@ -51,6 +51,7 @@ def test_no_secret_of_an_engine_shows_in_words_or_in_the_configuration():
         ({"ACCESS_KEY_ID": "key"}, "s3.secret_access_key"),
         ({"BUILDSPACE_ECS_SECRET_ACCESS_KEY": "secret"}, "ecs.access_key_id"),
         ({"BUILDSPACE_S3_ADDRESSING": "dns"}, "s3.addressing"),
+        ({"KAFKA_BROKERS": "kafka:9092,http://kafka:9092"}, "kafka.example.com:9092, not 'http://"),
         ({"BUILDSPACE_KAFKA_SECURITY_PROTOCOL": "TLS"}, "kafka.security_protocol"),
         ({"BUILDSPACE_KAFKA_SASL_MECHANISM": "OAUTH"}, "kafka.sasl_mechanism"),
         ({"BUILDSPACE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "kafka.username"),
