@@ -14,7 +14,7 @@ import asyncpg
 from gateway.background import wait_until
 from gateway.errors import Invalid
 from gateway.stores.postgres_errors import DRIVER_ERRORS, in_our_words
-from gateway.stores.postgres_url import check_url
+from gateway.stores.postgres_url import check_url, server_of
 
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 10.0
@@ -111,7 +111,7 @@ class Database:
             await _close(connection)
 
     async def _take(self) -> asyncpg.Connection:
-        with in_our_words(connecting=True):
+        with in_our_words(connecting=True, server=server_of(self.url)):
             return await self.pool.acquire(timeout=ACQUIRE_SECONDS)
 
     async def _give_back(self, connection: asyncpg.Connection) -> None:
@@ -120,7 +120,7 @@ class Database:
             await self.pool.release(connection, timeout=CONNECT_SECONDS)
 
     async def _connect(self) -> asyncpg.Connection:
-        with in_our_words(connecting=True):
+        with in_our_words(connecting=True, server=server_of(self.url)):
             return await asyncpg.connect(self.url, **self._options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import Iterator
 
@@ -33,8 +34,11 @@ HAS_NO_TLS = (
 
 
 @contextlib.contextmanager
-def in_our_words(*, connecting: bool = False) -> Iterator[None]:
-    """Whatever tells of the server becomes Unavailable, values that cannot be stored Invalid. The rest passes."""
+def in_our_words(*, connecting: bool = False, server: str = "") -> Iterator[None]:
+    """Whatever tells of the server becomes Unavailable, values that cannot be stored Invalid. The rest passes.
+
+    `server`: its address, where it has one.
+    """
     try:
         yield
     except UnicodeEncodeError as error:
@@ -55,7 +59,7 @@ def in_our_words(*, connecting: bool = False) -> Iterator[None]:
     except (OSError, ValueError) as error:
         if not connecting:
             raise
-        raise Unavailable(_unreached(error)) from error
+        raise Unavailable(_unreached(error, server)) from error
 
 
 def _is_about_the_server(error: asyncpg.PostgresError) -> bool:
@@ -78,7 +82,7 @@ def _sentence(error: asyncpg.PostgresError) -> str:
     return "The database cannot do this at the moment."
 
 
-def _unreached(error: Exception) -> str:
+def _unreached(error: Exception, server: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"The database's certificate is not accepted: {error.verify_message.rstrip('.')}. Right would be the"
@@ -88,5 +92,13 @@ def _unreached(error: Exception) -> str:
         return f"TLS with the database failed: {error.reason or type(error).__name__}. Check sslmode in postgres.url."
     if "SSL upgrade" in str(error):
         return HAS_NO_TLS
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return f"The database cannot be reached: {reason.rstrip('.')}."
+    number = error.errno if isinstance(error, OSError) else None
+    # The event loops word the same failure differently, the system does not; names that do not resolve are below zero.
+    known = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None)
+    reason = (known or type(error).__name__).rstrip(".")
+    if server:
+        return (
+            f"The database at {server} cannot be reached: {reason}. Look whether it runs, and at host and port in"
+            " postgres.url (DATABASE_URL)."
+        )
+    return f"The database cannot be reached: {reason}."

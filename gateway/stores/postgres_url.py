@@ -46,6 +46,12 @@ def describe_url(url: str) -> str:
     return f"at {host}:{parts.port or 5432}, {MODES.get(mode, mode)} (sslmode={mode})"
 
 
+def server_of(url: str) -> str:
+    """Host and port; empty: a Unix socket."""
+    parts = urllib.parse.urlsplit(url)
+    return "" if parts.hostname is None or "host" in _parameters(url) else f"{parts.hostname}:{parts.port or 5432}"
+
+
 def _parameters(url: str) -> dict[str, str]:
     return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
 

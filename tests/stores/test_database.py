@@ -35,8 +35,9 @@ async def test_opening_connects_to_nothing(tmp_path):
 
 
 async def test_a_refused_connection_is_unavailable():
-    async with open_pool("postgresql://x@127.0.0.1:1/x", 2) as database:
-        with pytest.raises(Unavailable, match="cannot be reached"):
+    sentence = r"The database at 127\.0\.0\.1:1 cannot be reached: Connection refused\. .*DATABASE_URL"
+    async with open_pool("postgresql://x:secret@127.0.0.1:1/x", 2) as database:
+        with pytest.raises(Unavailable, match=sentence):
             async with database.acquire():
                 pass
 
