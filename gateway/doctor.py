@@ -81,6 +81,12 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     yield await _find("git", _check_git)
     yield await _find("node", _check_node)
     yield check_access(config)
+    if config.ecs.cluster and _is_loopback_url(config.builders_url):
+        sentence = (
+            f"{config.builders_url} is this machine's own, and tasks of ECS call from theirs: set builders.url to an"
+            " address inside the VPC, and builders.host to one that listens there."
+        )
+        yield Finding("builders' API", True, sentence, is_warning=True)
 
 
 async def _database_findings(config: Config) -> AsyncIterator[Finding]:
@@ -89,7 +95,7 @@ async def _database_findings(config: Config) -> AsyncIterator[Finding]:
             yield await _find("postgres", lambda: check_postgres(database, config))
             yield await _find("log store", lambda: _check_log_store(config, database))
     except GatewayError as error:
-        yield Finding("postgres", False, f"{error.sentence} {_database_advice(config)}")
+        yield Finding("postgres", False, f"{error.sentence}{_database_advice(config)}")
 
 
 async def _find(name: str, check: Check) -> Finding:
@@ -258,6 +264,11 @@ def check_access(config: Config) -> Finding:
     return Finding("access", True, "the API listens beyond this machine, and asks for the token.")
 
 
+def _is_loopback_url(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or is_loopback_address(host)
+
+
 def _registrable(name: str) -> str:
     """The last two labels: right for most domains, and the doctor only warns."""
     return name if is_loopback_address(name) else ".".join(name.lower().split(".")[-2:])
@@ -281,5 +292,5 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 def _database_advice(config: Config) -> str:
     if config.postgres.url:
-        return "Does the server run, and is postgres.url (DATABASE_URL) right?"
-    return f"Its own words are in {config.data_directory / 'postgres' / 'log'}."
+        return ""
+    return f" Its own words are in {config.data_directory / 'postgres' / 'log'}."
