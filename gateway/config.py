@@ -268,7 +268,8 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
             section, key = place
             values.setdefault(section, {})[key] = _from_text(name, text, _type_of(sections[section], key))
     config = Config(**{name: _section(name, kind, values.get(name, {})) for name, kind in sections.items()})
-    if "url" not in values.get("sites", {}):
+    # The file that is shipped holds the default: that alone is no wish for its port.
+    if "BUILDSPACE_SITES_URL" not in environ and config.sites.url == Sites().url:
         url = config.sites.url.replace(f":{Sites().port}", f":{config.sites.port}")
         config = dataclasses.replace(config, sites=dataclasses.replace(config.sites, url=url))
     _check(config)

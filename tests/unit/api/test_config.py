@@ -58,6 +58,13 @@ def test_the_environment_overrides_the_file(tmp_path):
 
 def test_the_addresses_of_sites_follow_their_port(tmp_path):
     assert load(tmp_path, "[sites]\nport = 8080").sites.url == "http://{slug}.localhost:8080"
+    shipped, port = default_config().read_text(), {"BUILDSPACE_SITES_PORT": "8080"}
+    assert load(tmp_path, shipped, port).sites.url == "http://{slug}.localhost:8080"
+
+
+def test_a_default_address_that_the_environment_sets_is_kept(tmp_path):
+    url = "http://{slug}.localhost:8000"
+    assert load(tmp_path, "", {"BUILDSPACE_SITES_PORT": "8080", "BUILDSPACE_SITES_URL": url}).sites.url == url
 
 
 def test_an_address_that_is_set_stays_as_it_is_whatever_the_port(tmp_path):
