@@ -81,12 +81,8 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     yield await _find("git", _check_git)
     yield await _find("node", _check_node)
     yield check_access(config)
-    if config.ecs.cluster and _is_loopback_url(config.builders_url):
-        sentence = (
-            f"{config.builders_url} is this machine's own, and tasks of ECS call from theirs: set builders.url to an"
-            " address inside the VPC, and builders.host to one that listens there."
-        )
-        yield Finding("builders' API", True, sentence, is_warning=True)
+    if (builders_url := check_builders_url(config)).is_warning:
+        yield builders_url
 
 
 async def _database_findings(config: Config) -> AsyncIterator[Finding]:
@@ -264,9 +260,15 @@ def check_access(config: Config) -> Finding:
     return Finding("access", True, "the API listens beyond this machine, and asks for the token.")
 
 
-def _is_loopback_url(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or is_loopback_address(host)
+def check_builders_url(config: Config) -> Finding:
+    host = urlsplit(config.builders_url).hostname or ""
+    if config.ecs.cluster and (host == "localhost" or is_loopback_address(host)):
+        sentence = (
+            f"{config.builders_url} is this machine's own, and tasks of ECS call from theirs: set builders.url to an"
+            " address inside the VPC, and builders.host to one that listens there."
+        )
+        return Finding("builders' API", True, sentence, is_warning=True)
+    return Finding("builders' API", True, f"builders are told to call {config.builders_url}.")
 
 
 def _registrable(name: str) -> str:

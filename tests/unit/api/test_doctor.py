@@ -7,7 +7,7 @@ import pytest
 
 from gateway import doctor
 from gateway.config import load_config
-from gateway.doctor import check_access, check_logs, check_objects, examine
+from gateway.doctor import check_access, check_builders_url, check_logs, check_objects, examine
 from gateway.errors import Unavailable
 from gateway.stores.blobs_directory import DirectoryObjectStore
 
@@ -97,3 +97,12 @@ def test_pages_of_another_domain_are_fine(tmp_path):
         "BUILDSPACE_SITES_URL": "https://{slug}.example-sites.net",
     }
     assert not check_access(config_of(tmp_path, **environment)).is_warning
+
+
+def test_tasks_elsewhere_that_would_call_themselves_are_a_warning(tmp_path):
+    ecs = {"CLUSTER_ARN": "builds", "TASK_ARN": "builder", "BUILDSPACE_ECS_SUBNETS": "subnet-1"}
+    found = check_builders_url(config_of(tmp_path, **ecs, BUILDSPACE_BUILDERS_URL="http://localhost:9001"))
+    assert (found.is_well, found.is_warning) == (True, True)
+    assert "builders.url" in found.sentence
+    assert not check_builders_url(config_of(tmp_path, **ecs, BUILDSPACE_BUILDERS_URL="http://10.0.0.5:9001")).is_warning
+    assert not check_builders_url(config_of(tmp_path)).is_warning
