@@ -113,11 +113,12 @@ class Watch:
         if not partitions:
             await consumer.topics()
             raise Unavailable(f"The topic {topic} has no partitions.")
-        ends = await consumer.end_offsets(partitions)
+        ends, begins = await consumer.end_offsets(partitions), await consumer.beginning_offsets(partitions)
         own = consumer.assignment()
         stored = {}
         for place in partitions:
-            stored[place] = await (consumer.position(place) if place in own else consumer.committed(place)) or 0
+            reached = await (consumer.position(place) if place in own else consumer.committed(place)) or 0
+            stored[place] = max(reached, begins[place])  # nobody waits for what the topic has forgotten
         return ends, stored
 
     def _refuse_to_be_stuck(self, ends: Offsets, stored: Offsets) -> None:
