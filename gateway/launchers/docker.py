@@ -45,9 +45,6 @@ FIRST_ACCOUNT, ACCOUNTS = 20_000, 40_000
 _RUNNING = ("created", "running", "paused", "restarting")
 _MACHINE_ID = Path("/etc/machine-id")
 
-MAKING_SECONDS = 5.0
-MAKING_LOOKS = 50
-
 
 class DockerLauncher:
     """A handle is `docker:` and the id of a container."""
