@@ -67,9 +67,9 @@ class DeadLetterDesk:
                         if not letter.is_cut:
                             await self._put_back(producer, letter)
                             replayed += 1
-                    await consumer.commit(
-                        {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
-                    )
+                    reached = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+                    async with asyncio.timeout(CALL_SECONDS):
+                        await consumer.commit(reached)
         finally:
             await producer.close()
         if left:
@@ -111,14 +111,19 @@ class DeadLetterDesk:
 
 async def _batches(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[list[ConsumerRecord]]:
     """What lies between where the consumer stands and these ends."""
-    async with asyncio.timeout(CALL_SECONDS) as limit:
-        for place, end in ends.items():
-            while await consumer.position(place) < end:
-                found = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=AT_ONCE)
-                records = [record for record in found.get(place, []) if record.offset < end]
-                if records:
-                    yield records
-                    limit.reschedule(asyncio.get_running_loop().time() + CALL_SECONDS)
+    for place, end in ends.items():
+        while records := await _following(consumer, place, end):
+            yield records
+
+
+async def _following(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> list[ConsumerRecord]:
+    """The next ones before this end, none at the end. Raises TimeoutError when Kafka hands out none for too long."""
+    async with asyncio.timeout(CALL_SECONDS):
+        while await consumer.position(place) < end:
+            found = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=AT_ONCE)
+            if records := [record for record in found.get(place, []) if record.offset < end]:
+                return records
+    return []
 
 
 def _described(letter: DeadLetter) -> str:
