@@ -14,6 +14,7 @@ from gateway.errors import ConfigError
 from gateway.migrations import migrate
 from gateway.models import Deployment, LogLine, LogPosition
 from gateway.moving.progress import Progress
+from gateway.moving.source import log_store_of
 from gateway.resources import migrations_folder
 from gateway.roles import LogStore
 from gateway.stores.deployments import DeploymentStore
@@ -30,7 +31,7 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
     """
     if not (old.clickhouse.host or new.clickhouse.host):
         raise ConfigError("Both configurations keep logs in PostgreSQL: `buildspace copy projects` copies them.")
-    if _place_of(old) == _place_of(new):
+    if log_store_of(old) == log_store_of(new):
         raise ConfigError("Both configurations use the same log store: there is nothing to copy.")
     async with reach_database(old) as source_database, reach_database(new) as target_database:
         await migrate(target_database, migrations_folder())
@@ -74,9 +75,3 @@ def _runs(lines: Iterable[LogLine]) -> Iterator[list[LogLine]]:
 def _batch(deployment: Deployment, run: list[LogLine]) -> LineBatch:
     lines = tuple(Line(line.timestamp, line.stream, line.step, line.text) for line in run)
     return LineBatch(deployment.project_slug, deployment.id, run[0].attempt, run[0].seq, lines)
-
-
-def _place_of(config: Config) -> tuple[str, ...]:
-    if config.clickhouse.host:
-        return (config.clickhouse.host, str(config.clickhouse.port), config.clickhouse.database)
-    return (config.postgres.url.reveal() or str(config.data_directory.resolve()),)

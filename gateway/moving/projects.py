@@ -11,6 +11,7 @@ from gateway.config import Config
 from gateway.databases import reach_database
 from gateway.errors import ConfigError
 from gateway.migrations import migrate, migrating
+from gateway.moving.source import database_of
 from gateway.resources import migrations_folder
 from gateway.stores import tables
 from gateway.stores.postgres import Database
@@ -22,7 +23,7 @@ async def copy_projects(old: Config, new: Config, say: Callable[[str], None]) ->
     Raises ConfigError when both are one database; Conflict while a gateway uses one of them, and when the new one has
     projects; Unavailable.
     """
-    if _place_of(old) == _place_of(new):
+    if database_of(old) == database_of(new):
         raise ConfigError("Both configurations use the same database: there is nothing to copy.")
     async with reach_database(old) as source, reach_database(new) as target:
         await migrate(target, migrations_folder())
@@ -59,7 +60,3 @@ async def _held(database: Database) -> AsyncIterator[asyncpg.Connection]:
     async with migrating(database) as connection:
         await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield connection
-
-
-def _place_of(config: Config) -> str:
-    return config.postgres.url.reveal() or str(config.data_directory.resolve())

@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
-from gateway.config import Config, Data, Postgres, Secret
+from gateway.config import Clickhouse, Config, Data, Postgres, Secret
 from gateway.errors import ConfigError, Conflict, Invalid, Unavailable
 from gateway.models import BuildSettings, LogPosition
 from gateway.moving.logs import copy_logs
@@ -285,6 +285,13 @@ async def test_an_old_database_of_another_version_is_refused(old, new):
 async def test_one_database_cannot_be_copied_onto_itself(old, command):
     with pytest.raises(ConfigError):
         await command(at(old), at(old), silent)
+
+
+async def test_one_clickhouse_cannot_be_copied_onto_itself_however_it_is_written():
+    by_name = Config(clickhouse=Clickhouse(host="logs.example.com"))
+    by_url = Config(clickhouse=Clickhouse(host="http://logs.example.com:8123"))
+    with pytest.raises(ConfigError, match="same log store"):
+        await copy_logs(by_name, by_url, silent)
 
 
 # All of it, as its users do it
