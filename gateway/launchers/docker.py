@@ -23,6 +23,7 @@ from gateway.launchers.docker_api import (
     was_refused,
 )
 from gateway.launchers.docker_network import BuilderNetwork
+from gateway.launchers.environment import order_environment
 from gateway.roles import BuilderState, LaunchOrder
 
 log = logging.getLogger(__name__)
@@ -186,14 +187,8 @@ class DockerLauncher:
     def _environment(self, order: LaunchOrder) -> dict[str, str]:
         return {
             **{name: self._environ[name] for name in INHERITED if name in self._environ},
-            "BUILDSPACE_URL": order.builders_url,
-            "BUILDSPACE_TOKEN": order.token,
-            "BUILDSPACE_ISOLATION": self._isolation,
+            **order_environment(order, self._isolation),
             "BUILDSPACE_WORK": WORK,
-            "BUILDSPACE_ATTEMPT": str(order.attempt),
-            "DEPLOYMENT_ID": str(order.deployment_id),
-            "PROJECT_ID": order.project_slug,
-            "GIT_REPOSITORY_URL": order.git_url,
         }
 
     def _limits(self) -> Found:

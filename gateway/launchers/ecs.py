@@ -12,6 +12,7 @@ from gateway import config
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
 from gateway.launchers import ecs_words
 from gateway.launchers.ecs_api import EcsApi, EcsRefusal, open_ecs_api
+from gateway.launchers.environment import order_environment
 from gateway.roles import BuilderState, LaunchOrder
 
 CHECK_SECONDS = 7.0
@@ -162,15 +163,7 @@ async def check_cluster(api: EcsApi, settings: config.Ecs, *, is_patient: bool =
 
 def task_request(order: LaunchOrder, settings: config.Ecs, isolation: str) -> dict[str, Any]:
     """Depends on nothing but its arguments, to the byte: `clientToken` holds only for an identical request."""
-    environment = {
-        "BUILDSPACE_URL": order.builders_url,
-        "BUILDSPACE_TOKEN": order.token,
-        "BUILDSPACE_ATTEMPT": str(order.attempt),
-        "BUILDSPACE_ISOLATION": isolation,
-        "DEPLOYMENT_ID": str(order.deployment_id),
-        "PROJECT_ID": order.project_slug,
-        "GIT_REPOSITORY_URL": order.git_url,
-    }
+    environment = order_environment(order, isolation)
     return {
         "cluster": settings.cluster,
         "taskDefinition": settings.task_definition,

@@ -1,4 +1,4 @@
-"""What a builder inherits from the gateway: an allow-list, without a secret."""
+"""What a builder finds in its environment: its order, and what it inherits from the gateway by an allow-list."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import builder
+from gateway.roles import LaunchOrder
 
 PACKAGE_ROOT = Path(str(builder.__file__)).resolve().parent.parent
 """Where `builder` can be imported from, installed or not."""
@@ -20,3 +21,16 @@ INHERITED = (
 
 def pick_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in INHERITED if name in environ}
+
+
+def order_environment(order: LaunchOrder, isolation: str) -> dict[str, str]:
+    """What every builder is told, wherever it runs (builder/__main__.py reads it); the same order, the same bytes."""
+    return {
+        "BUILDSPACE_URL": order.builders_url,
+        "BUILDSPACE_TOKEN": order.token,
+        "BUILDSPACE_ATTEMPT": str(order.attempt),
+        "BUILDSPACE_ISOLATION": isolation,
+        "DEPLOYMENT_ID": str(order.deployment_id),
+        "PROJECT_ID": order.project_slug,
+        "GIT_REPOSITORY_URL": order.git_url,
+    }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.errors import LaunchRefused, Unavailable
 from gateway.launchers import processes
-from gateway.launchers.environment import PACKAGE_ROOT, pick_environment
+from gateway.launchers.environment import PACKAGE_ROOT, order_environment, pick_environment
 from gateway.launchers.folders import WORK, AttemptFolders, Record, parse_record, read_record
 from gateway.launchers.processes import ProcessId
 from gateway.launchers.sandbox import Grade
@@ -126,15 +126,9 @@ class ProcessLauncher:
             **pick_environment(self._environ),
             "PYTHONPATH": str(PACKAGE_ROOT),
             "PYTHONUNBUFFERED": "1",
-            "BUILDSPACE_URL": order.builders_url,
-            "BUILDSPACE_TOKEN": order.token,
-            "BUILDSPACE_ISOLATION": grade.name,
+            **order_environment(order, grade.name),
             "BUILDSPACE_WORK": str(folder / WORK),
             "BUILDSPACE_SLOT": str(slot),
-            "BUILDSPACE_ATTEMPT": str(order.attempt),
-            "DEPLOYMENT_ID": str(order.deployment_id),
-            "PROJECT_ID": order.project_slug,
-            "GIT_REPOSITORY_URL": order.git_url,
         }
 
 
