@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import enum
 
 from builder.protocol.lines import MAX_SEQ
@@ -64,11 +63,9 @@ def refusal_delay_seconds(refusals: int) -> float:
     return min(2.0 * 2.0 ** min(refusals, 16), LONGEST_REFUSAL_SECONDS)
 
 
-def is_past_bound(deployment: Deployment, now: datetime.datetime, time_limit_seconds: float) -> bool:
-    """Whether the running attempt has taken longer than any attempt may."""
-    if deployment.started_at is None:
-        return False
-    return (now - deployment.started_at).total_seconds() > time_limit_seconds + GRACE_SECONDS
+def bound_seconds(time_limit_seconds: float) -> float:
+    """Longer than this no attempt may take."""
+    return time_limit_seconds + GRACE_SECONDS
 
 
 def time_limit_sentence(time_limit_seconds: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import logging
 import time
 import uuid
@@ -101,9 +100,8 @@ class Reconciler:
         """One look at everything. Raises Unavailable: at once for the database, at the end for the other engines."""
         self._wait_after_blindness()
         self._troubles.clear()
-        building = await self._deployments.building()
-        await self._find_builders(building)
-        await self._stop_overdue(building)
+        await self._find_builders(await self._deployments.building())
+        await self._stop_overdue()
         await self._reap_expired()
         await self._stop_orphans()
         await self._decide_logs()
@@ -130,17 +128,15 @@ class Reconciler:
             if state is BuilderState.GONE and self._since.seconds(("gone", row.id, row.handle)) >= GONE_SECONDS:
                 await self._lose(row, await self._last_words(str(row.handle)))
 
-    async def _stop_overdue(self, building: list[Deployment]) -> None:
-        now = datetime.datetime.now(datetime.UTC)
-        for row in building:
-            if lifecycle.is_past_bound(row, now, self._time_limit_seconds):
-                reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
-                log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
-                # The verdict first: a builder that is stopped says goodbye, and that would count as lost.
-                step = row.steps[-1].name if row.steps else None
-                with contextlib.suppress(Conflict):
-                    await self._deployments.fail(row.id, row.attempt, reason, step, None, None)
-                await self._stop(row.launcher, row.handle, reason)
+    async def _stop_overdue(self) -> None:
+        reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
+        for row in await self._deployments.overdue(lifecycle.bound_seconds(self._time_limit_seconds)):
+            log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
+            # The verdict first: a builder that is stopped says goodbye, and that would count as lost.
+            step = row.steps[-1].name if row.steps else None
+            with contextlib.suppress(Conflict):
+                await self._deployments.fail(row.id, row.attempt, reason, step, None, None)
+            await self._stop(row.launcher, row.handle, reason)
 
     async def _reap_expired(self) -> None:
         if self._clock() < self._reap_after:

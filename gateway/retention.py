@@ -32,12 +32,11 @@ BLOBS = "__blobs/"
 AT_ONCE = 500
 
 
-def _utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
 class Sweeper:
-    """Keeps what is live, retained, recently replaced or pending; removes releases and blobs that nothing refers to."""
+    """Keeps what is live, retained, recently replaced or pending; removes releases and blobs that nothing refers to.
+
+    The time is the database's: a gateway whose own clock runs ahead forgets nothing early.
+    """
 
     def __init__(
         self,
@@ -47,14 +46,14 @@ class Sweeper:
         retention: config.Retention,
         *,
         first_seconds: float = FIRST_SECONDS,
-        now: Callable[[], datetime.datetime] = _utc_now,
+        now: Callable[[], Awaitable[datetime.datetime]] | None = None,
     ) -> None:
         self._deployments = deployments
         self._objects = objects
         self._logs = logs
         self._retention = retention
         self._first_seconds = first_seconds
-        self._now = now
+        self._now = now or deployments.now
         self._looked_everywhere_at = float("-inf")
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
@@ -96,7 +95,7 @@ class Sweeper:
             await self._delete_others(f"{BLOBS}{project_id}/", marked)
 
     async def _drop_logs(self) -> None:
-        day = self._now().date() - datetime.timedelta(days=self._retention.log_days)
+        day = (await self._now()).astimezone(datetime.UTC).date() - datetime.timedelta(days=self._retention.log_days)
         dropped = await self._logs.drop_before(day)
         log.info("dropped logs before %s partitions %d", day, dropped)
 
@@ -165,7 +164,7 @@ class Sweeper:
             log.info("swept %d objects under %s", len(doomed), prefix)
 
     async def _old_others(self, prefix: str, kept: set[str]) -> AsyncIterator[str]:
-        old = self._now() - YOUNG
+        old = await self._now() - YOUNG
         async for info in self._objects.list(prefix):
             if info.key not in kept and info.modified_at < old:
                 yield info.key

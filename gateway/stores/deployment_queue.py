@@ -208,6 +208,20 @@ class DeploymentQueue:
             )
         return [to_deployment(row) for row in rows]
 
+    async def overdue(self, seconds: float) -> list[Deployment]:
+        """Those whose attempt has run for longer, by the database's clock: it is one for all gateways."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE status = 'BUILDING' AND started_at < now() - make_interval(secs => $1)
+                ORDER BY started_at
+                """,
+                seconds,
+            )
+        return [to_deployment(row) for row in rows]
+
     async def orphans(self, launcher: str) -> list[tuple[uuid.UUID, str]]:
         """Attempts that ended, with the handles of this launcher's builders: to be stopped, if they still run."""
         async with self._database.acquire() as connection:

@@ -97,6 +97,7 @@ WHERE database = currentDatabase()
     AND active
 ORDER BY month
 """
+NOW = "SELECT toUnixTimestamp(now())"
 CHECK = """
 SELECT count()
 FROM log_events
@@ -108,6 +109,8 @@ DROP_PARTITION = "ALTER TABLE log_events DROP PARTITION %(month)s"
 class ClickhouseLogStore:
     """`prepare` makes the tables; it is called before the first use, and again when they are gone.
 
+    The time of receipt is by ClickHouse's clock: the lines of no gateway are forgotten for its own wrong clock. It is
+    asked once an append, as the table has no default for it.
     All trouble is Unavailable, also that which only a person can end: batches wait, none is refused for it.
     """
 
@@ -115,11 +118,11 @@ class ClickhouseLogStore:
         self,
         pool: ClickhousePool,
         prepare: Callable[[], Awaitable[object]],
-        now: Callable[[], datetime.datetime] | None = None,
+        now: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._pool = pool
         self._prepare = prepare
-        self._now = now or _utc_now
+        self._now = now or self._server_now
         self._preparing = asyncio.Lock()
         self._is_prepared = False
         self._tries, self._trouble = 0, ""
@@ -131,7 +134,7 @@ class ClickhouseLogStore:
         await self._be_prepared()
         # Each is made just before it is sent, and small: between two of them the loop turns to others. A thread would
         # compete with the loop for the interpreter, and hold it up for longer.
-        for columns in _inserts_of(batches, int(self._now().timestamp())):
+        for columns in _inserts_of(batches, await self._now()):
             with self._noticing_loss():
                 await self._pool.insert(INSERT, columns)
 
@@ -176,6 +179,11 @@ class ClickhouseLogStore:
     async def check(self) -> None:
         """Raises Unavailable."""
         await self._fetch(CHECK, limit_seconds=CHECK_SECONDS)
+
+    async def _server_now(self) -> int:
+        """In seconds since 1970."""
+        ((seconds,),) = await self._fetch(NOW)
+        return int(seconds)
 
     async def _read_window(self, deployment_id: uuid.UUID, after: LogPosition, last: int, limit: int) -> list[LogLine]:
         rows = await self._fetch(
@@ -262,7 +270,3 @@ def _no_rows() -> list[list[Any]]:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
-
-
-def _utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -8,7 +8,7 @@ import itertools
 import json
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -32,15 +32,17 @@ class StoredRow(NamedTuple):
 
 
 class PostgresLogStore:
-    def __init__(self, database: Database, today: Callable[[], datetime.date] | None = None) -> None:
+    """The day of receipt is by the database's clock: the lines of no gateway are forgotten for its own wrong clock."""
+
+    def __init__(self, database: Database, today: Callable[[], Awaitable[datetime.date]] | None = None) -> None:
         self._database = database
-        self._today = today or _utc_today
+        self._today = today or self._database_today
 
     async def append(self, batches: Sequence[LineBatch]) -> None:
         """Store all batches or raise Unavailable (then: unknown which; append them again)."""
         if not batches:
             return
-        rows = await asyncio.to_thread(_rows_of, batches, self._today())
+        rows = await asyncio.to_thread(_rows_of, batches, await self._today())
         try:
             await self._insert(rows)
         except asyncpg.CheckViolationError:  # the day has no partition yet
@@ -133,6 +135,11 @@ class PostgresLogStore:
             )
             await _insert_rows(connection, merged)
         return sum(map(len, groups)) - len(merged)
+
+    async def _database_today(self) -> datetime.date:
+        async with self._database.acquire() as connection:
+            today: datetime.date = await connection.fetchval("SELECT (now() AT TIME ZONE 'UTC')::date")
+        return today
 
     async def _insert(self, rows: Sequence[StoredRow]) -> None:
         async with self._database.acquire() as connection:
@@ -227,7 +234,3 @@ def _follows(group: Sequence[StoredRow], row: StoredRow) -> bool:
 def _merge(group: Sequence[StoredRow]) -> StoredRow:
     body = _pack([line for row in group for line in _unpack(row.body)])
     return group[0]._replace(last_seq=group[-1].last_seq, body=body)
-
-
-def _utc_today() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()

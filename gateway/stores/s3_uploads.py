@@ -102,6 +102,7 @@ class Uploads:
 
     async def abort_abandoned(self, prefix: str) -> int:
         """What crashes left unfinished holds storage that nobody sees. Says how many uploads were aborted."""
+        # This machine's clock will do: S3 refuses calls of one that is a quarter of an hour off.
         old = datetime.datetime.now(datetime.UTC) - ABANDONED
         abandoned = [found async for found in self._unfinished(prefix) if found["Initiated"] < old]
         for found in abandoned:

@@ -220,8 +220,11 @@ async def test_the_sweep_removes_what_is_out_of_retention(parts, tmp_path):
             await api.finish(Finish("ok", 0))
         ids.append((await parts.deployments.create_again(first.project_slug)).id)
         await parts.dispatcher.dispatch()
-    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)
-    sweeper = parts.make_sweeper(Retention(releases=1, replaced_days=0), now=lambda: later)
+
+    async def later():
+        return await parts.deployments.now() + datetime.timedelta(hours=2)
+
+    sweeper = parts.make_sweeper(Retention(releases=1, replaced_days=0), now=later)
     await sweeper.sweep()
     key = [blob_key(first.project_id, hashlib.sha256(text).hexdigest()) for text in (b"one", b"two", b"three", b"same")]
     assert [await parts.objects.exists(each) for each in key] == [False, False, True, True]

@@ -360,5 +360,5 @@ async def test_the_sweep_leaves_the_plain_layout_alone(gateway):
     assert await gateway.outputs("of-another-tool") == {"index.html": b"theirs"}
 
 
-def _in_a_year():
+async def _in_a_year():
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=365)

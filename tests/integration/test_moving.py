@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import functools
 import hashlib
 import re
 import uuid
@@ -210,10 +211,14 @@ async def fill(url):
         await InstallationStore(database).install_key()
         await InstallationStore(database).set_token_hash(b"hash")
         for day in (1, 2):
-            logs = PostgresLogStore(database, lambda day=day: datetime.date(2026, 3, day))
+            logs = PostgresLogStore(database, functools.partial(in_march, day))
             lines = tuple(Line(1, "stdout", "build", f"{text}\0\\N\t") for text in ("a", "b"))
             await logs.append([LineBatch("blog", live.id, 1, 2 * day - 1, lines)])
         return live, building
+
+
+async def in_march(day):
+    return datetime.date(2026, 3, day)
 
 
 async def test_every_table_moves_row_by_row(old, new):

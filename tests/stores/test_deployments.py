@@ -141,6 +141,22 @@ async def test_a_lease_ends_by_the_clock_of_the_database(deployments, queued):
     assert await deployments.expired() == []
 
 
+async def test_an_attempt_is_overdue_by_the_clock_of_the_database(deployments, queued):
+    assert await deployments.overdue(-1) == []
+    await deployments.claim("process", 60)
+    assert [found.id for found in await deployments.overdue(-1)] == [queued.id]
+    assert await deployments.overdue(60) == []
+
+
+async def test_the_time_is_that_of_the_database(deployments, database):
+    before, now, after = [
+        await database.pool.fetchval("SELECT now()"),
+        await deployments.now(),
+        await database.pool.fetchval("SELECT now()"),
+    ]
+    assert before <= now <= after
+
+
 async def test_a_heartbeat_says_that_nobody_asked_for_the_end(deployments, building):
     assert await deployments.heartbeat(building.id, 1, 60) is False
 

@@ -26,11 +26,11 @@ class Calendar:
     def __init__(self):
         self.day = TODAY
 
-    def today(self):
+    async def today(self):
         return self.day
 
-    def first_second(self):
-        return datetime.datetime.combine(self.day, datetime.time(), datetime.UTC)
+    async def first_second(self):
+        return int(datetime.datetime.combine(self.day, datetime.time(), datetime.UTC).timestamp())
 
 
 @pytest.fixture
@@ -216,6 +216,29 @@ async def test_a_line_is_there_until_its_last_repeat_is_dropped(logs, calendar):
     assert await logs.missing(BUILD, 1, 2) == []
     assert await logs.drop_before(NEXT_MONTH) == 1
     assert await seqs(logs) == numbers(1, 2)
+
+
+@pytest.fixture(params=["postgres", "clickhouse"])
+def own_logs(request):
+    """As the gateway opens it: nobody tells it the day."""
+    part = request.getfixturevalue
+    if request.param == "postgres":
+        return PostgresLogStore(part("database"))
+    return ClickhouseLogStore(part("clickhouse_pool"), part("prepare_clickhouse"))
+
+
+class YearsBehind(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) - datetime.timedelta(days=800)
+
+
+async def test_lines_that_a_gateway_with_a_wrong_clock_stored_are_not_forgotten_early(own_logs, monkeypatch):
+    today = datetime.datetime.now(datetime.UTC).date()
+    monkeypatch.setattr("datetime.datetime", YearsBehind)
+    await own_logs.append([batch(1, 2)])
+    assert await own_logs.drop_before(today - datetime.timedelta(days=1)) == 0
+    assert await seqs(own_logs) == numbers(1, 2)
 
 
 async def test_a_new_day_begins_with_many_writers_at_once(logs, calendar):

@@ -87,7 +87,7 @@ class MemoryDeployments:
 
     def add_building(self, **changes) -> Deployment:
         lease = self.clock.now() + datetime.timedelta(seconds=60)
-        now = datetime.datetime.now(datetime.UTC)
+        now = self.clock.now()
         settled = {"status": Status.BUILDING, "launcher": "fake", "started_at": now, "lease_until": lease}
         return self.add(**(settled | changes))
 
@@ -124,7 +124,7 @@ class MemoryDeployments:
             launcher=launcher,
             handle=None,
             queue_reason=None,
-            started_at=datetime.datetime.now(datetime.UTC),
+            started_at=self.clock.now(),
             lease_until=self._later(lease_seconds),
             steps=(),
         )
@@ -210,6 +210,10 @@ class MemoryDeployments:
     async def undecided_logs(self, limit) -> list[Deployment]:
         self._reach()
         return [row for row in self.rows.values() if row.status.is_final and row.log_complete is None][:limit]
+
+    async def overdue(self, seconds) -> list[Deployment]:
+        bound = self.clock.now() - datetime.timedelta(seconds=seconds)
+        return [row for row in await self.building() if row.started_at < bound]
 
     async def expired(self) -> list[Deployment]:
         return [row for row in await self.building() if row.lease_until < self.clock.now()]

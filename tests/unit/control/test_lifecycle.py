@@ -12,7 +12,6 @@ from gateway import lifecycle
 from gateway.errors import Conflict
 from gateway.lifecycle import Event, LogEnd
 from gateway.models import Status
-from tests.unit.control.fakes import make_deployment
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 FINAL = [status for status in Status if status.is_final]
@@ -60,15 +59,8 @@ def test_refusals_back_off_to_a_limit():
     assert delays == [2, 4, 8, lifecycle.LONGEST_REFUSAL_SECONDS]
 
 
-@pytest.mark.parametrize(("seconds", "is_past"), [(0, False), (1200, False), (1201, True)])
-def test_an_attempt_is_bound_by_its_time_limit_and_a_grace(seconds, is_past):
-    deployment = make_deployment(started_at=NOW)
-    now = NOW + datetime.timedelta(seconds=seconds)
-    assert lifecycle.is_past_bound(deployment, now, 900) is is_past
-
-
-def test_what_has_not_started_is_not_past_its_bound():
-    assert not lifecycle.is_past_bound(make_deployment(), NOW, 0)
+def test_an_attempt_is_bound_by_its_time_limit_and_a_grace():
+    assert lifecycle.bound_seconds(900) == 1200
 
 
 @pytest.mark.parametrize(

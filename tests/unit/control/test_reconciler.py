@@ -32,8 +32,10 @@ def row(deployments, running):
     return lambda: deployments.rows[running.id]
 
 
-def ago(seconds):
-    return datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
+@pytest.fixture
+def ago(clock):
+    """A moment of the database's clock."""
+    return lambda seconds: clock.now() - datetime.timedelta(seconds=seconds)
 
 
 async def store(logs, deployment, first_seq, count):
@@ -125,7 +127,7 @@ async def beat(work, clock, seconds):
 
 
 async def test_after_a_start_one_whole_lease_passes_before_anything_is_reaped(work, clock, row):
-    clock.pass_by(3600)
+    clock.pass_by(600)
     await beat(work, clock, 50)
     assert row().status is Status.BUILDING
     clock.pass_by(10)
@@ -171,7 +173,9 @@ async def test_a_launcher_that_cannot_say_is_no_verdict(work, clock, row, launch
     assert row().status is Status.BUILDING
 
 
-async def test_a_launcher_that_chokes_on_a_handle_does_not_stop_the_rest(work, row, running, launcher, deployments):
+async def test_a_launcher_that_chokes_on_a_handle_does_not_stop_the_rest(
+    work, row, running, launcher, deployments, ago
+):
     launcher.error = ValueError("not a handle of ours")
     canceled = deployments.add(status=Status.CANCELED, launcher="fake", handle="?", log_complete=False)
     overdue = deployments.add_building(handle="??", started_at=ago(1300))
@@ -193,7 +197,9 @@ async def test_last_words_that_cannot_be_read_change_no_verdict(work, launcher, 
     assert (row().status, row().queue_reason) == (Status.QUEUE, reconciler.NO_WORDS)
 
 
-async def test_a_launcher_that_hangs_does_not_stop_the_rest(work, running, row, launcher, deployments, monkeypatch):
+async def test_a_launcher_that_hangs_does_not_stop_the_rest(
+    work, running, row, launcher, deployments, monkeypatch, ago
+):
     monkeypatch.setattr(reconciler, "CALL_SECONDS", 0.01)
     launcher.find = lambda handle: asyncio.Event().wait()
     overdue = deployments.add_building(handle=None, started_at=ago(1300))
@@ -202,7 +208,7 @@ async def test_a_launcher_that_hangs_does_not_stop_the_rest(work, running, row, 
     assert deployments.rows[overdue.id].status is Status.FAILED
 
 
-async def test_a_build_past_its_time_limit_is_stopped_and_fails_with_a_sentence(work, deployments, launcher):
+async def test_a_build_past_its_time_limit_is_stopped_and_fails_with_a_sentence(work, deployments, launcher, ago):
     launcher.running.add("fake:2")
     steps = (StepTiming("build", 1, None),)
     overdue = deployments.add_building(handle="fake:2", started_at=ago(1300), steps=steps)
@@ -215,7 +221,16 @@ async def test_a_build_past_its_time_limit_is_stopped_and_fails_with_a_sentence(
     assert "fake:2" not in launcher.running
 
 
-async def test_the_goodbye_of_a_builder_that_is_stopped_changes_no_verdict(work, deployments, launcher):
+async def test_a_gateway_whose_clock_is_far_ahead_fails_no_build(work, deployments, launcher, clock):
+    """The database's clock decides, and only it: it is one for all gateways."""
+    clock.pass_by(-30 * 365 * 86400)
+    launcher.running.add("fake:2")
+    started = deployments.add_building(handle="fake:2", started_at=clock.now())
+    await work.look()
+    assert deployments.rows[started.id].status is Status.BUILDING
+
+
+async def test_the_goodbye_of_a_builder_that_is_stopped_changes_no_verdict(work, deployments, launcher, ago):
     overdue = deployments.add_building(handle="fake:2", started_at=ago(1300))
 
     async def say_goodbye():

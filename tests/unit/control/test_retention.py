@@ -40,7 +40,7 @@ class World:
         self.number = 0
 
     def make_sweeper(self):
-        return Sweeper(self.deployments, self.objects, self.logs, self.settings, now=self.clock.now)
+        return Sweeper(self.deployments, self.objects, self.logs, self.settings)
 
     async def sweep_anew(self):
         """As after a restart: such a sweep looks at all projects."""
@@ -234,6 +234,16 @@ async def test_logs_go_after_their_days(world):
     await world.sweeper.sweep()
     (day,) = world.logs.dropped
     assert (world.clock.now().date() - day).days == 30
+
+
+async def test_a_gateway_whose_clock_is_far_ahead_forgets_nothing_early(world):
+    """The database's clock decides, and only it: it is one for all gateways."""
+    world.clock.pass_by(-30 * 365 * DAY)
+    world.objects.keep(blob_key(world.project_id, sha256_of(b"young")), b"young")
+    await world.publish({"index.html": b"1"})
+    await world.sweep_anew()
+    assert world.has_body(b"young")
+    assert (world.clock.now().date() - world.logs.dropped[-1]).days == 30
 
 
 async def test_a_store_that_does_not_list_unfinished_uploads_is_swept_all_the_same(world, monkeypatch, caplog):
