@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from collections.abc import Sequence
 
@@ -19,6 +20,12 @@ MAX_NUMBER = 2**31 - 1
 class DeploymentStore(DeploymentQueue, DeploymentAttempts, DeploymentReleases):
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def now(self) -> datetime.datetime:
+        """By the database's clock: what gateways compare with each other's times, they take from here."""
+        async with self._database.acquire() as connection:
+            found: datetime.datetime = await connection.fetchval("SELECT now()")
+        return found
 
     async def get(self, deployment_id: uuid.UUID) -> Deployment:
         """Raises NotFound."""

@@ -211,6 +211,10 @@ class MemoryDeployments:
         self._reach()
         return [row for row in self.rows.values() if row.status.is_final and row.log_complete is None][:limit]
 
+    async def now(self) -> datetime.datetime:
+        self._reach()
+        return self.clock.now()
+
     async def overdue(self, seconds) -> list[Deployment]:
         bound = self.clock.now() - datetime.timedelta(seconds=seconds)
         return [row for row in await self.building() if row.started_at < bound]
