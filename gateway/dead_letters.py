@@ -8,7 +8,7 @@ import datetime
 import json
 from collections.abc import AsyncIterator, Callable
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend, stop_in_time
@@ -17,10 +17,11 @@ from gateway import config
 from gateway.errors import ConfigError, Invalid
 from gateway.transports.dead_letters import DeadLetter, unwrap
 from gateway.transports.kafka_cluster import KafkaCluster
+from gateway.transports.kafka_polling import Fetched, poll
 
 SHOWN_LENGTH = 200
 CALL_SECONDS = 15.0
-POLL_MS = 1000
+POLL_SECONDS = 1.0
 AT_ONCE = 100
 REPLAY_GROUP = "-replay"
 
@@ -73,7 +74,7 @@ class DeadLetterDesk:
         finally:
             await producer.close()
         if left:
-            self._say(f"{left} records were too long to be kept whole, and are left where they are.")
+            self._say(f"{left} records could not be kept whole, and are left where they are.")
         self._say(f"Put {replayed} records back into {settings.topic}." if replayed else "There is nothing to replay.")
 
     async def _put_back(self, producer: RecordProducer, letter: DeadLetter) -> None:
@@ -109,19 +110,19 @@ class DeadLetterDesk:
             await stop_in_time(consumer)
 
 
-async def _batches(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[list[ConsumerRecord]]:
+async def _batches(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[list[Fetched]]:
     """What lies between where the consumer stands and these ends."""
     for place, end in ends.items():
         while records := await _following(consumer, place, end):
             yield records
 
 
-async def _following(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> list[ConsumerRecord]:
+async def _following(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> list[Fetched]:
     """The next ones before this end, none at the end. Raises TimeoutError when Kafka hands out none for too long."""
     async with asyncio.timeout(CALL_SECONDS):
         while await consumer.position(place) < end:
-            found = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=AT_ONCE)
-            if records := [record for record in found.get(place, []) if record.offset < end]:
+            found = await poll(consumer, AT_ONCE, POLL_SECONDS, only=place)
+            if records := [record for record in found if record.offset < end]:
                 return records
     return []
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from builder.protocol.kafka import MOST_BYTES, NotSent, RecordProducer, TooLargeToSend
 from gateway.errors import Unavailable
 from gateway.transports.kafka_cluster import KafkaCluster
+from gateway.transports.kafka_polling import Unreadable
 
 PREFIX = "dead-letter-"
 HOUR_SECONDS = 3600.0
@@ -73,7 +74,7 @@ class DeadLetters:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter, unwrapped: what it was, where, and why it lies here. `is_cut`: its end is gone."""
+    """One dead letter, unwrapped: what it was, where, and why it lies here. `is_cut`: it is not here in whole."""
 
     reason: str
     topic: str
@@ -88,6 +89,8 @@ class DeadLetter:
 
 def unwrap(record: Letter) -> DeadLetter:
     """The reading half of what `DeadLetters.put` writes."""
+    if isinstance(record, Unreadable):  # somebody else wrote it there
+        return DeadLetter(record.reason, "?", "?", "?", record.timestamp, None, None, (), is_cut=True)
     said = {name.removeprefix(PREFIX): _text(value) for name, value in record.headers if name.startswith(PREFIX)}
     timestamp = said.get("timestamp", "")
     return DeadLetter(
@@ -119,6 +122,8 @@ def _wrapped(record: Letter, reason: str) -> tuple[bytes | None, list[tuple[str,
     if value is not None and len(value) > KEPT_BYTES:
         facts["size"] = str(len(value))
         value = value[:KEPT_BYTES]
+    if isinstance(record, Unreadable):
+        facts["size"] = "unknown"
     return value, [*kept, *((PREFIX + name, text.encode(errors="replace")) for name, text in facts.items())]
 
 

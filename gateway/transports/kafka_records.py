@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from builder.protocol.lines import LineBatch
@@ -15,13 +15,12 @@ from gateway.errors import TooLarge, Unavailable
 from gateway.log_meter import LogMeter
 from gateway.transports.dead_letters import DeadLetters
 from gateway.transports.kafka_cluster import Broken, KafkaCluster
+from gateway.transports.kafka_polling import Fetched, Unreadable, poll
 from gateway.transports.kafka_reading import is_signed, read_signed, read_unsigned
 from gateway.transports.kafka_watch import Watch
 
 log = logging.getLogger(__name__)
 
-POLL_SLACK_SECONDS = 3.0
-"""A poll may overstay its time while partitions move between gateways."""
 COMMIT_SECONDS = 10.0
 UNSIGNED = "It has no signature."
 OURS = "It has no signature, and its deployment is one of this installation."
@@ -41,7 +40,7 @@ class RecordReader:
         self._meter = meter
         self._accept_unsigned = accept_unsigned
 
-    async def read(self, records: Sequence[ConsumerRecord]) -> list[Read]:
+    async def read(self, records: Sequence[Fetched]) -> list[Read]:
         key = await self._install_key()
         found = await asyncio.to_thread(lambda: [self._decode(record, key) for record in records])
         known: dict[uuid.UUID, bool] = {}
@@ -50,7 +49,9 @@ class RecordReader:
                 known[batch.deployment_id] = await self._is_known(batch.deployment_id)
         return [self._judge(record, batch, known) for record, batch in zip(records, found, strict=True)]
 
-    def _decode(self, record: ConsumerRecord, key: bytes) -> Read:
+    def _decode(self, record: Fetched, key: bytes) -> Read:
+        if isinstance(record, Unreadable):
+            return record.reason
         try:
             if is_signed(record):
                 return read_signed(record, key)
@@ -58,7 +59,7 @@ class RecordReader:
         except ValueError as error:
             return str(error)
 
-    def _judge(self, record: ConsumerRecord, batch: Read, known: dict[uuid.UUID, bool]) -> Read:
+    def _judge(self, record: Fetched, batch: Read, known: dict[uuid.UUID, bool]) -> Read:
         if isinstance(batch, str):
             return batch
         if not is_signed(record):
@@ -91,7 +92,7 @@ class KafkaLogRecords:
         self._watch = watch
         self._first: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
-        self._origins: list[tuple[LineBatch, ConsumerRecord]] = []
+        self._origins: list[tuple[LineBatch, Fetched]] = []
 
     async def fetch(self, limit: int, timeout_seconds: float) -> Sequence[LineBatch]:
         """What can never be stored goes to the dead letters here; too many of those: Unavailable, nothing is lost."""
@@ -136,20 +137,16 @@ class KafkaLogRecords:
             raise self._dead_letters.flood(reason)
         await self._dead_letters.put(record, reason)
 
-    async def _poll(self, limit: int, timeout_seconds: float) -> list[ConsumerRecord]:
+    async def _poll(self, limit: int, timeout_seconds: float) -> list[Fetched]:
         try:
-            async with asyncio.timeout(timeout_seconds + POLL_SLACK_SECONDS):
-                found = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=limit)
-        except TimeoutError:
-            return []
+            records = await poll(self._consumer, limit, timeout_seconds)
         except KafkaError as error:
             raise self._explained(error) from error
-        records = [record for records in found.values() for record in records]
         for record in records:
             self._first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
         return records
 
-    async def _sort(self, records: Sequence[ConsumerRecord]) -> list[LineBatch]:
+    async def _sort(self, records: Sequence[Fetched]) -> list[LineBatch]:
         """The batches among the records. Stops before the first dead letter for which there is no room."""
         batches: list[LineBatch] = []
         for number, (record, read) in enumerate(zip(records, await self._reader.read(records), strict=True)):
@@ -167,7 +164,7 @@ class KafkaLogRecords:
             self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
         return batches
 
-    def _give_back(self, records: Sequence[ConsumerRecord]) -> None:
+    def _give_back(self, records: Sequence[Fetched]) -> None:
         """The next fetch hands these out again."""
         first: dict[TopicPartition, int] = {}
         for record in records:

@@ -89,7 +89,7 @@ async def test_a_cut_letter_is_left(transport, settings, desk, said):
         await put_aside(records, transport)
     await desk.replay()
     assert said == [
-        "1 records were too long to be kept whole, and are left where they are.",
+        "1 records could not be kept whole, and are left where they are.",
         "There is nothing to replay.",
     ]
 

@@ -1,0 +1,95 @@
+"""Takes records from a consumer; one that can't even be decoded is handed out as an `Unreadable` in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError, UnsupportedCodecError
+
+SLACK_SECONDS = 3.0
+"""A poll may overstay its time while partitions move between gateways."""
+ONE_SECONDS = 5.0
+"""For a record that is known to wait: it has to be fetched once more."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for the record at this offset, or soon after it. The record itself stays in the topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    timestamp: int = dataclasses.field(default_factory=lambda: int(time.time() * 1000))
+    """When it was found, in milliseconds since 1970."""
+    key: None = None
+    value: None = None
+    headers: tuple[()] = ()
+
+
+Fetched: TypeAlias = ConsumerRecord | Unreadable
+
+
+async def poll(
+    consumer: AIOKafkaConsumer, limit: int, timeout_seconds: float, *, only: TopicPartition | None = None
+) -> list[Fetched]:
+    """What comes next, of one partition or all, in the order of each; empty when nothing came in time.
+
+    aiokafka raises for a record that it can't decode, on every try, and forgets what it had read before it. So all
+    partitions are put back then, and those where records wait are read one record at a time: what is readable comes,
+    and an Unreadable for what is not. Raises KafkaError for all that is not a matter of one record.
+    """
+    places = [only] if only else sorted(consumer.assignment())
+    try:
+        async with asyncio.timeout(timeout_seconds + SLACK_SECONDS):
+            begins = {place: await consumer.position(place) for place in places}
+            return await _many(consumer, begins, limit, timeout_seconds)
+    except _Undecodable:
+        for place, offset in begins.items():
+            consumer.seek(place, offset)
+        return await _one_by_one(consumer, begins, limit)
+    except (TimeoutError, IllegalStateError):  # the partitions move right now
+        return []
+
+
+class _Undecodable(Exception):
+    """One of the records that wait can't be decoded. Its text says why."""
+
+
+async def _many(
+    consumer: AIOKafkaConsumer, places: Iterable[TopicPartition], limit: int, timeout_seconds: float
+) -> list[ConsumerRecord]:
+    try:
+        found = await consumer.getmany(*places, timeout_ms=int(timeout_seconds * 1000), max_records=limit)
+    except (CorruptRecordException, UnsupportedCodecError) as error:
+        raise _Undecodable(f"{type(error).__name__}: {error}") from error
+    except (KafkaError, TimeoutError):
+        raise
+    except Exception as error:  # a decoder raises whatever it likes
+        raise _Undecodable(f"{type(error).__name__}: {error}") from error
+    return [record for records in found.values() for record in records]
+
+
+async def _one_by_one(consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, int], limit: int) -> list[Fetched]:
+    found: list[Fetched] = []
+    for place, begin in begins.items():
+        end = consumer.highwater(place) or 0
+        while begin < end and len(found) < limit and (one := await _one(consumer, place)):
+            found.append(one)
+            begin = one.offset + 1
+    return found
+
+
+async def _one(consumer: AIOKafkaConsumer, place: TopicPartition) -> Fetched | None:
+    try:
+        found = await _many(consumer, [place], 1, ONE_SECONDS)
+    except _Undecodable as error:
+        offset = await consumer.position(place)
+        consumer.seek(place, offset + 1)
+        return Unreadable(place.topic, place.partition, offset, f"It can't be decoded. {error}")
+    return found[0] if found else None
