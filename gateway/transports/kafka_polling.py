@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -17,7 +17,7 @@ ONE_SECONDS = 5.0
 """For a record that is known to wait: it has to be fetched once more."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Unreadable:
     """Stands for the record at this offset, or soon after it. The record itself stays in the topic."""
 
@@ -27,9 +27,9 @@ class Unreadable:
     reason: str
     timestamp: int = dataclasses.field(default_factory=lambda: int(time.time() * 1000))
     """When it was found, in milliseconds since 1970."""
-    key: None = None
-    value: None = None
-    headers: tuple[()] = ()
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 Fetched: TypeAlias = ConsumerRecord | Unreadable
