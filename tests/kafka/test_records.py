@@ -38,32 +38,6 @@ async def test_a_signed_batch_arrives(transport, settings):
         assert await take(records, 1) == [batch]
 
 
-async def test_what_a_builder_posts_is_relayed_signed(transport):
-    batch = make_batch("one", deployment_id=new_id())
-    async with transport.subscribe() as records:
-        await transport.send(batch)
-        assert await take(records, 1) == [batch]
-
-
-async def test_a_quiet_fetch_is_empty(transport):
-    async with transport.subscribe() as records:
-        assert await records.fetch(10, 0.01) == []
-
-
-async def test_what_was_not_committed_is_handed_out_again(transport, settings):
-    batches = [make_batch(deployment_id=new_id()) for _ in range(3)]
-    await transport._cluster.make_topics()
-    await write(settings, *map(signed, batches))
-    with contextlib.suppress(Unavailable):
-        async with transport.subscribe() as records:
-            await fetched(records)
-            raise Unavailable("The log store is away.")
-    async with transport.subscribe() as records:
-        assert await take(records, 3) == batches
-    async with transport.subscribe() as records:
-        assert await records.fetch(10, 0.2) == []
-
-
 async def test_a_failed_insert_comes_again_without_leaving_the_group(transport, settings):
     batch = make_batch(deployment_id=new_id())
     await transport._cluster.make_topics()

@@ -56,33 +56,6 @@ async def test_a_fetch_waits_for_a_batch():
     await asyncio.gather(*senders)
 
 
-async def test_a_quiet_fetch_is_empty():
-    async with HttpLogTransport().subscribe() as records:
-        assert await records.fetch(10, 0.01) == []
-
-
-async def test_what_was_not_committed_is_handed_out_again_in_order():
-    transport = HttpLogTransport()
-    senders = await posted(transport, make_batch(1), make_batch(2), make_batch(3))
-    async with transport.subscribe() as records:
-        await records.fetch(2, 1)
-    async with transport.subscribe() as records:
-        assert [batch.first_seq for batch in await records.fetch(10, 1)] == [1, 2, 3]
-        await records.commit()
-    await asyncio.gather(*senders)
-
-
-async def test_what_was_committed_is_never_handed_out_again():
-    transport = HttpLogTransport()
-    senders = await posted(transport, make_batch())
-    async with transport.subscribe() as records:
-        await records.fetch(1, 1)
-        await records.commit()
-    async with transport.subscribe() as records:
-        assert await records.fetch(1, 0.01) == []
-    await asyncio.gather(*senders)
-
-
 async def test_a_commit_that_takes_too_long_is_unavailable():
     transport = HttpLogTransport(commit_seconds=0.01)
     with pytest.raises(Unavailable):
