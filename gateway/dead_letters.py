@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend, stop_in_time
-from builder.protocol.kafka import start as started
+from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend, start_in_time, stop_in_time
 from gateway import config
 from gateway.errors import ConfigError, Invalid
 from gateway.transports.dead_letters import DeadLetter, unwrap
@@ -97,7 +96,7 @@ class DeadLetterDesk:
             auto_offset_reset="earliest",
         )
         try:
-            await started(consumer.start(), consumer)
+            await start_in_time(consumer.start(), consumer)
             consumer.assign(places)
             async with asyncio.timeout(CALL_SECONDS):
                 ends = await consumer.end_offsets(places) if places else {}

@@ -108,7 +108,7 @@ class RecordProducer:
             request_timeout_ms=int(REQUEST_SECONDS * 1000),
             max_request_size=2 * MOST_BYTES,
         )
-        await start(producer.start(), producer)
+        await start_in_time(producer.start(), producer)
         return producer
 
     async def _forget(self, producer: AIOKafkaProducer) -> None:
@@ -117,7 +117,7 @@ class RecordProducer:
         await stop_in_time(producer)
 
 
-async def start(starting: Awaitable[None], client: _Client, seconds: float = START_SECONDS) -> None:
+async def start_in_time(starting: Awaitable[None], client: _Client, seconds: float = START_SECONDS) -> None:
     """Start a client, or stop it again. Raises NotSent: aiokafka says the same of all that can be wrong."""
     try:
         async with asyncio.timeout(seconds):

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 
 from aiokafka import AIOKafkaConsumer
 
-from builder.protocol.calls import KafkaTarget
-from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend, stop_in_time
-from builder.protocol.kafka import start as started
+from builder.protocol.calls import LATE_LINES_SECONDS, KafkaTarget
+from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend, start_in_time, stop_in_time
 from builder.protocol.lines import LineBatch, encode_batch
 from builder.protocol.tokens import SIGNATURE_HEADER, make_token, sign
 from gateway import config
@@ -37,6 +36,8 @@ class _Member:
 
 class KafkaLogTransport:
     """Does no I/O until it is used. `close` ends in a few seconds."""
+
+    late_lines_seconds = LATE_LINES_SECONDS
 
     def __init__(self, settings: config.Kafka, log_bytes: int, install_key: InstallKey, is_known: IsKnown) -> None:
         """Raises ConfigError for a certificate authority that can't be read."""
@@ -128,7 +129,7 @@ class KafkaLogTransport:
         )
         consumer.subscribe([self._cluster.settings.topic], listener=membership)
         try:
-            await started(consumer.start(), consumer, REQUEST_SECONDS + SESSION_SECONDS)
+            await start_in_time(consumer.start(), consumer, REQUEST_SECONDS + SESSION_SECONDS)
         except NotSent as error:
             raise self._cluster.explained(error.__cause__ or error) from error
         return consumer

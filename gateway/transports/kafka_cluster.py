@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 
 from builder.protocol.calls import KafkaTarget
-from builder.protocol.kafka import NotSent, connection_settings, start, stop_in_time
+from builder.protocol.kafka import NotSent, connection_settings, start_in_time, stop_in_time
 from gateway import config
 from gateway.errors import ConfigError, Unavailable
 
@@ -128,7 +128,7 @@ class KafkaCluster:
         closing = _Closing(admin)
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                await start(admin.start(), closing)
+                await start_in_time(admin.start(), closing)
                 yield admin
         except NotSent as error:
             raise self.away() from error

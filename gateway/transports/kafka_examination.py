@@ -7,8 +7,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from builder.protocol.kafka import NotSent, stop_in_time
-from builder.protocol.kafka import start as started
+from builder.protocol.kafka import NotSent, start_in_time, stop_in_time
 from gateway import config
 from gateway.transports.kafka_cluster import CALL_SECONDS, KafkaCluster
 
@@ -38,7 +37,7 @@ async def _look_into(cluster: KafkaCluster, topic: str) -> None:
         auto_offset_reset="earliest",
     )
     try:
-        await started(consumer.start(), consumer)
+        await start_in_time(consumer.start(), consumer)
         consumer.assign(places)
         async with asyncio.timeout(CALL_SECONDS):
             for each in places:

@@ -22,7 +22,7 @@ from gateway.transports.kafka_watch import Watch
 log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 10.0
-UNSIGNED = "It has no signature."
+UNSIGNED = "It has no signature. kafka.accept_unsigned lets in what the original's producers write."
 OURS = "It has no signature, and its deployment is one of this installation."
 
 InstallKey = Callable[[], Awaitable[bytes]]

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.dead_letters import DeadLetterDesk
 from gateway.errors import Unavailable
+from gateway.transports.kafka_records import UNSIGNED
 from tests.kafka.parts import make_batch, new_id, put_aside, read_topic, signature, signed, take, write
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ async def test_a_letter_is_shown_with_reason_place_deployment_and_beginning(tran
     await desk.show(10)
     letter, end = said
     place = f"{settings.topic} 0@0 deployment {batch.deployment_id}"
-    assert letter.startswith(f"2025-11-24T16:00:00.123+00:00 {place}: It has no signature.\n    " + '{"PROJECT_ID"')
+    assert letter.startswith(f"2025-11-24T16:00:00.123+00:00 {place}: {UNSIGNED}\n    " + '{"PROJECT_ID"')
     assert len(letter.split("\n")[1]) <= 4 + 200 * 10
     assert "\x1b" not in letter
     assert end == "1 dead letters shown."
