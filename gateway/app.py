@@ -17,6 +17,7 @@ from aiohttp import web
 
 from gateway import engines
 from gateway.config import Config
+from gateway.duties import keep_working
 from gateway.entrance import cors, guard
 from gateway.listeners import app_runner, bound_sockets, listening, port_of, url_of
 from gateway.metrics import count_requests
@@ -24,7 +25,7 @@ from gateway.middlewares import add_headers, errors_to_responses, log_access
 from gateway.proxy import create_site_server
 from gateway.routes import setup_routes
 from gateway.routes.builders import create_builders_app
-from gateway.services import SERVICES, OpenLauncher, Services, keep_working, open_services
+from gateway.services import SERVICES, OpenLauncher, Services, open_services
 
 log = logging.getLogger(__name__)
 

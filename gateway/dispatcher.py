@@ -30,10 +30,7 @@ _Try = tuple[uuid.UUID, int]
 
 
 class Dispatcher:
-    """Several gateways may dispatch from one queue: a claim belongs to one of them.
-
-    `start_seconds` is what a builder may take to its first sign of life: an image has to be fetched, a machine found.
-    """
+    """Several gateways may dispatch from one queue: a claim belongs to one of them."""
 
     def __init__(
         self,
@@ -43,7 +40,6 @@ class Dispatcher:
         builders_url: str,
         builder: config.Builder,
         *,
-        start_seconds: float = 0.0,
         adopt_seconds: float = ADOPT_SECONDS,
         launch_seconds: float = LAUNCH_SECONDS,
     ) -> None:
@@ -52,7 +48,7 @@ class Dispatcher:
         self._install_key = install_key
         self._builders_url = builders_url
         self._concurrency = builder.concurrency
-        self._first_lease_seconds = LEASE_SECONDS + start_seconds
+        self._first_lease_seconds = LEASE_SECONDS + launcher.start_seconds
         self._adopt_seconds = adopt_seconds
         self._launch_seconds = launch_seconds
         self._woken = asyncio.Event()

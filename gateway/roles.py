@@ -55,6 +55,8 @@ class LogTransport(Protocol):
 
     for_builders: KafkaTarget | None
     """Where builders send their lines; None: they post them to the builders' API."""
+    late_lines_seconds: float
+    """For how long a builder whose build has ended may still bring lines that could not be sent."""
 
     async def send(self, batch: LineBatch) -> None:
         """Take what a builder posted: return once it can't be lost. Raises Unavailable (send it again) or Invalid."""
@@ -136,6 +138,10 @@ class Launcher(Protocol):
 
     name: str
     """Who can find and stop the builders that it started: gateways whose launchers have one name share them."""
+    needs_sandbox: bool
+    """Whether its builders run on the gateway's machine: then a sandbox is chosen before builds may run."""
+    start_seconds: float
+    """What a builder may take to its first sign of life, beside the lease: to fetch an image, to find a machine."""
 
     async def launch(self, order: LaunchOrder) -> str:
         """Start a builder, or find the one that this very order started before; its handle. Raises LaunchRefused."""
@@ -151,3 +157,6 @@ class Launcher(Protocol):
 
     async def check(self) -> None:
         """One cheap call that shows that builders can be started. Raises Unavailable with the sentence for `/ready`."""
+
+    async def close(self) -> None:
+        """The gateway stops: end the builders that belong to it alone; those that any gateway can find go on."""

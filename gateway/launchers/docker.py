@@ -24,6 +24,7 @@ from gateway.launchers.docker_api import (
 )
 from gateway.launchers.docker_network import BuilderNetwork
 from gateway.launchers.environment import order_environment
+from gateway.lifecycle import CONTAINER_START_SECONDS
 from gateway.roles import BuilderState, LaunchOrder
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ _MACHINE_ID = Path("/etc/machine-id")
 
 class DockerLauncher:
     """A handle is `docker:` and the id of a container."""
+
+    needs_sandbox = False
+    start_seconds = CONTAINER_START_SECONDS
 
     def __init__(
         self,
@@ -117,6 +121,9 @@ class DockerLauncher:
         except Unavailable:
             self._network.forget_proof()
             raise
+
+    async def close(self) -> None:
+        """Containers go on: the next gateway finds them."""
 
     async def _look_for_image(self) -> None:
         try:

@@ -13,6 +13,7 @@ from gateway.errors import ConfigError, LaunchRefused, Unavailable
 from gateway.launchers import ecs_words
 from gateway.launchers.ecs_api import EcsApi, EcsRefusal, open_ecs_api
 from gateway.launchers.environment import order_environment
+from gateway.lifecycle import CONTAINER_START_SECONDS
 from gateway.roles import BuilderState, LaunchOrder
 
 CHECK_SECONDS = 7.0
@@ -29,6 +30,9 @@ Task = Mapping[str, Any]
 
 class EcsLauncher:
     """A handle is the ARN of a task."""
+
+    needs_sandbox = False
+    start_seconds = CONTAINER_START_SECONDS
 
     def __init__(
         self, api: EcsApi, settings: config.Ecs, isolation: str, *, clock: Callable[[], float] = time.monotonic
@@ -82,6 +86,9 @@ class EcsLauncher:
                 await check_cluster(self._api, self._settings, is_patient=False)
         except TimeoutError as error:
             raise Unavailable(f"ECS does not answer within {CHECK_SECONDS:.0f} s. Look at the network.") from error
+
+    async def close(self) -> None:
+        """Tasks go on: the next gateway finds them."""
 
     async def _describe(self, handle: str) -> Task | None:
         """The task, None if ECS does not know it."""

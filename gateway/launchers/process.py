@@ -40,6 +40,9 @@ class ProcessLauncher:
     `instance` tells the gateways on one database apart: each finds and stops only the processes of its own machine.
     """
 
+    needs_sandbox = True
+    start_seconds = 0.0
+
     def __init__(
         self,
         work_directory: Path,
@@ -87,9 +90,8 @@ class ProcessLauncher:
     async def check(self) -> None:
         """A process can always be started; what the sandbox lacks is told by `grade`."""
 
-    async def close(self, *, stop_builders: bool) -> None:
-        if not stop_builders:
-            return
+    async def close(self) -> None:
+        """A stop leaves no builder behind: the next start finds them gone and starts other attempts."""
         running = [record.process.handle for record in self._folders.records() if record.is_running()]
         stops = [self.stop(handle, "The gateway stops.") for handle in running]
         for error in await asyncio.gather(*stops, return_exceptions=True):

@@ -31,6 +31,7 @@ class HttpLogTransport:
     """A bounded queue in memory. It may be lost at any time: a sender keeps its batch until `send` returns."""
 
     for_builders: KafkaTarget | None = None
+    late_lines_seconds = 0.0
 
     def __init__(self, capacity_bytes: int = CAPACITY_BYTES, commit_seconds: float = COMMIT_SECONDS) -> None:
         self._capacity_bytes = capacity_bytes

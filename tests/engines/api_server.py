@@ -78,6 +78,8 @@ class IdleLauncher:
     """Starts builders that never do anything."""
 
     name = "idle"
+    needs_sandbox = True
+    start_seconds = 0.0
 
     def __init__(self) -> None:
         self.stopped: list[str] = []
@@ -95,6 +97,9 @@ class IdleLauncher:
         return ""
 
     async def check(self) -> None:
+        pass
+
+    async def close(self) -> None:
         pass
 
 

@@ -260,7 +260,7 @@ async def test_a_taken_port_is_named_and_nothing_is_made(api, postgres, tmp_path
 
 
 async def test_with_the_database_away_it_starts_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.services.PREPARE_SECONDS", 3.0)
+    monkeypatch.setattr("gateway.duties.PREPARE_SECONDS", 3.0)
     async with api_over_database("postgresql://nobody@127.0.0.1:1/nothing", tmp_path) as api:
         status, answer = await api.get("/ready")
         assert (status, answer["troubles"].keys()) == (503, {"database"})

@@ -397,6 +397,8 @@ class FakeLauncher:
     """Builders that run until they are stopped or `kill`ed. The same order finds the same builder."""
 
     name = "fake"
+    needs_sandbox = True
+    start_seconds = 0.0
 
     def __init__(self) -> None:
         self.orders = []

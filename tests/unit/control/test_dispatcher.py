@@ -228,6 +228,7 @@ async def test_a_launch_that_was_not_answered_is_ordered_again_as_the_same_attem
 async def test_a_builder_that_has_to_be_fetched_first_is_believed_for_longer(deployments, launcher, make_dispatcher):
     quick, slow = deployments.add(), deployments.add()
     await make_dispatcher(concurrency=1).dispatch()
-    await make_dispatcher(concurrency=2, start_seconds=180.0).dispatch()
+    launcher.start_seconds = 180.0
+    await make_dispatcher(concurrency=2).dispatch()
     leases = [deployments.rows[each.id].lease_until for each in (quick, slow)]
     assert (leases[1] - leases[0]).total_seconds() == 180.0

@@ -1,0 +1,141 @@
+"""What the gateway does by itself, once everything is open: the jobs, and in which order they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from gateway.background import Job, kept_running, wait_until
+from gateway.entrance import Access
+from gateway.errors import Unavailable
+from gateway.migrations import migrate
+from gateway.mirroring import Mirror
+from gateway.resources import migrations_folder
+from gateway.retention import Sweeper
+from gateway.services import Services
+from gateway.stores.mirrors import MirrorStore
+from gateway.stores.postgres import Database
+from gateway.stores.projects import SITE_CHANGED
+
+log = logging.getLogger(__name__)
+
+DATABASE = "database"
+WATCH_SECONDS = 3.0
+CHECK_SECONDS = 10.0
+PREPARE_SECONDS = 20.0
+"""How long a start waits for the database before it serves without it."""
+
+
+@contextlib.asynccontextmanager
+async def keep_working(services: Services, *, on_first_token: Callable[[str], None]) -> AsyncIterator[None]:
+    """Run the jobs. On leaving they stop in reverse: no more launches, builders end, their lines are stored."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def keep(name: str, job: Job, *, needs_database: bool = True) -> None:
+            ready = services.prepared if needs_database else None
+            await stack.enter_async_context(kept_running(name, _after(ready, job), services.health))
+
+        if services.postgres is not None:
+            await keep("postgres", services.postgres.watch, needs_database=False)
+        watch, _ = await asyncio.gather(_prepare(services, on_first_token), _choose_isolation(services))
+        await keep(DATABASE, watch, needs_database=False)
+        await keep("site changes", _listener(services))
+        await keep("object store", _watch("object store", services.objects.check), needs_database=False)
+        await keep("log store", _watch("log store", services.logs.check))
+        await keep("launcher", _watch("launcher", services.launcher.check), needs_database=False)
+        await keep("log consumer", services.consumer.run)
+        stack.push_async_callback(services.launcher.close)
+        await keep("reconciler", services.reconciler.run)
+        await keep("retention", _sweeper(services).run)
+        if services.config.storage.mirror_outputs:
+            await keep("mirror", Mirror(MirrorStore(services.database), services.objects).run)
+        await keep("dispatcher", services.dispatcher.run)
+        yield
+
+
+async def prepare_database(database: Database, access: Access, on_first_token: Callable[[str], None]) -> None:
+    """Tables, install key, token. Raises Unavailable, and ConfigError for an edited migration."""
+    applied = await migrate(database, migrations_folder())
+    if applied:
+        log.info("migrations applied %d", len(applied))
+    await access.install_key()
+    async with database.lock("access token"):
+        token = await access.make_first_token()
+    if token is not None:
+        on_first_token(token)
+
+
+async def _choose_isolation(services: Services) -> None:
+    config = services.config
+    if services.launcher.needs_sandbox:
+        await services.isolation.choose(config.builder.isolation, is_loopback_only=config.is_loopback_only)
+    else:
+        services.isolation.leave_to_containers()
+
+
+async def _prepare(services: Services, on_first_token: Callable[[str], None]) -> Job:
+    """Prepare the database now, if it is there; the job that watches it, and prepares it as soon as it is."""
+
+    async def prepare() -> None:
+        await prepare_database(services.database, services.access, on_first_token)
+        services.prepared.set()
+
+    async def watch(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        while not stopping.is_set():
+            if not services.prepared.is_set():
+                await prepare()
+            async with services.database.acquire() as connection:
+                await connection.execute("SELECT 1")
+            progress()
+            await wait_until(stopping, 2.0)
+
+    try:
+        async with asyncio.timeout(PREPARE_SECONDS):
+            await prepare()
+    except (Unavailable, TimeoutError) as error:
+        log.warning("database away at start: %s", error)
+        services.health.trouble(DATABASE, str(error) or "The database does not answer.")
+    return watch
+
+
+def _after(ready: asyncio.Event | None, job: Job) -> Job:
+    """The job, once the event is set: without tables it could only complain."""
+    if ready is None:
+        return job
+
+    async def wait_and_run(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        while not stopping.is_set() and not ready.is_set():
+            await wait_until(ready, 0.5)
+        if not stopping.is_set():
+            await job(stopping=stopping, progress=progress)
+
+    return wait_and_run
+
+
+def _listener(services: Services) -> Job:
+    async def listen(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        await services.database.listen(SITE_CHANGED, services.pointers.forget, stopping=stopping, progress=progress)
+
+    return listen
+
+
+def _watch(name: str, check: Callable[[], Awaitable[None]]) -> Job:
+    """Look at an engine even when nobody uses it: `/ready` tells what is away before a user finds out."""
+
+    async def watch(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        while not stopping.is_set():
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await check()
+            except TimeoutError as error:
+                raise Unavailable(f"The {name} did not answer within {CHECK_SECONDS:.0f} s.") from error
+            progress()
+            await wait_until(stopping, WATCH_SECONDS)
+
+    return watch
+
+
+def _sweeper(services: Services) -> Sweeper:
+    return Sweeper(services.deployments, services.objects, services.logs, services.config.retention)

@@ -1,0 +1,45 @@
+"""The isolation that builds get: chosen once, by running it. Sites are served whether there is one or not."""
+
+from __future__ import annotations
+
+from gateway.background import Health
+from gateway.errors import LaunchRefused
+from gateway.launchers.sandbox import Grade, choose_grade
+
+BUILDERS = "builders"
+
+
+class Isolation:
+    """The sandbox that builds get: chosen once, by running it. Until then, and when there is none, builds wait."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._grade: Grade | None = None
+        self._refusal = LaunchRefused("The sandbox is not chosen yet.")
+
+    @property
+    def name(self) -> str | None:
+        return self._grade.name if self._grade else None
+
+    @property
+    def sentence(self) -> str:
+        """The grade in words, or why there is none."""
+        return self._grade.sentence if self._grade else self._refusal.sentence
+
+    def grade(self) -> Grade:
+        """Raises LaunchRefused while builds may not run."""
+        if self._grade is None:
+            raise self._refusal
+        return self._grade
+
+    def leave_to_containers(self) -> None:
+        """Builders run elsewhere, each in a container of its own; what holds inside is its own choice."""
+        self._grade = Grade("container", "Each build runs in a container of its own.")
+
+    async def choose(self, wanted: str, *, is_loopback_only: bool) -> None:
+        """Sites are served in any case: what can't be had shows in the health and holds the builds alone."""
+        try:
+            self._grade = await choose_grade(wanted, is_loopback_only)
+        except LaunchRefused as refusal:
+            self._refusal = refusal
+            self._health.trouble(BUILDERS, refusal.sentence)
