@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -11,12 +13,23 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from gateway import config
+from gateway.launchers.docker import DockerLauncher, open_docker
 from scripts.git_server import serve_git
 from tests.acceptance.conftest import Repositories
 from tests.engines.dockerd import KEPT, DockerEngine, running_dockerd
 from tests.engines.gateway import Gateway, free_ports, running_gateway
 
 NETWORK = "buildspace-test"
+LAUNCHER_NETWORK = "buildspace-launcher-test"
+PROGRAMS = {
+    "sleeps": "import signal; signal.pause()",
+    "stubborn": "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()",
+    "leaves": "print('The disk is on fire.'); raise SystemExit(3)",
+    "talks": "print('x' * 1_000_000); print('The end.'); raise SystemExit(1)",
+    "eats": "import mmap; m = mmap.mmap(-1, 900 * 2**20); [m.__setitem__(n, 1) for n in range(0, len(m), 4096)]",
+}
+OpenLauncher = Callable[..., AbstractAsyncContextManager[DockerLauncher]]
 StartGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 
@@ -70,6 +83,46 @@ def start_on_docker(engine: DockerEngine, image: str, address: str, repositories
             yield gateway
 
     return start
+
+
+@pytest.fixture(scope="session")
+def images(engine: DockerEngine, image: str) -> Callable[[str], str]:
+    """The builder's image with another command."""
+
+    def make(program: str) -> str:
+        container = engine.docker("create", image)
+        command = json.dumps(["python", "-c", PROGRAMS[program]])
+        engine.docker("commit", "--change", f"CMD {command}", container, f"buildspace-{program}:test")
+        engine.docker("rm", "--volumes", container)
+        return f"buildspace-{program}:test"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def builders_url(address: str) -> Iterator[str]:
+    """Somebody answers there, which is all that is asked."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        yield f"http://{address}:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def on(engine: DockerEngine, images: Callable[[str], str], builders_url: str) -> OpenLauncher:
+    """Launchers whose builders run a program of PROGRAMS."""
+
+    @contextlib.asynccontextmanager
+    async def open_one(program: str, **docker: str) -> AsyncIterator[DockerLauncher]:
+        image = images(program) if program in PROGRAMS else program
+        settings = config.Docker(image=image, host=engine.host, network=LAUNCHER_NETWORK)
+        configuration = config.Config(
+            docker=dataclasses.replace(settings, **docker),
+            builders=config.Builders(url=builders_url),
+            builder=config.Builder(memory_bytes=256 * 1024**2),
+        )
+        async with open_docker(configuration) as launcher:
+            yield launcher
+
+    return open_one
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
 import json
-import socket
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 
 import pytest
 
@@ -20,58 +16,9 @@ from gateway.launchers.docker import DockerLauncher, open_docker
 from gateway.launchers.docker_examination import examine
 from gateway.launchers.docker_network import bridge_name
 from gateway.roles import BuilderState, LaunchOrder
+from tests.docker.conftest import LAUNCHER_NETWORK, OpenLauncher
 from tests.engines.dockerd import DockerEngine
 from tests.engines.gateway import eventually
-
-NETWORK = "buildspace-launcher-test"
-PROGRAMS = {
-    "sleeps": "import signal; signal.pause()",
-    "stubborn": "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()",
-    "leaves": "print('The disk is on fire.'); raise SystemExit(3)",
-    "talks": "print('x' * 1_000_000); print('The end.'); raise SystemExit(1)",
-    "eats": "import mmap; m = mmap.mmap(-1, 900 * 2**20); [m.__setitem__(n, 1) for n in range(0, len(m), 4096)]",
-}
-OpenLauncher = Callable[..., AbstractAsyncContextManager[DockerLauncher]]
-
-
-@pytest.fixture(scope="module")
-def images(engine: DockerEngine, image: str) -> Callable[[str], str]:
-    """The builder's image with another command."""
-
-    def make(program: str) -> str:
-        container = engine.docker("create", image)
-        command = json.dumps(["python", "-c", PROGRAMS[program]])
-        engine.docker("commit", "--change", f"CMD {command}", container, f"buildspace-{program}:test")
-        engine.docker("rm", "--volumes", container)
-        return f"buildspace-{program}:test"
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def builders_url(address: str) -> Iterator[str]:
-    """Somebody answers there, which is all that is asked."""
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        yield f"http://{address}:{server.getsockname()[1]}"
-
-
-@pytest.fixture
-def on(engine: DockerEngine, images: Callable[[str], str], builders_url: str) -> OpenLauncher:
-    """Launchers whose builders run a program of PROGRAMS."""
-
-    @contextlib.asynccontextmanager
-    async def open_one(program: str, **docker: str) -> AsyncIterator[DockerLauncher]:
-        image = images(program) if program in PROGRAMS else program
-        settings = config.Docker(image=image, host=engine.host, network=NETWORK)
-        configuration = config.Config(
-            docker=dataclasses.replace(settings, **docker),
-            builders=config.Builders(url=builders_url),
-            builder=config.Builder(memory_bytes=256 * 1024**2),
-        )
-        async with open_docker(configuration) as launcher:
-            yield launcher
-
-    return open_one
 
 
 def order(attempt: int = 1) -> LaunchOrder:
@@ -85,17 +32,6 @@ async def gone(launcher: DockerLauncher, handle: str) -> None:
     await eventually(look, "the builder is gone", 30)
 
 
-async def test_the_same_order_twice_at_once_and_later_is_one_container(on: OpenLauncher, engine: DockerEngine) -> None:
-    same = order()
-    async with on("sleeps") as launcher, on("sleeps") as another:
-        handles = await asyncio.gather(*(each.launch(same) for each in (launcher, another, launcher)))
-        handles.append(await another.launch(same))
-        names = engine.docker("ps", "--format", "{{.Names}}", "--filter", "label=buildspace.launcher").splitlines()
-        assert (len(set(handles)), names) == (1, [f"buildspace-{same.deployment_id}-1"])
-        assert await another.find(handles[0]) is BuilderState.RUNNING
-        await launcher.stop(handles[0], "The test is over.")
-
-
 async def test_a_container_that_was_made_and_not_started_is_started(on: OpenLauncher, engine: DockerEngine) -> None:
     """Its gateway was killed between the two."""
     same = order()
@@ -105,14 +41,6 @@ async def test_a_container_that_was_made_and_not_started_is_started(on: OpenLaun
         assert await launcher.launch(same) == f"docker:{container}"
         assert engine.docker("inspect", "--format", "{{.State.Status}}", container) == "running"
         await launcher.stop(f"docker:{container}", "The test is over.")
-
-
-async def test_another_attempt_is_another_container(on: OpenLauncher) -> None:
-    first = order()
-    async with on("sleeps") as launcher:
-        handles = [await launcher.launch(dataclasses.replace(first, attempt=each)) for each in (1, 2)]
-        assert handles[0] != handles[1]
-        await asyncio.gather(*(launcher.stop(handle, "The test is over.") for handle in handles))
 
 
 async def test_a_stopped_builder_is_gone_with_its_volume_and_may_be_stopped_again(
@@ -176,21 +104,15 @@ async def test_an_engine_that_is_not_there_is_unavailable_and_named(on: OpenLaun
                 await call
 
 
-async def test_nothing_is_said_about_the_handles_of_others(on: OpenLauncher) -> None:
-    async with on("sleeps") as launcher:
-        with pytest.raises(Unavailable, match="not a handle of the Docker launcher"):
-            await launcher.find("process:1:2")
-
-
 async def test_the_network_is_made_with_containers_apart(on: OpenLauncher, engine: DockerEngine) -> None:
-    engine.docker("network", "rm", NETWORK, check=False)
+    engine.docker("network", "rm", LAUNCHER_NETWORK, check=False)
     async with on("sleeps") as launcher:
         handle = await launcher.launch(order())
         await launcher.stop(handle, "The test is over.")
-    found = json.loads(engine.docker("network", "inspect", NETWORK))[0]
+    found = json.loads(engine.docker("network", "inspect", LAUNCHER_NETWORK))[0]
     assert found["Options"] == {
         "com.docker.network.bridge.enable_icc": "false",
-        "com.docker.network.bridge.name": bridge_name(NETWORK),
+        "com.docker.network.bridge.name": bridge_name(LAUNCHER_NETWORK),
     }
 
 
@@ -203,7 +125,7 @@ async def test_a_network_in_which_builders_meet_is_refused(on: OpenLauncher, eng
 
 
 async def test_a_wall_that_was_torn_down_is_made_anew(on: OpenLauncher, engine: DockerEngine) -> None:
-    table = ("nft", "list", "table", "inet", f"buildspace-{bridge_name(NETWORK)}")
+    table = ("nft", "list", "table", "inet", f"buildspace-{bridge_name(LAUNCHER_NETWORK)}")
     async with on("sleeps") as launcher:
         await launcher.stop(await launcher.launch(order()), "The test is over.")
         subprocess.run([*table[:1], "delete", *table[2:]], check=True)
@@ -215,7 +137,7 @@ async def test_a_wall_that_was_torn_down_is_made_anew(on: OpenLauncher, engine: 
 async def test_the_doctor_tells_version_image_and_wall(
     engine: DockerEngine, images: Callable[[str], str], builders_url: str
 ) -> None:
-    settings = config.Docker(image=images("sleeps"), host=engine.host, network=NETWORK)
+    settings = config.Docker(image=images("sleeps"), host=engine.host, network=LAUNCHER_NETWORK)
     well = config.Config(docker=settings, builders=config.Builders(url=builders_url))
     words = await examine(well)
     assert "containers of buildspace-sleeps:test on Docker " in words
@@ -231,7 +153,7 @@ async def test_a_builders_api_that_is_out_of_reach_is_told(
     engine: DockerEngine, images: Callable[[str], str], address: str
 ) -> None:
     configuration = config.Config(
-        docker=config.Docker(image=images("sleeps"), host=engine.host, network=NETWORK),
+        docker=config.Docker(image=images("sleeps"), host=engine.host, network=LAUNCHER_NETWORK),
         builders=config.Builders(url=f"http://{address}:1"),
     )
     before = networkers(engine)

@@ -80,12 +80,6 @@ async def test_the_same_order_finds_the_task_that_it_started(server, launcher, c
     assert len(server.tasks) == 1
 
 
-async def test_another_attempt_is_another_task(server, launcher):
-    order = an_order()
-    first = await launcher.launch(order)
-    assert await launcher.launch(dataclasses.replace(order, attempt=2)) != first
-
-
 async def test_an_answer_that_is_lost_does_not_start_a_second_task(server, launcher):
     server.lose_answer("RunTask")
     handle = await launcher.launch(an_order())

@@ -33,7 +33,7 @@ class FakeConsumer:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(dead_letters, "CALL_SECONDS", 0.05)
-    monkeypatch.setattr(dead_letters, "POLL_MS", 10)
+    monkeypatch.setattr(dead_letters, "POLL_SECONDS", 0.01)
 
 
 async def test_letters_that_are_put_back_slowly_are_all_put_back():

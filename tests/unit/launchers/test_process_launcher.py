@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from gateway.errors import LaunchRefused, Unavailable
+from gateway.errors import LaunchRefused
 from gateway.launchers import process as process_module
 from gateway.launchers import processes
 from gateway.launchers.process import ProcessLauncher, free_slot
@@ -75,7 +75,7 @@ async def a_launcher(work: Path, program: str, **settings: object) -> AsyncItera
     try:
         yield launcher
     finally:
-        await launcher.close(stop_builders=True)
+        await launcher.close()
 
 
 def folder_of(work: Path, order: LaunchOrder) -> Path:
@@ -153,14 +153,6 @@ async def test_the_real_builder_can_be_imported_from_its_folder(tmp_path: Path) 
         assert await launcher.last_words(handle) == "imported"
 
 
-async def test_the_same_order_finds_the_builder_that_it_started(tmp_path: Path) -> None:
-    order = an_order()
-    async with a_launcher(tmp_path, SLEEP) as launcher:
-        handles = await asyncio.gather(*(launcher.launch(order) for _ in range(5)))
-        again = await ProcessLauncher(tmp_path, strong, builder=python(SLEEP)).launch(order)
-    assert {*handles, again} == {handles[0]}
-
-
 async def test_an_attempt_that_ended_is_not_started_again(tmp_path: Path) -> None:
     order = an_order()
     async with a_launcher(tmp_path, CRASH) as launcher:
@@ -168,20 +160,6 @@ async def test_an_attempt_that_ended_is_not_started_again(tmp_path: Path) -> Non
         await until(lambda: is_gone(launcher, handle))
         await launcher.stop(handle, "ended")
         assert await launcher.launch(order) == handle
-
-
-async def test_the_next_attempt_is_another_builder(tmp_path: Path) -> None:
-    order = an_order()
-    async with a_launcher(tmp_path, SLEEP) as launcher:
-        first = await launcher.launch(order)
-        second = await launcher.launch(LaunchOrder(order.deployment_id, 2, "a", "b", "c", "d"))
-    assert first != second
-
-
-async def test_a_running_builder_is_found(tmp_path: Path) -> None:
-    async with a_launcher(tmp_path, SLEEP) as launcher:
-        handle = await launcher.launch(an_order())
-        assert await launcher.find(handle) is BuilderState.RUNNING
 
 
 async def test_a_builder_that_was_killed_is_gone(tmp_path: Path) -> None:
@@ -201,12 +179,6 @@ async def test_a_builder_of_another_boot_is_gone(tmp_path: Path, monkeypatch: py
         with monkeypatch.context() as patch:
             patch.setattr(processes, "boot_id", lambda: "another")
             assert await launcher.find(handle) is BuilderState.GONE
-
-
-@pytest.mark.parametrize("handle", ["", "process:", "process:1", "process:a:b", "arn:aws:ecs:1", "process:1:-2"])
-async def test_nothing_is_said_about_a_handle_of_another_launcher(tmp_path: Path, handle: str) -> None:
-    with pytest.raises(Unavailable, match="is not a handle"):
-        await ProcessLauncher(tmp_path, strong).find(handle)
 
 
 async def test_stopping_ends_a_builder_and_its_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,13 +201,6 @@ async def test_a_builder_that_ignores_the_request_is_killed(tmp_path: Path, monk
         await until((folder_of(tmp_path, order) / "ready").exists)
         await launcher.stop(handle, "canceled")
         assert await launcher.find(handle) is BuilderState.GONE
-
-
-async def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
-    async with a_launcher(tmp_path, SLEEP) as launcher:
-        handle = await launcher.launch(an_order())
-        await launcher.stop(handle, "once")
-        await launcher.stop(handle, "twice")
 
 
 async def test_stopping_frees_the_disk_even_of_closed_folders(tmp_path: Path) -> None:
@@ -311,17 +276,10 @@ def test_the_smallest_free_slot_is_taken(taken: list[int], free: int) -> None:
     assert free_slot(taken) == free
 
 
-async def test_a_graceful_stop_may_leave_builders_running(tmp_path: Path) -> None:
+async def test_a_graceful_stop_ends_builders(tmp_path: Path) -> None:
     async with a_launcher(tmp_path, SLEEP) as launcher:
         handle = await launcher.launch(an_order())
-        await launcher.close(stop_builders=False)
-        assert await launcher.find(handle) is BuilderState.RUNNING
-
-
-async def test_a_graceful_stop_may_end_builders(tmp_path: Path) -> None:
-    async with a_launcher(tmp_path, SLEEP) as launcher:
-        handle = await launcher.launch(an_order())
-        await launcher.close(stop_builders=True)
+        await launcher.close()
         assert await launcher.find(handle) is BuilderState.GONE
 
 
