@@ -17,6 +17,7 @@ from gateway.sites.content_types import content_type_of
 from gateway.sites.keys import blob_key, output_key, outputs_prefix
 from gateway.sites.releases import Releases
 from gateway.stores.mirrors import MirrorRound, MirrorStore
+from gateway.workers import each_of
 
 log = logging.getLogger(__name__)
 
@@ -96,20 +97,12 @@ class Mirror:
         log.info("mirrored %s deployment %s files %d", begun.slug, begun.deployment_id, len(paths))
 
     async def _copy(self, slug: str, release: Release, paths: Sequence[str]) -> None:
-        waiting = iter(paths)
+        async def copy(path: str) -> None:
+            blob = release.files[path].blob
+            source, target = blob_key(release.project_id, blob.sha256), output_key(slug, path)
+            await self._objects.copy(source, target, size=blob.size, content_type=content_type_of(path))
 
-        async def copy() -> None:
-            for path in waiting:
-                blob = release.files[path].blob
-                source, target = blob_key(release.project_id, blob.sha256), output_key(slug, path)
-                await self._objects.copy(source, target, size=blob.size, content_type=content_type_of(path))
-
-        try:
-            async with asyncio.TaskGroup() as copies:
-                for _ in range(COPIES_AT_ONCE):
-                    copies.create_task(copy())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group
+        await each_of(paths, copy, at_once=COPIES_AT_ONCE)
 
     async def _make_way(self, slug: str, paths: Sequence[str]) -> None:
         """Remove files where folders must be, and what is below of what must be a file: some stores can't have both."""

@@ -22,6 +22,7 @@ from gateway.sites.keys import blob_key, release_key
 from gateway.sites.paths import check_file_path
 from gateway.sites.release_format import check_blob, encode_release
 from gateway.stores.deployments import DeploymentStore
+from gateway.workers import each_of
 
 log = logging.getLogger(__name__)
 
@@ -137,20 +138,13 @@ class Publisher:
         return sizes
 
     async def _missing(self, project_id: uuid.UUID, hashes: Collection[str]) -> list[str]:
-        waiting = iter(hashes)
         missing: set[str] = set()
 
-        async def look() -> None:
-            for sha256 in waiting:
-                if not await self._objects.exists(blob_key(project_id, sha256)):
-                    missing.add(sha256)
+        async def look(sha256: str) -> None:
+            if not await self._objects.exists(blob_key(project_id, sha256)):
+                missing.add(sha256)
 
-        try:
-            async with asyncio.TaskGroup() as looks:
-                for _ in range(LOOKS_AT_ONCE):
-                    looks.create_task(look())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group
+        await each_of(hashes, look, at_once=LOOKS_AT_ONCE)
         return [sha256 for sha256 in hashes if sha256 in missing]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from gateway import engines
@@ -10,6 +9,7 @@ from gateway.config import Config
 from gateway.errors import ConfigError, GatewayError, Invalid, NotFound, Unavailable
 from gateway.moving.progress import Progress
 from gateway.roles import ObjectInfo, ObjectStore
+from gateway.workers import each_of
 
 BLOBS, RELEASES, OUTPUTS = "__blobs/", "__releases/", "__outputs/"
 AT_ONCE = 8
@@ -67,26 +67,14 @@ class ObjectCopy:
 
     async def _copy_folder(self, folder: str, progress: Progress) -> None:
         known = {info.key: info async for info in self._target.list(folder)}
-        waiting = self._source.list(folder)
-        turn = asyncio.Lock()
 
-        async def copy() -> None:
-            while True:
-                async with turn:
-                    info = await anext(waiting, None)
-                if info is None:
-                    return
-                if _is_there(info, known.get(info.key)):
-                    progress.skip()
-                else:
-                    await self._copy(info, progress)
+        async def copy(info: ObjectInfo) -> None:
+            if _is_there(info, known.get(info.key)):
+                progress.skip()
+            else:
+                await self._copy(info, progress)
 
-        try:
-            async with asyncio.TaskGroup() as copies:
-                for _ in range(AT_ONCE):
-                    copies.create_task(copy())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group
+        await each_of(self._source.list(folder), copy, at_once=AT_ONCE)
 
     async def _copy(self, info: ObjectInfo, progress: Progress) -> None:
         sha256 = info.key.rpartition("/")[2] if info.key.startswith(BLOBS) else None

@@ -10,6 +10,7 @@ import asyncpg
 
 from gateway.errors import Conflict
 from gateway.stores.postgres import GATEWAY
+from gateway.workers import together
 
 TABLES = ("users", "projects", "deployments", "installation", "idempotency_keys", "mirrors")
 """In the order in which they refer to each other, but for a project's live deployment."""
@@ -90,12 +91,9 @@ async def copy_table(old: asyncpg.Connection, new: asyncpg.Connection, table: st
         while (chunk := await chunks.get()) is not None:
             yield chunk
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(read())
-            copied = await new.copy_to_table(table, source=arriving(), columns=columns, timeout=COPY_SECONDS)
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from group
+    async with together() as tasks:
+        tasks.create_task(read())
+        copied = await new.copy_to_table(table, source=arriving(), columns=columns, timeout=COPY_SECONDS)
     return int(copied.rpartition(" ")[2])
 
 
