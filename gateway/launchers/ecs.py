@@ -12,11 +12,14 @@ from gateway import config
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
 from gateway.launchers import ecs_words
 from gateway.launchers.ecs_api import EcsApi, EcsRefusal, open_ecs_api
+from gateway.launchers.ecs_setup import check_cluster, check_definition
 from gateway.launchers.environment import order_environment
 from gateway.lifecycle import CONTAINER_START_SECONDS
 from gateway.roles import BuilderState, LaunchOrder
 
 CHECK_SECONDS = 7.0
+DEFINITION_SECONDS = 60.0
+"""For so long a task definition that was right is believed to be so."""
 DESCRIBE_LIMIT = 100
 REASON_LIMIT = 255
 MISSING_SECONDS = 60.0
@@ -44,6 +47,7 @@ class EcsLauncher:
         self._isolation = isolation
         self._clock = clock
         self._missing_since: dict[str, float] = {}
+        self._definition_until = float("-inf")
         self._next: tuple[list[str], asyncio.Future[dict[str, Task]]] | None = None
 
     async def launch(self, order: LaunchOrder) -> str:
@@ -84,6 +88,9 @@ class EcsLauncher:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 await check_cluster(self._api, self._settings, is_patient=False)
+                if self._clock() >= self._definition_until:
+                    await check_definition(self._api, self._settings)
+                    self._definition_until = self._clock() + DEFINITION_SECONDS
         except TimeoutError as error:
             raise Unavailable(f"ECS does not answer within {CHECK_SECONDS:.0f} s. Look at the network.") from error
 
@@ -152,20 +159,6 @@ def choose_isolation(wanted: str) -> str:
             " a machine of its own there; set builder.isolation to auto, basic or none."
         )
     return ISOLATIONS[wanted]
-
-
-async def check_cluster(api: EcsApi, settings: config.Ecs, *, is_patient: bool = True) -> None:
-    """Raises Unavailable unless the cluster is there and active."""
-    try:
-        answer = await api.call("describe_clusters", clusters=[settings.cluster], is_patient=is_patient)
-    except EcsRefusal as error:
-        raise Unavailable(f"ECS does not show the cluster {settings.cluster} to the gateway ({error}).") from error
-    statuses = [cluster.get("status") for cluster in answer.get("clusters", [])]
-    if statuses != ["ACTIVE"]:
-        state = f"is {statuses[0]}" if statuses else "does not exist"
-        raise Unavailable(
-            f"The ECS cluster {settings.cluster} {state} in {api.region}. Look at ecs.cluster (CLUSTER_ARN)."
-        )
 
 
 def task_request(order: LaunchOrder, settings: config.Ecs, isolation: str) -> dict[str, Any]:

@@ -346,6 +346,29 @@ async def test_a_cluster_that_is_not_there_is_named(server, clock):
             await launcher.launch(an_order())
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"task_definition": "nothing:1"}, "TASK_ARN"), ({"container": "buildr"}, r"ecs\.container.*it has builder")],
+)
+async def test_a_task_definition_that_cannot_start_is_seen_before_the_first_deployment(server, clock, changes, words):
+    async with a_launcher(dataclasses.replace(server.settings(), **changes), clock) as launcher:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=words):
+                await launcher.check()
+
+
+async def test_a_right_task_definition_is_looked_at_once_a_minute(server, launcher, clock):
+    for seconds in (0, 30, 29, 1):
+        clock.pass_by(seconds)
+        await launcher.check()
+    assert len(server.called("DescribeTaskDefinition")) == 2
+
+
+async def test_a_role_that_may_not_see_the_task_definition_can_start_tasks(server, launcher):
+    server.refuse("DescribeTaskDefinition", "AccessDeniedException", "No.")
+    await launcher.check()
+
+
 async def test_a_cluster_that_answers_late_is_said(server, launcher, monkeypatch):
     monkeypatch.setattr(ecs, "CHECK_SECONDS", 0.05)
     server.hold_answer("DescribeClusters")

@@ -16,7 +16,7 @@ from botocore.validate import ParamValidator
 
 from gateway import config
 from gateway.config import Config, load_config
-from gateway.launchers.ecs_examination import find_faults
+from gateway.launchers.ecs_setup import find_faults
 from gateway.sites import keys
 from tests.unit.aws_commands import Command, options_of, parameters_of, read_commands, wrong_enums
 

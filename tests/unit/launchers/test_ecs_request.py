@@ -17,7 +17,7 @@ from gateway.config import Builder, Config, Ecs
 from gateway.errors import ConfigError
 from gateway.launchers import ecs, ecs_words
 from gateway.launchers.ecs_api import EcsApi, find_region
-from gateway.launchers.ecs_examination import find_faults
+from gateway.launchers.ecs_setup import find_faults
 from gateway.roles import LaunchOrder
 
 CLUSTER = "arn:aws:ecs:eu-west-1:111122223333:cluster/buildspace"
