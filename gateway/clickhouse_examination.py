@@ -7,28 +7,36 @@ import uuid
 
 from gateway.config import Clickhouse
 from gateway.errors import Unavailable
-from gateway.migrations_clickhouse import migrate_clickhouse
+from gateway.migrations import describe_missing
+from gateway.migrations_clickhouse import missing_clickhouse_migrations
 from gateway.resources import clickhouse_migrations_folder
-from gateway.stores.clickhouse import ClickhousePool, open_clickhouse
-from gateway.stores.postgres import Database
+from gateway.stores.clickhouse import UNKNOWN_DATABASE, ClickhouseError, ClickhousePool, open_clickhouse
+
+# As far as the doctor's line needs it.
+COLUMNS = "(deployment_id UUID, attempt UInt16, seq UInt64, log String, received_at DateTime('UTC')) ENGINE = Memory"
 
 
-async def examine_clickhouse(settings: Clickhouse, database: Database) -> str:
+async def examine_clickhouse(settings: Clickhouse) -> str:
     """Raises ConfigError or Unavailable, with what to do."""
     async with open_clickhouse(settings) as pool:
-        await migrate_clickhouse(pool, database, clickhouse_migrations_folder())
+        try:
+            missing = await missing_clickhouse_migrations(pool, clickhouse_migrations_folder())
+        except ClickhouseError as error:
+            if error.code != UNKNOWN_DATABASE:
+                raise
+            return f"ClickHouse at {settings.address}{_about_address(settings)} lets the user in; {error.sentence}"
         ((version,),) = await pool.fetch("SELECT version()")
-        await _write_read_delete(pool)
+        await _write_read_delete(pool, COLUMNS if missing else "AS log_events")
     return (
         f"ClickHouse {version.decode()} at {settings.address}{_about_address(settings)};"
-        " a line written, read, deleted; its tables are those of this version."
+        f" a line written, read, deleted; {describe_missing(missing)}."
     )
 
 
-async def _write_read_delete(pool: ClickhousePool) -> None:
+async def _write_read_delete(pool: ClickhousePool, definition: str) -> None:
     # A line cannot be deleted from a table of an old ClickHouse: so it is written into one that is dropped as a whole.
     table = f"doctor_{secrets.token_hex(8)}"
-    await pool.fetch(f"CREATE TABLE {table} AS log_events")
+    await pool.fetch(f"CREATE TABLE {table} {definition}")
     try:
         await pool.fetch(
             f"""

@@ -55,6 +55,16 @@ async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
     return [migration.name for migration in fresh if await _apply(database, migration)]
 
 
+async def missing_migrations(database: Database, folder: Traversable | Path) -> list[str]:
+    """What `migrate` would apply; nothing is changed. Raises what `migrate` raises."""
+    migrations, applied = read_migrations(folder), {}
+    async with database.acquire() as connection:
+        if await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL"):
+            applied = await _read_applied(connection)
+    refuse_edited(migrations, applied)
+    return [migration.name for migration in migrations if migration.name not in applied]
+
+
 def read_migrations(folder: Traversable | Path) -> list[Migration]:
     """The *.sql files of the folder, by name. Raises ConfigError when there is none."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql")) if folder.is_dir() else []
@@ -71,6 +81,14 @@ def refuse_edited(migrations: list[Migration], applied: dict[str, bytes]) -> Non
                 f"The migration {migration.name} was edited after this database applied it."
                 " Restore the file and put the change into a new one."
             )
+
+
+def describe_missing(names: list[str]) -> str:
+    """What `missing_migrations` said, as the doctor tells it."""
+    if not names:
+        return "its tables are those of this version"
+    which = "1 migration is" if len(names) == 1 else f"{len(names)} migrations are"
+    return f"{which} not applied yet; `buildspace serve` applies them at start, `buildspace migrate` does so now"
 
 
 async def _read_applied(connection: asyncpg.Connection) -> dict[str, bytes]:

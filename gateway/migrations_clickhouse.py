@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigError
 from gateway.migrations import Migration, read_migrations, refuse_edited
-from gateway.stores.clickhouse import UNKNOWN_DATABASE, ClickhouseError, ClickhousePool
+from gateway.stores.clickhouse import UNKNOWN_DATABASE, UNKNOWN_TABLE, ClickhouseError, ClickhousePool
 from gateway.stores.postgres import Database
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,32 @@ async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: T
     migrations = read_migrations(folder)
     async with database.lock(LOCK):
         await _make_records(pool)
-        applied = {name.decode(): bytes.fromhex(sha256.decode()) for name, sha256 in await pool.fetch(READ_RECORDS)}
+        applied = await _read_applied(pool)
         refuse_edited(migrations, applied)
         fresh = [migration for migration in migrations if migration.name not in applied]
         for migration in fresh:
             await _apply(pool, migration)
         return [migration.name for migration in fresh]
+
+
+async def missing_clickhouse_migrations(pool: ClickhousePool, folder: Traversable | Path) -> list[str]:
+    """What `migrate_clickhouse` would apply in a database that is there; nothing is changed.
+
+    Raises ConfigError for a file that differs from what was applied, Unavailable when the server or database is away.
+    """
+    migrations = read_migrations(folder)
+    try:
+        applied = await _read_applied(pool)
+    except ClickhouseError as error:
+        if error.code != UNKNOWN_TABLE:
+            raise
+        applied = {}
+    refuse_edited(migrations, applied)
+    return [migration.name for migration in migrations if migration.name not in applied]
+
+
+async def _read_applied(pool: ClickhousePool) -> dict[str, bytes]:
+    return {name.decode(): bytes.fromhex(sha256.decode()) for name, sha256 in await pool.fetch(READ_RECORDS)}
 
 
 async def _make_records(pool: ClickhousePool) -> None:

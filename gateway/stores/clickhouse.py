@@ -221,7 +221,10 @@ def _server_sentence(settings: Clickhouse, code: int) -> str:
             f" in the database {settings.database}."
         )
     if code == UNKNOWN_DATABASE:
-        return f"ClickHouse has no database {settings.database}: `buildspace migrate` makes it, if the user may."
+        return (
+            f"ClickHouse has no database {settings.database}: `buildspace serve` makes it at start, if the"
+            f" user {settings.user} may, and `buildspace migrate` does so now."
+        )
     if code == UNKNOWN_TABLE:
         return "ClickHouse is not prepared for this version: `buildspace migrate` does that."
     if code in _NO_ROOM:

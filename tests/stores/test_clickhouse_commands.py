@@ -8,6 +8,8 @@ from gateway.cli import main
 from gateway.clickhouse_examination import examine_clickhouse
 from gateway.config import Clickhouse
 from gateway.errors import ConfigError, Unavailable
+from gateway.migrations_clickhouse import CREATE_RECORDS, RECORD, migrate_clickhouse
+from gateway.resources import clickhouse_migrations_folder
 from gateway.stores.clickhouse import open_clickhouse
 from tests.engines.clickhouse import READER
 from tests.engines.gateway import free_ports
@@ -16,31 +18,59 @@ pytestmark = pytest.mark.direct
 TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"
 
 
-async def test_a_server_that_is_well_is_named_and_left_as_it_was(clickhouse_pool, database):
-    settings = clickhouse_pool.settings
-    said = await examine_clickhouse(settings, database)
+@pytest.fixture
+async def prepared(clickhouse_pool, prepare_clickhouse):
+    """A database as a start leaves it."""
+    await prepare_clickhouse()
+    return clickhouse_pool
+
+
+async def test_a_server_that_is_well_is_named_and_left_as_it_was(prepared):
+    said = await examine_clickhouse(prepared.settings)
     assert said.startswith("ClickHouse ")
-    assert f"at {settings.address}" in said
-    assert "written, read, deleted" in said
-    assert await clickhouse_pool.fetch(TABLES) == [(b"log_events",), (b"migrations",)]
+    assert f"at {prepared.settings.address}" in said
+    assert said.endswith("written, read, deleted; its tables are those of this version.")
+    assert await prepared.fetch(TABLES) == [(b"log_events",), (b"migrations",)]
 
 
-async def test_a_host_that_is_written_as_a_url_is_explained(clickhouse_server, database):
+async def test_a_database_without_tables_stays_so_and_the_doctor_says_who_makes_them(clickhouse_pool):
+    await clickhouse_pool.create_database()
+    said = await examine_clickhouse(clickhouse_pool.settings)
+    assert "written, read, deleted; 1 migration is not applied yet; `buildspace serve` applies them at start" in said
+    assert await clickhouse_pool.fetch(TABLES) == []
+
+
+async def test_a_database_that_is_not_there_is_not_made_and_the_doctor_says_who_makes_it(clickhouse_pool):
+    name = clickhouse_pool.settings.database
+    said = await examine_clickhouse(clickhouse_pool.settings)
+    assert f"has no database {name}: `buildspace serve` makes it at start" in said
+    with pytest.raises(Unavailable, match=f"no database {name}"):
+        await clickhouse_pool.fetch("SELECT 1")
+
+
+async def test_a_migration_that_was_edited_since_is_told(clickhouse_pool):
+    await clickhouse_pool.create_database()
+    await clickhouse_pool.fetch(CREATE_RECORDS)
+    await clickhouse_pool.insert(RECORD, [["0001_create_log_events.sql"], ["00"], [1]])
+    with pytest.raises(ConfigError, match=r"0001_create_log_events\.sql was edited after this database applied it"):
+        await examine_clickhouse(clickhouse_pool.settings)
+
+
+async def test_a_host_that_is_written_as_a_url_is_explained(clickhouse_server):
     settings = dataclasses.replace(clickhouse_server.settings, host="http://127.0.0.1:8123")
-    said = await examine_clickhouse(settings, database)
+    said = await examine_clickhouse(settings)
     assert f"127.0.0.1:{clickhouse_server.port} (clickhouse.host is a URL" in said
-    assert "with TLS" in await examine_clickhouse(clickhouse_server.by_tls, database)
+    assert "with TLS" in await examine_clickhouse(clickhouse_server.by_tls)
 
 
-async def test_a_server_that_is_away_is_told_with_what_to_do(database):
+async def test_a_server_that_is_away_is_told_with_what_to_do():
     with pytest.raises(Unavailable, match=r"check clickhouse\.host"):
-        await examine_clickhouse(Clickhouse(host="127.0.0.1", port=free_ports(1)[0]), database)
+        await examine_clickhouse(Clickhouse(host="127.0.0.1", port=free_ports(1)[0]))
 
 
-async def test_a_user_who_may_not_write_is_told_what_is_needed(clickhouse_server, database):
-    await examine_clickhouse(clickhouse_server.settings, database)
+async def test_a_user_who_may_not_write_is_told_what_is_needed(clickhouse_server):
     with pytest.raises((Unavailable, ConfigError), match="needs SELECT, INSERT, ALTER and CREATE TABLE"):
-        await examine_clickhouse(dataclasses.replace(clickhouse_server.settings, user=READER), database)
+        await examine_clickhouse(dataclasses.replace(clickhouse_server.settings, user=READER))
 
 
 @pytest.fixture
@@ -68,7 +98,7 @@ def test_migrate_says_that_clickhouse_is_away(environment, monkeypatch, capsys):
 
 
 async def test_the_database_is_made_for_a_password_and_name_with_signs(clickhouse_server, database):
-    settings = dataclasses.replace(clickhouse_server.by_tls, database="made-by_doctor")
-    await examine_clickhouse(settings, database)
+    settings = dataclasses.replace(clickhouse_server.by_tls, database="made-by_migrate")
     async with open_clickhouse(settings) as pool:
-        assert await pool.fetch("SELECT currentDatabase()") == [(b"made-by_doctor",)]
+        await migrate_clickhouse(pool, database, clickhouse_migrations_folder())
+        assert await pool.fetch("SELECT currentDatabase()") == [(b"made-by_migrate",)]

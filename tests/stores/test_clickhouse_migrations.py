@@ -8,6 +8,7 @@ from gateway.config import Clickhouse
 from gateway.errors import ConfigError, Unavailable
 from gateway.migrations_clickhouse import migrate_clickhouse
 from gateway.stores.clickhouse import open_clickhouse
+from gateway.stores.logs_clickhouse import ClickhouseLogStore
 from tests.engines.clickhouse import READER
 from tests.engines.gateway import free_ports
 
@@ -43,6 +44,14 @@ async def test_an_edited_file_is_refused(clickhouse_pool, database, folder):
     with pytest.raises(ConfigError, match=r"0001_one\.sql was edited"):
         await migrate_clickhouse(clickhouse_pool, database, folder)
     assert "three" not in await tables(clickhouse_pool)
+
+
+async def test_an_edited_file_is_what_ready_says(clickhouse_pool, database, folder):
+    await migrate_clickhouse(clickhouse_pool, database, folder)
+    (folder / "0002_two.sql").write_text("CREATE TABLE IF NOT EXISTS three (id UInt8) ENGINE = Log")
+    logs = ClickhouseLogStore(clickhouse_pool, lambda: migrate_clickhouse(clickhouse_pool, database, folder))
+    with pytest.raises(Unavailable, match=r"^The migration 0002_two\.sql was edited after this database applied it\."):
+        await logs.check()
 
 
 async def test_a_file_that_fails_is_not_recorded_and_can_be_corrected(clickhouse_pool, database, folder):

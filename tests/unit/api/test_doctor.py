@@ -7,8 +7,9 @@ import pytest
 
 from gateway import doctor
 from gateway.config import load_config
-from gateway.doctor import check_access, check_builders_url, check_logs, check_objects, examine
+from gateway.doctor import check_access, check_builders_url, check_objects, examine
 from gateway.errors import Unavailable
+from gateway.postgres_examination import check_logs
 from gateway.stores.blobs_directory import DirectoryObjectStore
 
 
