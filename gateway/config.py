@@ -410,6 +410,11 @@ def _check_engines(config: Config) -> None:
         'ecs.subnets: name the subnets in which the tasks run, such as ["subnet-0abc"].',
     )
     _demand(
+        not config.ecs.cluster or bool(config.ecs.security_groups),
+        'ecs.security_groups: name the group of the tasks, such as ["sg-0abc"]: without one they are in the default'
+        " group of the VPC, with whatever else is there.",
+    )
+    _demand(
         not config.has_builders_elsewhere or bool(config.builders.url),
         "builders.url: builders elsewhere need the address of the builders' API, such as http://10.0.0.5:9001.",
     )

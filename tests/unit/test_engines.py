@@ -6,7 +6,12 @@ from gateway.config import load_config
 from gateway.engines import in_use
 from gateway.errors import ConfigError
 
-ECS = {"CLUSTER_ARN": "builds", "TASK_ARN": "builder:3", "BUILDSPACE_ECS_SUBNETS": "subnet-1"}
+ECS = {
+    "CLUSTER_ARN": "builds",
+    "TASK_ARN": "builder:3",
+    "BUILDSPACE_ECS_SUBNETS": "subnet-1",
+    "BUILDSPACE_ECS_SECURITY_GROUPS": "sg-1",
+}
 AT_WORK = {
     "DATABASE_URL": "postgresql://blog:pg-secret@db.example.com/buildspace",
     "KAFKA_BROKERS": "one.example.com:9092,two.example.com:9092",
@@ -45,6 +50,7 @@ def test_no_secret_of_an_engine_shows_in_words_or_in_the_configuration():
     [
         ({"CLUSTER_ARN": "builds"}, "TASK_ARN"),
         ({**ECS, "BUILDSPACE_ECS_SUBNETS": ""}, "ecs.subnets"),
+        ({**ECS, "BUILDSPACE_ECS_SECURITY_GROUPS": ""}, "ecs.security_groups"),
         (ECS, "builders.url"),
         ({"BUILDSPACE_DOCKER_IMAGE": "builder"}, "builders.url"),
         ({**ECS, "BUILDSPACE_DOCKER_IMAGE": "builder"}, "docker.image"),

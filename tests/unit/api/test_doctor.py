@@ -101,7 +101,12 @@ def test_pages_of_another_domain_are_fine(tmp_path):
 
 
 def test_tasks_elsewhere_that_would_call_themselves_are_a_warning(tmp_path):
-    ecs = {"CLUSTER_ARN": "builds", "TASK_ARN": "builder", "BUILDSPACE_ECS_SUBNETS": "subnet-1"}
+    ecs = {
+        "CLUSTER_ARN": "builds",
+        "TASK_ARN": "builder",
+        "BUILDSPACE_ECS_SUBNETS": "subnet-1",
+        "BUILDSPACE_ECS_SECURITY_GROUPS": "sg-1",
+    }
     found = check_builders_url(config_of(tmp_path, **ecs, BUILDSPACE_BUILDERS_URL="http://localhost:9001"))
     assert (found.is_well, found.is_warning) == (True, True)
     assert "builders.url" in found.sentence
