@@ -80,7 +80,7 @@ class DeadLetterDesk:
         try:
             await producer.send(self._cluster.settings.topic, letter.value, key=letter.key, headers=letter.headers)
         except NotSent as error:
-            raise self._cluster.explained(error.__cause__ or error) from error
+            raise self._cluster.explained(error) from error
         except TooLargeToSend as error:
             raise Invalid(f"Kafka refuses the record of {letter.topic} {letter.partition}@{letter.offset}.") from error
 
@@ -101,9 +101,7 @@ class DeadLetterDesk:
             async with asyncio.timeout(CALL_SECONDS):
                 ends = await consumer.end_offsets(places) if places else {}
             yield consumer, dict(ends)
-        except NotSent as error:
-            raise self._cluster.explained(error.__cause__ or error) from error
-        except (KafkaError, TimeoutError) as error:
+        except (NotSent, KafkaError, TimeoutError) as error:
             raise self._cluster.explained(error) from error
         finally:
             await stop_in_time(consumer)

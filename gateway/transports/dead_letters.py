@@ -68,7 +68,7 @@ class DeadLetters:
         try:
             await self._producer.send(topic, value, key=record.key, headers=headers)
         except (NotSent, TooLargeToSend) as error:
-            raise self._cluster.explained(error.__cause__ or error) from error
+            raise self._cluster.explained(error) from error
         self._written.append(self._clock())
 
 

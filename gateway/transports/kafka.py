@@ -68,7 +68,7 @@ class KafkaLogTransport:
                 self._cluster.settings.topic, record, key=str(batch.deployment_id).encode(), headers=headers
             )
         except NotSent as error:
-            raise self._cluster.explained(error.__cause__ or error) from error
+            raise self._cluster.explained(error) from error
         except TooLargeToSend as error:
             raise Invalid("The line batch is larger than Kafka takes.") from error
 
@@ -131,5 +131,5 @@ class KafkaLogTransport:
         try:
             await start_in_time(consumer.start(), consumer, REQUEST_SECONDS + SESSION_SECONDS)
         except NotSent as error:
-            raise self._cluster.explained(error.__cause__ or error) from error
+            raise self._cluster.explained(error) from error
         return consumer

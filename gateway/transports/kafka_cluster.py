@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 
 from builder.protocol.calls import KafkaTarget
-from builder.protocol.kafka import NotSent, connection_settings, start_in_time, stop_in_time
+from builder.protocol.kafka import NotSent, TooLargeToSend, connection_settings, start_in_time, stop_in_time
 from gateway import config
 from gateway.errors import ConfigError, Unavailable
 
@@ -94,7 +94,9 @@ class KafkaCluster:
         )
 
     def explained(self, error: BaseException) -> Unavailable:
-        """What the error of a driver means here."""
+        """What the error of a driver means here; what was not sent or started says why by its cause."""
+        if isinstance(error, (NotSent, TooLargeToSend)):
+            error = error.__cause__ or error
         account = f"The account {self.settings.username!r}" if self.settings.username else "This gateway"
         if isinstance(error, TopicAuthorizationFailedError):
             topics = " and ".join(self._topics)

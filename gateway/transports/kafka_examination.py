@@ -43,9 +43,7 @@ async def _look_into(cluster: KafkaCluster, topic: str) -> None:
             for each in places:
                 await consumer.committed(each)
             await consumer.getmany(timeout_ms=LOOK_MS, max_records=1)
-    except NotSent as error:
-        raise cluster.explained(error.__cause__ or error) from error
-    except (KafkaError, TimeoutError) as error:
+    except (NotSent, KafkaError, TimeoutError) as error:
         raise cluster.explained(error) from error
     finally:
         await stop_in_time(consumer)
