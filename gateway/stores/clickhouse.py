@@ -59,6 +59,8 @@ class ClickhousePool:
         self.settings = settings
         self._places = asyncio.Semaphore(settings.connections)
         self._idle: list[Connection] = []
+        self._told: dict[str, int] = {}
+        """The error that each piece of work ended with, until it succeeds: what lasts is logged once."""
 
     async def fetch(
         self,
@@ -68,14 +70,14 @@ class ClickhousePool:
         limit_seconds: float = QUERY_SECONDS,
     ) -> Rows:
         """The rows of the answer; texts are bytes. A literal % in a query with parameters is written %%."""
-        async with self._connection() as connection:
+        async with self._connection(query) as connection:
             work = connection.execute(query, parameters)
             rows: Rows = await _within(limit_seconds, connection, work) or []
             return rows
 
     async def insert(self, query: str, columns: Sequence[Sequence[Any]]) -> None:
         """One block, so all of it or nothing; after an error nobody knows which."""
-        async with self._connection() as connection:
+        async with self._connection(query) as connection:
             size = {"insert_block_size": max(1, len(columns[0]))}
             work = connection.execute(query, list(columns), columnar=True, settings=size)
             await _within(QUERY_SECONDS, connection, work)
@@ -85,7 +87,7 @@ class ClickhousePool:
         # Reached by way of the user's own default database: the one that is missing lets nobody in.
         connection = _new_connection(self.settings, database="")
         try:
-            with _in_our_words(self.settings):
+            with self._in_our_words("create database"):
                 await _within(CONNECT_SECONDS, connection, connection.connect())
                 create = f"CREATE DATABASE IF NOT EXISTS `{self.settings.database}`"
                 await _within(QUERY_SECONDS, connection, connection.execute(create))
@@ -97,15 +99,16 @@ class ClickhousePool:
             _drop(self._idle.pop())
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def _connection(self, query: str) -> AsyncIterator[Connection]:
         try:
             async with asyncio.timeout(ACQUIRE_SECONDS):
                 await self._places.acquire()
         except TimeoutError as error:
             raise Unavailable("All connections to ClickHouse are in use: raise clickhouse.connections.") from error
         try:
-            with _in_our_words(self.settings):
+            with self._in_our_words("connect"):
                 connection = await self._take()
+            with self._in_our_words(query):
                 try:
                     yield connection
                 except BaseException as error:
@@ -130,6 +133,28 @@ class ClickhousePool:
             _drop(connection)
             raise
         return connection
+
+    @contextlib.contextmanager
+    def _in_our_words(self, work: str) -> Iterator[None]:
+        try:
+            yield
+        except ServerException as error:
+            code = error.code or 0
+            self._log_change(work, code, error.message)
+            raise ClickhouseError(_server_sentence(self.settings, code), code) from error
+        except TimeoutError as error:
+            raise Unavailable(f"ClickHouse at {self.settings.address} did not answer in time.") from error
+        except Exception as error:
+            # The driver reads a stream that broke off as whatever it was about to read: anything may come out.
+            raise Unavailable(_broken_sentence(self.settings, error)) from error
+        self._told.pop(work, None)
+
+    def _log_change(self, work: str, code: int, message: str) -> None:
+        """The server's own words, which say more than our sentence; but what is not there is made by `migrate`."""
+        if code not in NOT_THERE and self._told.get(work) != code:
+            sentence = _server_sentence(self.settings, code)
+            log.warning("clickhouse error %d: %s Its own words: %.500s", code, sentence, _first_line(message))
+        self._told[work] = code
 
 
 @contextlib.asynccontextmanager
@@ -197,19 +222,9 @@ def _has_ended(connection: Any) -> bool:
     return connection.reader is None or connection.reader.reader.at_eof() or connection.writer.writer.is_closing()
 
 
-@contextlib.contextmanager
-def _in_our_words(settings: Clickhouse) -> Iterator[None]:
-    try:
-        yield
-    except ServerException as error:
-        code = error.code or 0
-        log.warning("clickhouse answered with error %d: %.500s", code, error.message)
-        raise ClickhouseError(_server_sentence(settings, code), code) from error
-    except TimeoutError as error:
-        raise Unavailable(f"ClickHouse at {settings.address} did not answer in time.") from error
-    except Exception as error:
-        # The driver reads a stream that broke off as whatever it was about to read: anything may come out.
-        raise Unavailable(_broken_sentence(settings, error)) from error
+def _first_line(message: str | None) -> str:
+    """Without the server's stack trace."""
+    return (message or "").strip().partition("\n")[0]
 
 
 def _server_sentence(settings: Clickhouse, code: int) -> str:
