@@ -23,13 +23,12 @@ from gateway.launchers.docker_api import (
     was_refused,
 )
 from gateway.launchers.docker_network import BuilderNetwork
-from gateway.launchers.environment import order_environment
+from gateway.launchers.environment import isolation_inside, order_environment
 from gateway.lifecycle import CONTAINER_START_SECONDS
 from gateway.roles import BuilderState, LaunchOrder
 
 log = logging.getLogger(__name__)
 
-ISOLATIONS = {"auto": "container", "basic": "basic", "none": "none"}
 INHERITED = ("TZ", "npm_config_registry", "NPM_CONFIG_REGISTRY")
 """What the image can't know. Paths of this machine mean nothing in it."""
 WORK = "/work"
@@ -78,7 +77,7 @@ class DockerLauncher:
         found = await self._inspect(name)
         if found is None:
             await self._look_for_image()
-            await self._close_network()
+            await self._wall_off()
             await self._sweep()
             found = await self._create(name, order)
         if found["State"]["Status"] == "created":
@@ -131,9 +130,9 @@ class DockerLauncher:
         except DockerRefusal as error:
             raise LaunchRefused(missing_image(self._settings.image, error)) from error
 
-    async def _close_network(self) -> None:
+    async def _wall_off(self) -> None:
         try:
-            await self._network.close()
+            await self._network.wall_off()
         except LaunchRefused as error:
             if self._isolation != "none":
                 raise
@@ -241,17 +240,13 @@ def builder_network(api: DockerApi, configuration: config.Config) -> BuilderNetw
 def choose_isolation(configuration: config.Config) -> str:
     """What the builder in the container is told. Raises ConfigError for what cannot be had there."""
     wanted = configuration.builder.isolation
-    if wanted not in ISOLATIONS:
-        raise ConfigError(
-            f"builder.isolation is {wanted!r}, which needs namespaces that a container is not given. Each build has"
-            " a container of its own in Docker; set builder.isolation to auto, basic or none."
-        )
+    told = isolation_inside(wanted, "Each build has a container of its own in Docker")
     if wanted == "none" and not configuration.is_loopback_only:
         raise ConfigError(
             "builder.isolation is none, and the API listens beyond this machine: builds could do too much."
             " Set builder.isolation to auto."
         )
-    return ISOLATIONS[wanted]
+    return told
 
 
 def engine_name(host: str) -> str:

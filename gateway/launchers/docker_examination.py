@@ -24,7 +24,7 @@ async def examine(configuration: config.Config) -> str:
             raise Unavailable(missing_image(settings.image, error)) from error
         found = f"containers of {settings.image} on Docker {version}, isolation {isolation}"
         try:
-            await builder_network(api, configuration).close()
+            await builder_network(api, configuration).wall_off()
         except ApiOutOfReach:
             return (
                 f"{found}; the network {settings.network} is closed. The builders' API does not answer there at"

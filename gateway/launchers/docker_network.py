@@ -62,7 +62,7 @@ class BuilderNetwork:
         """The engine was away: what held before may not hold now."""
         self._proven_at = float("-inf")
 
-    async def close(self) -> None:
+    async def wall_off(self) -> None:
         """The network is there and closed: shown now, or a moment ago. Raises LaunchRefused with what is open."""
         async with self._lock:
             if self._clock() - self._proven_at < PROOF_SECONDS:

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from gateway import config
-from gateway.errors import ConfigError, LaunchRefused, Unavailable
+from gateway.errors import LaunchRefused, Unavailable
 from gateway.launchers import ecs_words
 from gateway.launchers.ecs_api import EcsApi, EcsRefusal, open_ecs_api
 from gateway.launchers.ecs_setup import check_cluster, check_definition
-from gateway.launchers.environment import order_environment
+from gateway.launchers.environment import isolation_inside, order_environment
 from gateway.lifecycle import CONTAINER_START_SECONDS
 from gateway.roles import BuilderState, LaunchOrder
 
@@ -24,7 +24,6 @@ DESCRIBE_LIMIT = 100
 REASON_LIMIT = 255
 MISSING_SECONDS = 60.0
 """ECS may not know yet a task that it has just started: one that is missing is believed for so long."""
-ISOLATIONS = {"auto": "container", "basic": "basic", "none": "none"}
 _NOT_RUNNING = ("DEPROVISIONING", "STOPPED", "DELETED")
 """Its containers have ended: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html"""
 
@@ -153,12 +152,7 @@ async def open_ecs(configuration: config.Config) -> AsyncIterator[EcsLauncher]:
 
 def choose_isolation(wanted: str) -> str:
     """What the builder in the container is told. Raises ConfigError for what cannot be had there."""
-    if wanted not in ISOLATIONS:
-        raise ConfigError(
-            f"builder.isolation is {wanted!r}, which Fargate does not allow: namespaces of its own. Each task has"
-            " a machine of its own there; set builder.isolation to auto, basic or none."
-        )
-    return ISOLATIONS[wanted]
+    return isolation_inside(wanted, "Each task has a machine of its own on Fargate")
 
 
 def task_request(order: LaunchOrder, settings: config.Ecs, isolation: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import builder
+from gateway.errors import ConfigError
 from gateway.roles import LaunchOrder
 
 PACKAGE_ROOT = Path(str(builder.__file__)).resolve().parent.parent
@@ -17,6 +18,22 @@ INHERITED = (
     *("npm_config_registry", "NPM_CONFIG_REGISTRY"),
     "PYTHONDONTWRITEBYTECODE",
 )
+
+
+_INSIDE = {"auto": "container", "basic": "basic", "none": "none"}
+
+
+def isolation_inside(wanted: str, apart: str) -> str:
+    """What a builder in a container is told of its isolation. `apart`: what keeps builds from each other there.
+
+    Raises ConfigError for namespaces of its own.
+    """
+    if wanted not in _INSIDE:
+        raise ConfigError(
+            f"builder.isolation is {wanted!r}, which needs namespaces that a container is not given. {apart}; set"
+            " builder.isolation to auto, basic or none."
+        )
+    return _INSIDE[wanted]
 
 
 def pick_environment(environ: Mapping[str, str]) -> dict[str, str]:

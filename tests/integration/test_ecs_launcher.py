@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from gateway.config import Builder, Config, Secret
-from gateway.errors import LaunchRefused, Unanswered, Unavailable
+from gateway.errors import ConfigError, LaunchRefused, Unanswered, Unavailable
 from gateway.launchers import ecs
 from gateway.launchers.ecs_api import EcsApi
 from gateway.launchers.ecs_examination import examine
@@ -394,5 +394,5 @@ async def test_the_doctor_tells_that_there_is_no_such_task_definition(server):
 
 
 async def test_the_doctor_tells_that_strong_isolation_cannot_be_had(server):
-    with pytest.raises(ecs.ConfigError, match="Fargate"):
+    with pytest.raises(ConfigError, match="Fargate"):
         await examine(Config(ecs=server.settings(), builder=Builder(isolation="strong")))

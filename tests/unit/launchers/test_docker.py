@@ -65,12 +65,12 @@ LISTENING = '{"listening": ["172.18.0.1:4000", "192.0.2.7:4000"]}'
 async def test_a_wall_that_holds_lets_builders_start_and_is_tried_again_later() -> None:
     api, clock = FakeApi(LISTENING, f'{{"reached": ["{GATE}"]}}'), Clock()
     wall = network(api, clock)
-    await wall.close()
+    await wall.wall_off()
     clock.seconds = 299.0
-    await wall.close()
+    await wall.wall_off()
     first = list(api.asked)
     clock.seconds = 301.0
-    await wall.close()
+    await wall.wall_off()
     assert first == [
         ["close", "br-0123456789ab", API, "10.1.2.3:443"],
         ["reach", GATE, "172.18.0.1:4000", "192.0.2.7:4000"],
@@ -81,9 +81,9 @@ async def test_a_wall_that_holds_lets_builders_start_and_is_tried_again_later() 
 async def test_a_wall_is_tried_again_when_the_engine_was_away() -> None:
     api = FakeApi(LISTENING, f'{{"reached": ["{GATE}"]}}')
     wall = network(api)
-    await wall.close()
+    await wall.wall_off()
     wall.forget_proof()
-    await wall.close()
+    await wall.wall_off()
     assert len(api.asked) == 4
 
 
@@ -100,7 +100,7 @@ async def test_a_wall_is_tried_again_when_the_engine_was_away() -> None:
 async def test_a_wall_that_does_not_hold_refuses_builds_for_now(listening: str, reached: str, sentence: str) -> None:
     api = FakeApi(listening, reached)
     with pytest.raises(LaunchRefused, match=sentence) as refusal:
-        await network(api).close()
+        await network(api).wall_off()
     assert (refusal.value.final, api.containers) == (False, [])
 
 
