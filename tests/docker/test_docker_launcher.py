@@ -12,6 +12,7 @@ import pytest
 
 from gateway import config
 from gateway.errors import LaunchRefused, Unavailable
+from gateway.launchers import docker
 from gateway.launchers.docker import DockerLauncher, open_docker
 from gateway.launchers.docker_examination import examine
 from gateway.launchers.docker_network import bridge_name
@@ -167,3 +168,33 @@ async def test_a_builders_api_that_is_out_of_reach_is_told(
 def networkers(engine: DockerEngine) -> set[str]:
     """The containers that make and try the wall."""
     return set(engine.docker("ps", "--all", "--quiet", "--filter", "label=buildspace.network").split())
+
+
+async def test_without_isolation_a_build_starts_behind_a_wall_that_does_not_hold(
+    engine: DockerEngine, images: Callable[[str], str], address: str
+) -> None:
+    configuration = config.Config(
+        docker=config.Docker(image=images("sleeps"), host=engine.host, network=LAUNCHER_NETWORK),
+        builders=config.Builders(url=f"http://{address}:1"),
+        builder=config.Builder(isolation="none", memory_bytes=256 * 1024**2),
+    )
+    async with open_docker(configuration) as launcher:
+        handle = await launcher.launch(order())
+        assert await launcher.find(handle) is BuilderState.RUNNING
+        await launcher.stop(handle, "The test is over.")
+
+
+async def test_a_container_that_nobody_stopped_goes_with_a_later_launch(
+    on: OpenLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on("leaves") as launcher:
+        ended = await launcher.launch(order())
+        await gone(launcher, ended)
+        monkeypatch.setattr(docker, "LEFT_SECONDS", -float("inf"))
+        async with on("sleeps") as same_engine:
+            running = await same_engine.launch(order())
+            later = await same_engine.launch(order())
+            assert await launcher.last_words(ended) == ""
+            assert await launcher.find(running) is BuilderState.RUNNING
+            for handle in (running, later):
+                await same_engine.stop(handle, "The test is over.")
