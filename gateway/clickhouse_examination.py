@@ -56,7 +56,8 @@ def _about_address(settings: Clickhouse) -> str:
     tls = " with TLS" if settings.uses_tls else ""
     if "://" not in settings.host:
         return tls
+    chosen = "set by clickhouse.port" if settings.port else "the usual one; clickhouse.port sets another"
     return (
-        f"{tls} (clickhouse.host is a URL, of which the name is taken: the native protocol is used, and its port is"
-        " clickhouse.port)"
+        f"{tls} (clickhouse.host is a URL, of which the name is taken: the native protocol is used, on port"
+        f" {settings.native_port}, {chosen})"
     )

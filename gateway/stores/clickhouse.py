@@ -180,7 +180,7 @@ def _check_ca_file(settings: Clickhouse) -> None:
 def _new_connection(settings: Clickhouse, *, database: str) -> Connection:
     return Connection(  # type: ignore[no-untyped-call]
         host=settings.server,
-        port=settings.port,
+        port=settings.native_port,
         user=settings.user,
         password=settings.password.reveal(),
         database=database,

@@ -60,7 +60,13 @@ async def test_a_host_that_is_written_as_a_url_is_explained(clickhouse_server):
     settings = dataclasses.replace(clickhouse_server.settings, host="http://127.0.0.1:8123")
     said = await examine_clickhouse(settings)
     assert f"127.0.0.1:{clickhouse_server.port} (clickhouse.host is a URL" in said
+    assert f"the native protocol is used, on port {clickhouse_server.port}, set by clickhouse.port)" in said
     assert "with TLS" in await examine_clickhouse(clickhouse_server.by_tls)
+
+
+async def test_an_https_address_is_looked_for_on_the_usual_port_of_tls():
+    with pytest.raises(Unavailable, match=r"at 127\.0\.0\.1:9440"):
+        await examine_clickhouse(Clickhouse(host="https://127.0.0.1"))
 
 
 async def test_a_server_that_is_away_is_told_with_what_to_do():

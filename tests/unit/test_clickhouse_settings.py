@@ -1,5 +1,7 @@
 """How the address of ClickHouse may be written, and what is taken from it."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.config import load_config
@@ -17,7 +19,8 @@ def clickhouse(**environment):
         ("10.0.0.7", "10.0.0.7", "10.0.0.7:9000"),
         ("http://logs.example.com:8123", "logs.example.com", "logs.example.com:9000"),
         ("http://logs.example.com/", "logs.example.com", "logs.example.com:9000"),
-        ("https://logs.example.com:8443", "logs.example.com", "logs.example.com:9000"),
+        ("https://logs.example.com:8443", "logs.example.com", "logs.example.com:9440"),
+        ("https://[::1]", "::1", "[::1]:9440"),
         ("::1", "::1", "[::1]:9000"),
         ("[::1]", "::1", "[::1]:9000"),
         ("http://[::1]:8123", "::1", "[::1]:9000"),
@@ -53,10 +56,24 @@ def test_https_means_tls_and_http_does_not_take_it_away():
     assert not clickhouse(CLICKHOUSE_HOST="http://logs").uses_tls
 
 
+def test_tls_without_a_url_has_its_usual_port_too():
+    assert clickhouse(CLICKHOUSE_HOST="logs", BUILDSPACE_CLICKHOUSE_IS_TLS="true").address == "logs:9440"
+
+
+@pytest.mark.parametrize("port", ["9000", "9001"])
+def test_a_port_that_is_set_is_used_whatever_the_url_says(port):
+    assert clickhouse(CLICKHOUSE_HOST="https://logs", BUILDSPACE_CLICKHOUSE_PORT=port).address == f"logs:{port}"
+
+
+def test_the_shipped_file_leaves_the_choice_of_the_port_open():
+    shipped = Path(__file__).parents[2] / "config.toml"
+    assert load_config(shipped, {"CLICKHOUSE_HOST": "https://logs"}).clickhouse.address == "logs:9440"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("BUILDSPACE_CLICKHOUSE_PORT", "0", r"clickhouse\.port"),
+        ("BUILDSPACE_CLICKHOUSE_PORT", "65536", r"clickhouse\.port"),
         ("CLICKHOUSE_DATABASE", "logs`; DROP", r"clickhouse\.database"),
         ("CLICKHOUSE_DATABASE", "", r"clickhouse\.database"),
     ],
