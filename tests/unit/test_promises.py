@@ -28,6 +28,13 @@ def test_a_link_or_a_named_file_in_the_docs_exists(page: Path) -> None:
     assert missing == []
 
 
+def test_the_layout_names_every_part_of_the_gateway() -> None:
+    (layout,) = re.findall(r"^gateway/\n(.*?)^builder/", (ROOT / "docs/architecture.md").read_text(), re.M | re.S)
+    parts = {path.stem for path in (ROOT / "gateway").iterdir() if path.is_dir() or path.suffix == ".py"}
+    missing = parts - set(re.findall(r"\w+", layout)) - {"__init__", "__pycache__"}
+    assert missing == set()
+
+
 @pytest.mark.parametrize("target", ["demo", "run", "test", "soak", "check", "help", "conformance", "test-image"])
 def test_make_has_the_targets_that_are_named(target: str) -> None:
     assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
