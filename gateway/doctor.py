@@ -72,8 +72,9 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     yield await _find("log transport", lambda: _check_transport(config))
     yield await _find("disk", lambda: _check_disk(config.data_directory))
     yield await _find("builders", lambda: _check_isolation(config))
-    yield await _find("git", _check_git)
-    yield await _find("node", _check_node)
+    if not config.has_builders_elsewhere:
+        yield await _find("git", _check_git)
+        yield await _find("node", _check_node)
     yield check_access(config)
     if (builders_url := check_builders_url(config)).is_warning:
         yield builders_url

@@ -68,6 +68,33 @@ async def test_everything_wrong_is_a_line_with_advice_and_exit_code_1(tmp_path, 
     assert said[-1].endswith("are wrong.")
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"BUILDSPACE_DOCKER_IMAGE": "builder", "BUILDSPACE_DOCKER_HOST": "unix:///nowhere.sock"},
+        {
+            "CLUSTER_ARN": "builds",
+            "TASK_ARN": "builder",
+            "BUILDSPACE_ECS_SUBNETS": "subnet-1",
+            "BUILDSPACE_ECS_SECURITY_GROUPS": "sg-1",
+            "BUILDSPACE_ECS_ENDPOINT": "http://127.0.0.1:1",
+            "BUILDSPACE_ECS_REGION": "us-east-1",
+            "BUILDSPACE_ECS_ACCESS_KEY_ID": "id",
+            "BUILDSPACE_ECS_SECRET_ACCESS_KEY": "secret",
+        },
+    ],
+    ids=["docker", "ecs"],
+)
+async def test_where_builders_run_elsewhere_nobody_is_asked_for_git_and_node(tmp_path, elsewhere):
+    said = []
+    postgres = "postgresql://nobody@127.0.0.1:1/x"
+    url = "http://10.0.0.5:9001"
+    await examine(config_of(tmp_path, DATABASE_URL=postgres, BUILDSPACE_BUILDERS_URL=url, **elsewhere), say=said.append)
+    names = {line[6:].split(":")[0] for line in said[:-1]}
+    assert "builders" in names
+    assert not names & {"git", "node"}
+
+
 async def test_a_check_that_fails_unforeseen_does_not_end_the_others(tmp_path, monkeypatch):
     async def fail():
         raise ZeroDivisionError("oh")
