@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from gateway.config import Config
 from gateway.launchers.docker import open_docker
@@ -32,7 +32,8 @@ from gateway.transports import HttpLogTransport, KafkaLogTransport
 
 def in_use(config: Config) -> list[str]:
     """The engines that are not embedded, in words without a secret."""
-    postgres = urlsplit(config.postgres.url.reveal()).hostname or "a socket"
+    url = urlsplit(config.postgres.url.reveal())
+    postgres = url.hostname or next(iter(parse_qs(url.query).get("host", [])), "its usual socket")
     found = {
         f"PostgreSQL at {postgres}": config.postgres.url,
         f"Kafka at {', '.join(config.kafka.brokers)}": config.kafka.brokers,

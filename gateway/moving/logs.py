@@ -22,12 +22,13 @@ from gateway.stores.deployments import DeploymentStore
 PAGE_LINES = 5000
 BATCH_LINES = 500
 DEPLOYMENTS_AT_ONCE = 200
+_FIRST = uuid.UUID(int=0)
 
 
 async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> None:
     """Copy every line of the deployments that the new database knows. Run again it repeats itself, which is harmless.
 
-    Raises ConfigError when the lines move with the projects, Unavailable.
+    Raises ConfigError when the lines move with the projects, or when the new database has no deployments; Unavailable.
     """
     if not (old.clickhouse.host or new.clickhouse.host):
         raise ConfigError("Both configurations keep logs in PostgreSQL: `buildspace copy projects` copies them.")
@@ -35,18 +36,24 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
         raise ConfigError("Both configurations use the same log store: there is nothing to copy.")
     async with reach_database(old) as source_database, reach_database(new) as target_database:
         await migrate(target_database, migrations_folder())
+        deployments = DeploymentStore(target_database)
+        if not await deployments.page(_FIRST, 1):
+            raise ConfigError(
+                "The new database has no deployments yet, so it is not known whose logs to copy. Run"
+                " `buildspace copy projects` first, then copy the logs."
+            )
         async with (
             engines.open_logs(old, source_database) as source,
             engines.open_logs(new, target_database) as target,
         ):
             progress = Progress("logs", say)
-            async for deployment in _every_deployment(DeploymentStore(target_database)):
+            async for deployment in _every_deployment(deployments):
                 await _copy_log(deployment, source, target, progress)
     say(f"{progress}.")
 
 
 async def _every_deployment(deployments: DeploymentStore) -> AsyncIterator[Deployment]:
-    last = uuid.UUID(int=0)
+    last = _FIRST
     while page := await deployments.page(last, DEPLOYMENTS_AT_ONCE):
         for deployment in page:
             yield deployment

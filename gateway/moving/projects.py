@@ -30,7 +30,7 @@ async def copy_projects(old: Config, new: Config, say: Callable[[str], None]) ->
         say("Copying projects.")
         async with _held(source) as old_connection, _held(target) as new_connection:
             await _check(old_connection, new_connection)
-            for table, rows in (await tables.copy_everything(old_connection, new_connection)).items():
+            async for table, rows in tables.copy_everything(old_connection, new_connection):
                 say(f"{table}: {rows} rows")
             await _copy_logs(old, new, old_connection, new_connection, say)
     say("All is copied. The access token and all sessions stay as they were; the old database was not changed.")
@@ -51,6 +51,7 @@ async def _copy_logs(
     if old.clickhouse.host or new.clickhouse.host:
         say("Logs: not here, as one of the two keeps them in ClickHouse. `buildspace copy logs` copies them.")
         return
+    say("Copying the log lines, which may take long.")
     say(f"{tables.LOG_TABLE}: {await tables.copy_log_days(source, target)} rows")
 
 

@@ -59,14 +59,14 @@ async def check_empty(connection: asyncpg.Connection) -> None:
         raise Conflict("The new database is not empty: it has projects. Give it an empty one; nothing was copied.")
 
 
-async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> dict[str, int]:
-    """All tables but the logs, with their ids, numbers and tokens. How many rows of each."""
+async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> AsyncIterator[tuple[str, int]]:
+    """All tables but the logs, with their ids, numbers and tokens. Tells each, with its rows, once it is copied."""
     await new.execute("DELETE FROM installation")
-    counts = {table: await copy_table(old, new, table, _left_out(table)) for table in TABLES}
+    for table in TABLES:
+        yield table, await copy_table(old, new, table, _left_out(table))
     await _copy_live(old, new)
     # What stands in the new store was written without types: where outputs are mirrored, it is written anew.
     await new.execute("UPDATE mirrors SET is_whole = false, copied = 0")
-    return counts
 
 
 async def copy_log_days(old: asyncpg.Connection, new: asyncpg.Connection) -> int:

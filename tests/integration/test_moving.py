@@ -292,6 +292,21 @@ async def test_one_database_cannot_be_copied_onto_itself(old, command):
         await command(at(old), at(old), silent)
 
 
+async def test_logs_are_not_copied_before_the_projects_that_they_are_of(old, new, clickhouse):
+    await fill(old)
+    in_clickhouse = Config(postgres=Postgres(url=Secret(new)), clickhouse=clickhouse)
+    with pytest.raises(ConfigError, match="Run `buildspace copy projects` first"):
+        await copy_logs(at(old), in_clickhouse, silent)
+
+
+async def test_each_table_is_told_once_it_is_copied(old, new):
+    said = []
+    await fill(old)
+    await copy_projects(at(old), at(new), said.append)
+    assert said[1:3] == ["users: 1 rows", "projects: 2 rows"]
+    assert said[-2] == "log_batches: 2 rows"
+
+
 async def test_one_clickhouse_cannot_be_copied_onto_itself_however_it_is_written():
     by_name = Config(clickhouse=Clickhouse(host="logs.example.com"))
     by_url = Config(clickhouse=Clickhouse(host="http://logs.example.com:8123"))

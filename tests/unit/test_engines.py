@@ -40,6 +40,11 @@ def test_the_names_that_people_know_switch_the_engines_on():
     ]
 
 
+def test_a_database_behind_a_socket_is_named_by_its_folder():
+    url = "postgresql://blog:pg-secret@/buildspace?host=/run/postgresql"
+    assert in_use(load_config(None, {"DATABASE_URL": url})) == ["PostgreSQL at /run/postgresql"]
+
+
 def test_no_secret_of_an_engine_shows_in_words_or_in_the_configuration():
     config = load_config(None, AT_WORK)
     assert "-secret" not in repr(config) + repr(in_use(config))
