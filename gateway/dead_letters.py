@@ -9,9 +9,8 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend, start_in_time, stop_in_time
+from builder.protocol.kafka import NotSent, RecordProducer, TooLargeToSend
 from gateway import config
 from gateway.errors import ConfigError, Invalid
 from gateway.transports.dead_letters import DeadLetter, unwrap
@@ -88,23 +87,10 @@ class DeadLetterDesk:
     async def _reading(self, group: str | None) -> AsyncIterator[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
         """A consumer that stands where its group stands, or at the beginning, and the ends of the partitions now."""
         topic = self._cluster.settings.dead_letter_topic
-        places = [TopicPartition(topic, number) for number in await self._cluster.partitions(topic)]
-        consumer = AIOKafkaConsumer(
-            **await self._cluster.connection(),
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        try:
-            await start_in_time(consumer.start(), consumer)
-            consumer.assign(places)
+        async with self._cluster.reading(topic, group) as (consumer, places):
             async with asyncio.timeout(CALL_SECONDS):
                 ends = await consumer.end_offsets(places) if places else {}
             yield consumer, dict(ends)
-        except (NotSent, KafkaError, TimeoutError) as error:
-            raise self._cluster.explained(error) from error
-        finally:
-            await stop_in_time(consumer)
 
 
 async def _batches(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[list[Fetched]]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
@@ -92,6 +93,30 @@ class KafkaCluster:
             f"kafka-topics.sh --bootstrap-server {','.join(settings.brokers)}{account} --create --if-not-exists"
             f" --topic {topic} --partitions {settings.partitions} --replication-factor {settings.replication_factor}"
         )
+
+    @contextlib.asynccontextmanager
+    async def reading(
+        self, topic: str, group: str | None
+    ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+        """A consumer of the whole topic and its partitions: it begins where the group stands, and does not join it.
+
+        So whoever is in the group keeps its partitions. The driver's errors within the block are explained, too.
+        """
+        places = [TopicPartition(topic, number) for number in await self.partitions(topic)]
+        consumer = AIOKafkaConsumer(
+            **await self.connection(),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            await start_in_time(consumer.start(), consumer)
+            consumer.assign(places)
+            yield consumer, places
+        except (NotSent, KafkaError, TimeoutError) as error:
+            raise self.explained(error) from error
+        finally:
+            await stop_in_time(consumer)
 
     def explained(self, error: BaseException) -> Unavailable:
         """What the error of a driver means here; what was not sent or started says why by its cause."""

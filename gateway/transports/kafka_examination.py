@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
-from builder.protocol.kafka import NotSent, start_in_time, stop_in_time
 from gateway import config
 from gateway.transports.kafka_cluster import CALL_SECONDS, KafkaCluster
 
@@ -29,21 +25,10 @@ async def examine_kafka(settings: config.Kafka) -> str:
 
 async def _look_into(cluster: KafkaCluster, topic: str) -> None:
     """Read as the group's member would, without joining it: a running gateway keeps its partitions."""
-    places = [TopicPartition(topic, number) for number in await cluster.partitions(topic)]
-    consumer = AIOKafkaConsumer(
-        **await cluster.connection(),
-        group_id=cluster.settings.group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
-    try:
-        await start_in_time(consumer.start(), consumer)
-        consumer.assign(places)
-        async with asyncio.timeout(CALL_SECONDS):
-            for each in places:
-                await consumer.committed(each)
-            await consumer.getmany(timeout_ms=LOOK_MS, max_records=1)
-    except (NotSent, KafkaError, TimeoutError) as error:
-        raise cluster.explained(error) from error
-    finally:
-        await stop_in_time(consumer)
+    async with (
+        cluster.reading(topic, cluster.settings.group) as (consumer, places),
+        asyncio.timeout(CALL_SECONDS),
+    ):
+        for each in places:
+            await consumer.committed(each)
+        await consumer.getmany(timeout_ms=LOOK_MS, max_records=1)
