@@ -100,7 +100,7 @@ def test_the_gateway_says_what_clickhouse_was_told(config: Config) -> None:
         told["CLICKHOUSE_PASSWORD"],
         told["CLICKHOUSE_DB"],
     )
-    assert settings.port == 9000, "The image listens there for the native protocol."
+    assert settings.native_port == 9000, "The image listens there for the native protocol."
 
 
 def test_the_gateway_says_what_the_store_was_told(config: Config) -> None:
