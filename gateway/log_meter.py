@@ -30,7 +30,7 @@ class LogMeter:
             raise TooLarge(f"The log of a build has at most {self._most_bytes} bytes and {self.most_lines} lines.")
 
     def count(self, batch: LineBatch, size: int) -> None:
-        """The batch is stored."""
+        """The batch was taken, to be stored."""
         key = (batch.deployment_id, batch.attempt)
         last_seq, total = self._known.pop(key, (0, 0))
         if batch.first_seq > last_seq:
