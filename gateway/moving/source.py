@@ -8,13 +8,15 @@ from gateway.errors import ConfigError
 
 def check_source(what: str, old: Config) -> None:
     """Raises ConfigError where an embedded engine would be made anew, only to be found empty."""
-    is_elsewhere, folder = (old.s3.bucket, "objects") if what == "objects" else (old.postgres.url, "postgres")
+    if what == "objects":
+        is_elsewhere, folder, setting = bool(old.s3.bucket), "objects", "s3.bucket"
+    else:
+        is_elsewhere, folder, setting = bool(old.postgres.url), "postgres", "postgres.url"
     if is_elsewhere or (old.data_directory / folder).is_dir():
         return
-    setting = "s3.bucket" if what == "objects" else "postgres.url"
     raise ConfigError(
-        f"No gateway has kept its {'objects' if what == 'objects' else 'database'} in {old.data_directory}. In the file"
-        f" after --from, set data.directory to its data directory, or {setting} if it was elsewhere."
+        f"There is no folder {folder} of a gateway in {old.data_directory}. In the file after --from, set"
+        f" data.directory to its data directory, or {setting} if it was elsewhere."
     )
 
 
