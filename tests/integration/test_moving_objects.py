@@ -1,0 +1,134 @@
+"""`buildspace copy objects`: everything arrives whole, once, and the source stays."""
+
+import asyncio
+import hashlib
+import uuid
+
+import pytest
+
+from gateway.config import Config, Data
+from gateway.errors import ConfigError, Invalid, Unavailable
+from gateway.moving.objects import ObjectCopy, copy_objects
+from gateway.sites.keys import blob_key, release_key
+from gateway.stores.blobs_directory import DirectoryObjectStore
+from gateway.stores.blobs_s3 import open_s3
+from tests.engines.s3 import running_s3
+
+PROJECT, OTHER_PROJECT = uuid.UUID(int=1), uuid.UUID(int=2)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    with running_s3("moto", tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+async def bucket(s3):
+    async with open_s3(await asyncio.to_thread(s3.make_bucket)) as objects:
+        yield objects
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return DirectoryObjectStore(tmp_path / "objects")
+
+
+async def chunks_of(body):
+    yield body
+
+
+async def put(objects, key, body):
+    await objects.put(key, chunks_of(body), size=len(body))
+
+
+async def read(objects, key):
+    async with objects.open(key) as reader:
+        return b"".join([chunk async for chunk in reader.chunks()])
+
+
+async def put_blob(objects, body, project=PROJECT):
+    key = blob_key(project, hashlib.sha256(body).hexdigest())
+    await put(objects, key, body)
+    return key
+
+
+async def keys_of(objects):
+    return {info.key async for info in objects.list("")}
+
+
+async def copy(source, target):
+    """What was said."""
+    said = []
+    await ObjectCopy(source, target, said.append).run()
+    return said
+
+
+async def test_every_kind_of_object_moves_and_the_source_stays(directory, bucket):
+    blobs = [await put_blob(directory, f"file {number}".encode(), OTHER_PROJECT) for number in range(40)]
+    big = await put_blob(directory, b"x" * 20_000_000)
+    await put(directory, release_key(PROJECT, uuid.UUID(int=9)), b"release")
+    await put(directory, "__outputs/blog/a/index.html", b"plain")
+    await put(directory, "doctor/left", b"not ours to move")
+    said = await copy(directory, bucket)
+    assert said[0].startswith("41 objects of __blobs/ copied (20.0 MB)")
+    assert await keys_of(directory) - {"doctor/left"} == {info.key async for info in bucket.list("__")}
+    assert await read(bucket, big) == b"x" * 20_000_000
+    assert await read(bucket, blobs[7]) == b"file 7"
+    assert await read(bucket, "__outputs/blog/a/index.html") == b"plain"
+
+
+async def test_a_copy_that_is_run_again_copies_only_what_is_new(directory, bucket):
+    await put_blob(directory, b"one")
+    await copy(directory, bucket)
+    await put_blob(directory, b"two")
+    assert (await copy(directory, bucket))[0] == "1 objects of __blobs/ copied (3 bytes), 1 were there already."
+
+
+async def test_what_was_written_anew_since_is_copied_anew(directory, bucket, tmp_path):
+    await put(directory, "__outputs/blog/index.html", b"old")
+    await copy(directory, bucket)
+    await put(directory, "__outputs/blog/index.html", b"new")
+    await copy(directory, bucket)
+    assert await read(bucket, "__outputs/blog/index.html") == b"new"
+
+
+async def test_a_damaged_blob_is_named_and_the_rest_is_copied(directory, bucket):
+    damaged = blob_key(PROJECT, hashlib.sha256(b"right").hexdigest())
+    await put(directory, damaged, b"wrong")
+    whole = await put_blob(directory, b"whole")
+    with pytest.raises(Invalid, match=f"1 blobs are damaged where they were, and were not copied: {damaged}"):
+        await copy(directory, bucket)
+    assert await keys_of(bucket) == {whole}
+
+
+class Failing(DirectoryObjectStore):
+    """Takes so many objects, then is away."""
+
+    def __init__(self, root, left):
+        super().__init__(root)
+        self.left = left
+
+    async def put(self, key, chunks, *, size, sha256=None):
+        if self.left == 0:
+            raise Unavailable("The store is away.")
+        self.left -= 1
+        await super().put(key, chunks, size=size, sha256=sha256)
+
+
+async def test_a_copy_that_broke_off_goes_on_where_it_was(directory, tmp_path):
+    for number in range(30):
+        await put_blob(directory, f"{number}".encode())
+    target = Failing(tmp_path / "target", 10)
+    with pytest.raises(Unavailable, match=r"The store is away. Run the command again: it goes on from here"):
+        await copy(directory, target)
+    arrived = len(await keys_of(target))
+    target.left = 1000
+    assert (await copy(directory, target))[0].endswith(f"{arrived} were there already.")
+    assert await keys_of(target) == await keys_of(directory)
+
+
+async def test_one_store_cannot_be_copied_onto_itself(tmp_path):
+    config = Config(data=Data(str(tmp_path)))
+    with pytest.raises(ConfigError, match="there is nothing to copy"):
+        await copy_objects(config, config, print)
