@@ -52,7 +52,11 @@ async def _copy_logs(
         say("Logs: not here, as one of the two keeps them in ClickHouse. `buildspace copy logs` copies them.")
         return
     say("Copying the log lines, which may take long.")
-    say(f"{tables.LOG_TABLE}: {await tables.copy_log_days(source, target)} rows")
+    total = 0
+    async for day, rows in tables.copy_log_days(source, target):
+        total += rows
+        say(f"{tables.LOG_TABLE} of {day}: {rows} rows")
+    say(f"{tables.LOG_TABLE}: {total} rows")
 
 
 @contextlib.asynccontextmanager

@@ -69,11 +69,11 @@ async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> A
     await new.execute("UPDATE mirrors SET is_whole = false, copied = 0")
 
 
-async def copy_log_days(old: asyncpg.Connection, new: asyncpg.Connection) -> int:
-    """The log lines that the old database holds. How many batches."""
+async def copy_log_days(old: asyncpg.Connection, new: asyncpg.Connection) -> AsyncIterator[tuple[datetime.date, int]]:
+    """The log lines that the old database holds. Tells each day, with its batches, once it is copied."""
     for day in await _log_days(old):
         await new.execute("SELECT make_log_partition($1)", day)
-    return await copy_table(old, new, LOG_TABLE)
+        yield day, await copy_table(old, new, f"{LOG_TABLE}_{day:%Y%m%d}")
 
 
 async def copy_table(old: asyncpg.Connection, new: asyncpg.Connection, table: str, left_out: Sequence[str] = ()) -> int:
