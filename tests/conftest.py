@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.engines.postgres import PostgresServer, running_postgres
+from tests.engines.s3 import S3Server, running_s3
 
 NAMED_ONLY = ("conformance", "image")
 
@@ -17,3 +23,22 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     is_named = any(collection_path.name in argument for argument in config.args)
     return None if is_named else True
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """For all tests that leave the server alone: each makes databases of its own."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
+    """The S3 servers by their names, each started when it is first asked for. As above: buckets of one's own."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(name: str) -> S3Server:
+            return stack.enter_context(running_s3(name, tmp_path_factory.mktemp(name)))
+
+        yield start

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import pytest
 from tests.acceptance.conftest import Repositories
 from tests.engines.gateway import Gateway, eventually, running_gateway
 from tests.engines.pgbouncer import running_pgbouncer
-from tests.engines.postgres import PostgresServer, running_postgres
-from tests.engines.s3 import S3Server, environment_of, running_s3
+from tests.engines.postgres import PostgresServer
+from tests.engines.s3 import S3Server, environment_of
 
 SLOW = {
     "package.json": '{"scripts": {"build": "node build.js"}}',
@@ -34,16 +34,9 @@ setTimeout(() => {
 }
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with running_s3("moto", tmp_path_factory.mktemp("s3")) as server:
-        yield server
+@pytest.fixture
+def s3(s3_servers: Callable[[str], S3Server]) -> S3Server:
+    return s3_servers("moto")
 
 
 @pytest.fixture

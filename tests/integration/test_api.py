@@ -13,15 +13,8 @@ from gateway.errors import ConfigError
 from gateway.models import Status
 from tests.engines.api_server import GIT_URL, api_over_database
 from tests.engines.gateway import eventually
-from tests.engines.postgres import running_postgres
 
 ELSEWHERE = {"X-Forwarded-For": "203.0.113.7"}
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -14,17 +14,10 @@ from gateway import consumer
 from gateway.config import Builder, Retention
 from gateway.models import Status
 from gateway.sites.keys import blob_key, release_key
-from tests.engines.postgres import running_postgres
 from tests.integration.control_parts import open_parts
 from tests.unit.control.outputs import sha256_of
 
 SITE = {"index.html": b"<h1>Hello</h1>", "assets/app.js": b"console.log(1)" * 50_000}
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

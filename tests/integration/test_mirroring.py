@@ -1,9 +1,7 @@
 """storage.mirror_outputs: what is live stands in the plain layout, too, whatever happens on the way."""
 
 import asyncio
-import contextlib
 import datetime
-import functools
 import hashlib
 
 import pytest
@@ -25,38 +23,19 @@ from gateway.stores.mirrors import MirrorStore
 from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from tests.engines.gateway import eventually
-from tests.engines.postgres import running_postgres
-from tests.engines.s3 import S3_SERVERS, running_s3
+from tests.engines.s3 import S3_SERVERS
 from tests.unit.sites.fakes import make_release, sha256_of
 
 FIRST = {"index.html": b"one", "assets/app.js": b"script", "old.html": b"old"}
 SECOND = {"index.html": b"two", "assets/app.js": b"script", "new.html": b"new"}
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    """The S3 servers by their names, each started when it is first asked for."""
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def start(name):
-            return stack.enter_context(running_s3(name, tmp_path_factory.mktemp(name)))
-
-        yield start
-
-
 @pytest.fixture(params=["directory", *S3_SERVERS])
-async def objects(request, tmp_path, servers):
+async def objects(request, tmp_path, s3_servers):
     if request.param == "directory":
         yield DirectoryObjectStore(tmp_path / "objects")
     else:
-        async with open_s3(servers(request.param).make_bucket()) as store:
+        async with open_s3(s3_servers(request.param).make_bucket()) as store:
             yield store
 
 

@@ -9,21 +9,13 @@ import pytest
 from scripts.git_server import commit_files, serve_git
 from tests.engines.clickhouse import running_clickhouse
 from tests.engines.gateway import running_gateway
-from tests.engines.postgres import running_postgres
-from tests.engines.s3 import environment_of, running_s3
+from tests.engines.s3 import environment_of
 from tests.integration.test_api_start import run
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with running_s3("moto", tmp_path_factory.mktemp("s3")) as server:
-        yield server
+@pytest.fixture
+def s3(s3_servers):
+    return s3_servers("moto")
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,13 @@ from gateway.moving.objects import ObjectCopy, copy_objects
 from gateway.sites.keys import blob_key, release_key
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
-from tests.engines.s3 import running_s3
 
 PROJECT, OTHER_PROJECT = uuid.UUID(int=1), uuid.UUID(int=2)
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with running_s3("moto", tmp_path_factory.mktemp("s3")) as server:
-        yield server
+@pytest.fixture
+def s3(s3_servers):
+    return s3_servers("moto")
 
 
 @pytest.fixture

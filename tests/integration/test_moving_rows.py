@@ -20,13 +20,6 @@ from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer
-from tests.engines.postgres import running_postgres
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,9 @@ FILES = {"index.html": b"home", "app.js": b"script", "cold.txt": b"cold", "film.
 RELEASE = make_release(FILES)
 
 
-@pytest.fixture(scope="module", params=S3_SERVERS)
-def server(request, tmp_path_factory):
-    with running_s3(request.param, tmp_path_factory.mktemp(request.param)) as running:
-        yield running
+@pytest.fixture(params=S3_SERVERS)
+def server(request, s3_servers):
+    return s3_servers(request.param)
 
 
 @pytest.fixture

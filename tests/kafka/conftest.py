@@ -13,7 +13,6 @@ from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import open_pool
 from gateway.transports import KafkaLogTransport
 from tests.engines.kafka import named_brokers, running_kafka
-from tests.engines.postgres import running_postgres
 from tests.kafka.parts import KEY
 
 
@@ -68,12 +67,6 @@ async def open_transport():
 @pytest.fixture
 def transport(open_transport, settings):
     return open_transport(settings)
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,7 @@ from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import in_database, reachable_clickhouse, running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer
-from tests.engines.postgres import MIGRATIONS, running_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
+from tests.engines.postgres import MIGRATIONS
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """What every object store promises. One set of tests for each of them; each parameter of `objects` is one."""
 
 import asyncio
-import contextlib
-import functools
 import hashlib
 import os
 
@@ -11,7 +9,7 @@ import pytest
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.stores.blobs_directory import PIECE_BYTES, DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
-from tests.engines.s3 import S3_SERVERS, running_s3
+from tests.engines.s3 import S3_SERVERS
 
 
 @pytest.fixture
@@ -19,24 +17,12 @@ def root(tmp_path):
     return tmp_path / "objects"
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    """The S3 servers by their names, each started when it is first asked for."""
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def start(name):
-            return stack.enter_context(running_s3(name, tmp_path_factory.mktemp(name)))
-
-        yield start
-
-
 @pytest.fixture(params=["directory", *S3_SERVERS])
-async def objects(request, root, servers):
+async def objects(request, root, s3_servers):
     if request.param == "directory":
         yield DirectoryObjectStore(root)
     else:
-        async with open_s3(servers(request.param).make_bucket()) as store:
+        async with open_s3(s3_servers(request.param).make_bucket()) as store:
             yield store
 
 

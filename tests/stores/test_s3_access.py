@@ -20,17 +20,15 @@ from tests.engines.gateway import free_ports
 from tests.engines.s3 import VIRTUAL_DOMAIN, running_s3
 
 
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory):
-    with running_s3("moto", tmp_path_factory.mktemp("moto")) as server:
-        yield server
+@pytest.fixture
+def moto(s3_servers):
+    return s3_servers("moto")
 
 
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory):
+@pytest.fixture
+def strict(s3_servers):
     """A server that checks keys, signatures and regions."""
-    with running_s3("versitygw", tmp_path_factory.mktemp("versitygw")) as server:
-        yield server
+    return s3_servers("versitygw")
 
 
 async def once(content):

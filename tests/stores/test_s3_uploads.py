@@ -12,15 +12,14 @@ from gateway.errors import Conflict, Invalid, Unavailable
 from gateway.stores import blobs_s3, s3_uploads
 from gateway.stores.blobs_s3 import open_s3
 from gateway.stores.s3_uploads import PART_BYTES
-from tests.engines.s3 import S3_SERVERS, running_s3
+from tests.engines.s3 import S3_SERVERS
 
 LARGE = os.urandom(2 * PART_BYTES + 4321)
 
 
-@pytest.fixture(scope="module", params=S3_SERVERS)
-def server(request, tmp_path_factory):
-    with running_s3(request.param, tmp_path_factory.mktemp(request.param)) as running:
-        yield running
+@pytest.fixture(params=S3_SERVERS)
+def server(request, s3_servers):
+    return s3_servers(request.param)
 
 
 @pytest.fixture
