@@ -50,6 +50,8 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
             async for deployment in _every_deployment(deployments):
                 await _copy_log(deployment, source, target, progress)
     say(f"{progress}.")
+    if not progress.copied:
+        say("The old store has no line of a deployment that the new database knows. Were the projects copied first?")
 
 
 async def _every_deployment(deployments: DeploymentStore) -> AsyncIterator[Deployment]:

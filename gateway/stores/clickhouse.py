@@ -232,7 +232,7 @@ def _server_sentence(settings: Clickhouse, code: int) -> str:
         return "ClickHouse refuses the user: check clickhouse.user and clickhouse.password."
     if code in _FORBIDDEN:
         return (
-            f"The user {settings.user} of ClickHouse may not do this: it needs SELECT, INSERT, ALTER and CREATE TABLE"
+            f"The user {settings.user} of ClickHouse may not do this: it needs SELECT, INSERT, ALTER, CREATE TABLE and DROP TABLE"
             f" in the database {settings.database}."
         )
     if code == UNKNOWN_DATABASE:

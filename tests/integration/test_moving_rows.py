@@ -164,6 +164,17 @@ async def test_logs_are_not_copied_before_the_projects_that_they_are_of(old, new
         await copy_logs(at(old), in_clickhouse, silent)
 
 
+async def test_logs_of_nobody_whom_the_new_database_knows_are_told(old, postgres, clickhouse):
+    said = []
+    await fill(old)
+    another = await postgres.create_database()
+    async with open_pool(another, 2) as database:
+        await ProjectStore(database).create("Blog", "https://e.com/b", BuildSettings())
+    await copy_logs(at(old), dataclasses.replace(at(another), clickhouse=clickhouse), said.append)
+    assert said[0].startswith("0 logs copied")
+    assert said[1].endswith("Were the projects copied first?")
+
+
 async def test_each_table_is_told_once_it_is_copied(old, new):
     said = []
     await fill(old)
