@@ -232,8 +232,8 @@ def _server_sentence(settings: Clickhouse, code: int) -> str:
         return "ClickHouse refuses the user: check clickhouse.user and clickhouse.password."
     if code in _FORBIDDEN:
         return (
-            f"The user {settings.user} of ClickHouse may not do this: it needs SELECT, INSERT, ALTER, CREATE TABLE and DROP TABLE"
-            f" in the database {settings.database}."
+            f"The user {settings.user} of ClickHouse may not do this: it needs SELECT, INSERT, ALTER, CREATE TABLE"
+            f" and DROP TABLE in the database {settings.database}."
         )
     if code == UNKNOWN_DATABASE:
         return (

@@ -75,7 +75,7 @@ async def test_a_server_that_is_away_is_told_with_what_to_do():
 
 
 async def test_a_user_who_may_not_write_is_told_what_is_needed(clickhouse_server):
-    with pytest.raises((Unavailable, ConfigError), match="needs SELECT, INSERT, ALTER and CREATE TABLE"):
+    with pytest.raises((Unavailable, ConfigError), match="needs SELECT, INSERT, ALTER, CREATE TABLE and DROP TABLE"):
         await examine_clickhouse(dataclasses.replace(clickhouse_server.settings, user=READER))
 
 

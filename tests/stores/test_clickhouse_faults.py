@@ -104,7 +104,7 @@ async def test_a_wrong_password_is_told_without_the_password(server, database):
 async def test_a_user_who_may_only_read_is_told_what_is_needed(server, logs, database):
     await logs.check()
     settings = dataclasses.replace(server.settings, user=READER)
-    assert "needs SELECT, INSERT, ALTER and CREATE TABLE" in await complaint(settings, database)
+    assert "needs SELECT, INSERT, ALTER, CREATE TABLE and DROP TABLE" in await complaint(settings, database)
 
 
 @pytest.mark.parametrize(
