@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from gateway.config import Config
-from gateway.embedded_postgres import DATABASE, USER, EmbeddedPostgres, lock_data_directory
+from gateway.data_directory import lock_data_directory
+from gateway.embedded_postgres import DATABASE, USER, EmbeddedPostgres
 from gateway.stores.postgres import Database, open_pool
 
 COMMAND_POOL = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import functools
 import logging
 import os
@@ -15,7 +14,7 @@ import signal
 import subprocess
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
@@ -274,40 +273,6 @@ class EmbeddedPostgres:
             return f"{what}: the disk of {self._home} is full."
         telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "error:"))]
         return f"{what}: {(telling or lines or ['it said nothing'])[-1].strip()[:500]} (more in {self._log})"
-
-
-@contextlib.contextmanager
-def lock_data_directory(path: Path) -> Iterator[None]:
-    """Only one gateway uses a data directory: a second one gets a ConfigError that names the first.
-
-    The directory is made if need be, closed to others. The lock ends with the process, however that ends.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Not inherited: a builder or a postgres that outlives the gateway must not hold it.
-        file = os.open(path / "gateway.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise ConfigError(f"The data directory {path} cannot be used: {error.strerror}.") from error
-    try:
-        _lock(file, path)
-        yield
-    finally:
-        os.close(file)
-
-
-def _lock(file: int, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError as error:
-        pid = os.pread(file, 20, 0).decode(errors="replace").strip() or "unknown"
-        raise ConfigError(
-            f"Another Buildspace (process {pid}) uses the data directory {path}:"
-            " stop it, or choose another data.directory."
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"The data directory {path} cannot be locked: {error.strerror}.") from error
 
 
 async def _in_our_words(function: Callable[[], T]) -> T:

@@ -14,8 +14,9 @@ from gateway.addresses import Addresses
 from gateway.background import Health
 from gateway.config import Config
 from gateway.consumer import LogConsumer
+from gateway.data_directory import lock_data_directory
 from gateway.dispatcher import Dispatcher
-from gateway.embedded_postgres import EmbeddedPostgres, lock_data_directory
+from gateway.embedded_postgres import EmbeddedPostgres
 from gateway.entrance import Access
 from gateway.errors import Unavailable
 from gateway.isolation import Isolation

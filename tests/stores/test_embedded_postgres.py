@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from gateway.background import Health, kept_running
-from gateway.embedded_postgres import EmbeddedPostgres, lock_data_directory
+from gateway.data_directory import lock_data_directory
+from gateway.embedded_postgres import EmbeddedPostgres
 from gateway.errors import ConfigError, Unavailable
 from gateway.postgres_files import COPY_PREFIX, Owner, find_binaries, is_postmaster, is_reachable
 from gateway.stores.postgres import open_pool
@@ -165,7 +166,8 @@ async def test_what_a_killed_gateway_left_running_is_taken_over(folder):
 KILLED_GATEWAY = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from gateway.embedded_postgres import EmbeddedPostgres, lock_data_directory
+from gateway.data_directory import lock_data_directory
+from gateway.embedded_postgres import EmbeddedPostgres
 
 async def main():
     with lock_data_directory(Path(sys.argv[1])):
