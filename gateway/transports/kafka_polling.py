@@ -50,8 +50,6 @@ async def poll(
             begins = {place: await consumer.position(place) for place in places}
             return await _many(consumer, begins, limit, timeout_seconds)
     except _Undecodable:
-        for place, offset in begins.items():
-            consumer.seek(place, offset)
         return await _one_by_one(consumer, begins, limit)
     except (TimeoutError, IllegalStateError):  # the partitions move right now
         return []
@@ -77,8 +75,10 @@ async def _many(
 
 async def _one_by_one(consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, int], limit: int) -> list[Fetched]:
     found: list[Fetched] = []
+    for place in consumer.assignment() & begins.keys():
+        consumer.seek(place, begins[place])
     for place, begin in begins.items():
-        end = consumer.highwater(place) or 0
+        end = (consumer.highwater(place) or 0) if place in consumer.assignment() else 0
         while begin < end and len(found) < limit and (one := await _one(consumer, place)):
             found.append(one)
             begin = one.offset + 1
