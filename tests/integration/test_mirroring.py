@@ -27,6 +27,10 @@ from tests.engines.s3 import S3_SERVERS
 from tests.unit.sites.fakes import make_release, sha256_of
 
 FIRST = {"index.html": b"one", "assets/app.js": b"script", "old.html": b"old"}
+ODD_NAMES = (
+    *("a b.txt", "50%25 %2e%2e.txt", "q?x#y&z=+.txt", "\u00fcber.txt", "u\u0308ber.txt", "\U0001f40b.txt"),
+    *("'\"<>.txt", "trailing.", "~(1)!*;:@,$.txt", ".hidden", f"{'long' * 40}/{'name' * 60}"),
+)
 SECOND = {"index.html": b"two", "assets/app.js": b"script", "new.html": b"new"}
 
 
@@ -144,6 +148,14 @@ async def test_what_is_live_is_in_the_plain_layout(gateway):
     await gateway.mirror.catch_up()
     assert await gateway.outputs(live.project_slug) == FIRST
     assert await gateway.outdated() == []
+
+
+async def test_names_of_every_kind_are_in_the_plain_layout_as_they_are(gateway):
+    live = await gateway.create({name: name.encode() for name in ODD_NAMES})
+    await gateway.mirror.catch_up()
+    found = await gateway.outputs(live.project_slug)
+    assert sorted(found) == sorted(ODD_NAMES)
+    assert all(body == name.encode() for name, body in found.items())
 
 
 async def test_what_a_release_no_longer_has_goes(gateway):
