@@ -210,7 +210,8 @@ class DockerLauncher:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
-            "Init": True,
+            # An init of Docker's would show the token, which is in its environment, to every build.
+            "Init": False,
             "Mounts": [{"Type": "volume", "Target": WORK}],
             "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={TEMPORARY_BYTES}"},  # noqa: S108 - in the container
             # Open files are limited by the builder: an engine may not be allowed more than it has itself.

@@ -54,7 +54,8 @@ async def find_definition(api: EcsApi, settings: config.Ecs, *, is_patient: bool
 def find_faults(definition: Mapping[str, Any], settings: config.Ecs) -> list[str]:
     """Why tasks of this definition would not start, or would hold too much; a sentence for each."""
     wrong: list[str] = []
-    names = [container.get("name") for container in definition.get("containerDefinitions", [])]
+    containers = definition.get("containerDefinitions", [])
+    names = [container.get("name") for container in containers]
     if settings.container not in names:
         wrong.append(
             f"ecs.container is {settings.container}, and the task definition has none: it has {', '.join(names)}."
@@ -67,4 +68,9 @@ def find_faults(definition: Mapping[str, Any], settings: config.Ecs) -> list[str
         wrong.append('The task definition\'s requiresCompatibilities must hold "FARGATE".')
     if definition.get("taskRoleArn"):
         wrong.append("The task definition has a taskRoleArn, so every build could act for it: take it out.")
+    if any((container.get("linuxParameters") or {}).get("initProcessEnabled") for container in containers):
+        wrong.append(
+            "The task definition has initProcessEnabled, and that process would show the builder's token to its build:"
+            " take it out."
+        )
     return wrong

@@ -46,6 +46,21 @@ def image(engine: DockerEngine) -> str:
 
 
 @pytest.fixture(scope="session")
+def image_without_landlock(engine: DockerEngine, image: str) -> str:
+    """The builder as it is on a kernel without Landlock, such as Fargate's."""
+    path = "/opt/buildspace/lib/python3.11/site-packages/builder/sandbox/inside/landlock.py"
+    container = engine.docker(
+        "create", "--user", "0", image, "sed", "-i", "s/^LEAST_VERSION = .*/LEAST_VERSION = 99/", path
+    )
+    engine.docker("start", "--attach", container)
+    changes = ("USER 10001:10001", 'CMD ["python", "-P", "-m", "builder"]')
+    options = [option for change in changes for option in ("--change", change)]
+    engine.docker("commit", *options, container, "buildspace-without-landlock:test")
+    engine.docker("rm", "--volumes", container)
+    return "buildspace-without-landlock:test"
+
+
+@pytest.fixture(scope="session")
 def address() -> str:
     """This machine's, as the network knows it: containers reach it, and it is not loopback."""
     with socket.socket(type=socket.SOCK_DGRAM) as opened:

@@ -51,6 +51,21 @@ seen = {
 os.mkdir("dist")
 pathlib.Path("dist/index.html").write_text(json.dumps(seen))
 """
+WATCHES = """
+import json, os, pathlib
+
+def tells(path):
+    try:
+        return b"BUILDSPACE_TOKEN" in open(path, "rb").read(1_000_000)
+    except OSError:
+        return False
+
+folders = [folder for folder in pathlib.Path("/proc").iterdir() if folder.name.isdigit()]
+places = [str(folder / name) for folder in folders for name in ("environ", "cmdline")]
+seen = {"processes": len(folders), "telling": [place for place in places if tells(place)]}
+os.mkdir("dist")
+pathlib.Path("dist/index.html").write_text(json.dumps(seen))
+"""
 FORKS = """
 import os, pathlib, signal
 children = []
@@ -128,7 +143,7 @@ async def test_the_limits_of_the_configuration_are_those_of_the_container(
     assert (limits["PidsLimit"], limits["NanoCpus"]) == (164, 2_000_000_000)
     assert (limits["ReadonlyRootfs"], limits["CapDrop"], limits["Privileged"]) == (True, ["ALL"], False)
     assert limits["SecurityOpt"] == ["no-new-privileges"]
-    assert (limits["NetworkMode"], limits["Init"]) == (NETWORK, True)
+    assert (limits["NetworkMode"], limits["Init"]) == (NETWORK, False)
     assert limits["LogConfig"]["Config"] == {"max-file": "1", "max-size": "1m"}
     assert int(settings["User"].partition(":")[0]) >= 20_000
     token = next(each for each in settings["Env"] if each.startswith("BUILDSPACE_TOKEN=")).partition("=")[2]
@@ -143,6 +158,19 @@ async def test_a_build_has_no_root_and_writes_to_its_work_alone(gateway: Gateway
     assert seen["written"] == []
     assert {int(each, 16) for each in seen["capabilities"]} == {0}
     assert (seen["no_new_privileges"], seen["is_root"], seen["token"]) == ("1", False, False)
+
+
+async def test_without_landlock_too_no_process_shows_the_token_to_a_build(
+    start_on_docker: StartGateway, image_without_landlock: str, repositories: Repositories, tmp_path: Path
+) -> None:
+    async with start_on_docker(tmp_path, BUILDSPACE_DOCKER_IMAGE=image_without_landlock) as gateway:
+        deployment = await built(gateway, repositories.from_files("watches", python_site(WATCHES)))
+        assert deployment["reason"] is None
+        log = await gateway.log(deployment["id"])
+        assert "without Landlock" in log["rawLogs"][0]["log"]
+        seen = json.loads((await gateway.fetch(deployment["siteUrl"]))[1])
+    assert seen["telling"] == []
+    assert seen["processes"] >= 3
 
 
 async def test_a_build_that_takes_all_memory_is_told_so(gateway: Gateway, repositories: Repositories) -> None:

@@ -143,6 +143,10 @@ RIGHT = {"containerDefinitions": [{"name": "builder"}], "networkMode": "awsvpc",
         ({"networkMode": "bridge"}, "awsvpc"),
         ({"compatibilities": ["EC2"]}, "FARGATE"),
         ({"taskRoleArn": "arn:aws:iam::1:role/all"}, "take it out"),
+        (
+            {"containerDefinitions": [{"name": "builder", "linuxParameters": {"initProcessEnabled": True}}]},
+            "initProcessEnabled",
+        ),
     ],
 )
 def test_a_task_definition_that_would_not_do_is_told(change: dict[str, object], words: str) -> None:
