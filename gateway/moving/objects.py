@@ -26,7 +26,7 @@ async def copy_objects(old: Config, new: Config, say: Callable[[str], None]) -> 
         raise ConfigError(f"Both configurations keep their objects in {place_of(new)}: there is nothing to copy.")
     say(f"Copying objects from {place_of(old)} to {place_of(new)}.")
     async with engines.open_objects(old) as source, engines.open_objects(new) as target:
-        await source.check()
+        # Not so the source: to check a folder removes what is on its way in, and its gateway may be at work.
         await target.check()
         await ObjectCopy(source, target, say).run()
 

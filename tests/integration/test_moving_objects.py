@@ -130,3 +130,22 @@ async def test_one_store_cannot_be_copied_onto_itself(tmp_path):
     config = Config(data=Data(str(tmp_path)))
     with pytest.raises(ConfigError, match="there is nothing to copy"):
         await copy_objects(config, config, print)
+
+
+async def test_what_the_running_gateway_takes_in_meanwhile_arrives(tmp_path):
+    old, new = (Config(data=Data(str(tmp_path / name))) for name in ("old", "new"))
+    gateways_own = DirectoryObjectStore(old.data_directory / "objects")
+    begun, copied = asyncio.Event(), asyncio.Event()
+
+    async def slowly():
+        yield b"one "
+        begun.set()
+        await copied.wait()
+        yield b"two"
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(gateways_own.put("__blobs/a/b", slowly(), size=7))
+        await begun.wait()
+        await copy_objects(old, new, print)
+        copied.set()
+    assert await read(gateways_own, "__blobs/a/b") == b"one two"
