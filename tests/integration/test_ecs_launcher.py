@@ -165,6 +165,7 @@ async def test_a_failure_inside_a_good_answer_is_a_refusal_to_be_tried_again(ser
         ("ClientException", "Unable to find the task definition.", "TASK_ARN", True),
         ("ClientException", "Capacity is unavailable at this time. Please try again later", "no room", False),
         ("InvalidParameterException", "The subnet ID 'subnet-1' does not exist", "ecs.subnets", True),
+        ("InvalidParameterException", "The security group 'sg-1' does not exist", r"ecs\.security_groups", True),
         ("InvalidParameterException", "Override for container named x is not a container", "ecs.container", True),
         ("PlatformTaskDefinitionIncompatibilityException", "No.", "deploy/", True),
         ("UnsupportedFeatureException", "No.", "ecs.task_definition", True),
