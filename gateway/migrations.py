@@ -50,8 +50,7 @@ async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
             """
         )
         applied = await _read_applied(connection)
-    refuse_edited(migrations, applied)
-    fresh = [migration for migration in migrations if migration.name not in applied]
+    fresh = fresh_of(migrations, applied)
     return [migration.name for migration in fresh if await _apply(database, migration)]
 
 
@@ -61,8 +60,7 @@ async def missing_migrations(database: Database, folder: Traversable | Path) -> 
     async with database.acquire() as connection:
         if await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL"):
             applied = await _read_applied(connection)
-    refuse_edited(migrations, applied)
-    return [migration.name for migration in migrations if migration.name not in applied]
+    return [migration.name for migration in fresh_of(migrations, applied)]
 
 
 def read_migrations(folder: Traversable | Path) -> list[Migration]:
@@ -73,14 +71,15 @@ def read_migrations(folder: Traversable | Path) -> list[Migration]:
     return [Migration(name, (folder / name).read_text(encoding="utf-8")) for name in names]
 
 
-def refuse_edited(migrations: list[Migration], applied: dict[str, bytes]) -> None:
-    """`applied`: the sha256 of each file that was applied. Raises ConfigError."""
+def fresh_of(migrations: list[Migration], applied: dict[str, bytes]) -> list[Migration]:
+    """Those that are not applied yet. `applied`: the sha256 of each that was. Raises ConfigError for an edited one."""
     for migration in migrations:
         if applied.get(migration.name, migration.sha256) != migration.sha256:
             raise ConfigError(
                 f"The migration {migration.name} was edited after this database applied it."
                 " Restore the file and put the change into a new one."
             )
+    return [migration for migration in migrations if migration.name not in applied]
 
 
 def describe_missing(names: list[str]) -> str:
@@ -110,9 +109,7 @@ async def migrating(database: Database) -> AsyncIterator[asyncpg.Connection]:
 async def _apply(database: Database, migration: Migration) -> bool:
     """Says whether it was applied here: another gateway may have been quicker."""
     async with migrating(database) as connection:
-        applied = await _read_applied(connection)
-        refuse_edited([migration], applied)
-        if migration.name in applied:
+        if not fresh_of([migration], await _read_applied(connection)):
             return False
         await _execute(connection, migration)
         await connection.execute(

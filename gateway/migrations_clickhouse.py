@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from gateway.errors import ConfigError
-from gateway.migrations import Migration, read_migrations, refuse_edited
+from gateway.migrations import Migration, fresh_of, read_migrations
 from gateway.stores.clickhouse import UNKNOWN_DATABASE, UNKNOWN_TABLE, ClickhouseError, ClickhousePool
 from gateway.stores.postgres import Database
 
@@ -49,9 +49,7 @@ async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: T
     migrations = read_migrations(folder)
     async with database.lock(LOCK):
         await _make_records(pool)
-        applied = await _read_applied(pool)
-        refuse_edited(migrations, applied)
-        fresh = [migration for migration in migrations if migration.name not in applied]
+        fresh = fresh_of(migrations, await _read_applied(pool))
         for migration in fresh:
             await _apply(pool, migration)
         return [migration.name for migration in fresh]
@@ -69,8 +67,7 @@ async def missing_clickhouse_migrations(pool: ClickhousePool, folder: Traversabl
         if error.code != UNKNOWN_TABLE:
             raise
         applied = {}
-    refuse_edited(migrations, applied)
-    return [migration.name for migration in migrations if migration.name not in applied]
+    return [migration.name for migration in fresh_of(migrations, applied)]
 
 
 async def _read_applied(pool: ClickhousePool) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.ecs import running_moto
 from tests.engines.postgres import PostgresServer, running_postgres
 from tests.engines.s3 import S3Server, running_s3
 
@@ -42,3 +43,10 @@ def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
             return stack.enter_context(running_s3(name, tmp_path_factory.mktemp(name)))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of moto, for ECS. As above: clusters of one's own."""
+    with running_moto(tmp_path_factory.mktemp("moto")) as address:
+        yield address

@@ -15,6 +15,8 @@ SLACK_SECONDS = 3.0
 """A poll may overstay its time while partitions move between gateways."""
 ONE_SECONDS = 5.0
 """For a record that is known to wait: it has to be fetched once more."""
+_OF_A_RECORD = (CorruptRecordException, UnsupportedCodecError)
+"""Among Kafka's errors."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -64,11 +66,9 @@ async def _many(
 ) -> list[ConsumerRecord]:
     try:
         found = await consumer.getmany(*places, timeout_ms=int(timeout_seconds * 1000), max_records=limit)
-    except (CorruptRecordException, UnsupportedCodecError) as error:
-        raise _Undecodable(f"{type(error).__name__}: {error}") from error
-    except (KafkaError, TimeoutError):
-        raise
     except Exception as error:  # a decoder raises whatever it likes
+        if isinstance(error, (KafkaError, TimeoutError)) and not isinstance(error, _OF_A_RECORD):
+            raise
         raise _Undecodable(f"{type(error).__name__}: {error}") from error
     return [record for records in found.values() for record in records]
 

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from tests.acceptance.conftest import Repositories
-from tests.engines.ecs import EcsServer, running_ecs, running_moto
+from tests.engines.ecs import EcsServer, running_ecs
 from tests.engines.gateway import Gateway, eventually, free_ports, running_gateway
 
 SITE = {
@@ -25,15 +24,9 @@ SLOWER = {**SITE, "package.json": SLOW["package.json"].replace("sleep 3", "sleep
 ENDLESS = {"package.json": '{"scripts": {"build": "sleep 600"}}'}
 
 
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_moto(tmp_path_factory.mktemp("moto")) as address:
-        yield address
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def server(moto: str, tmp_path: Path) -> AsyncIterator[EcsServer]:
-    async with running_ecs(moto, tmp_path / "tasks", starts_builders=True) as server:
+async def server(aws: str, tmp_path: Path) -> AsyncIterator[EcsServer]:
+    async with running_ecs(aws, tmp_path / "tasks", starts_builders=True) as server:
         yield server
 
 

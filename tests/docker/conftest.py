@@ -53,11 +53,16 @@ def image_without_landlock(engine: DockerEngine, image: str) -> str:
         "create", "--user", "0", image, "sed", "-i", "s/^LEAST_VERSION = .*/LEAST_VERSION = 99/", path
     )
     engine.docker("start", "--attach", container)
-    changes = ("USER 10001:10001", 'CMD ["python", "-P", "-m", "builder"]')
+    command = 'CMD ["python", "-P", "-m", "builder"]'
+    return committed(engine, container, "buildspace-without-landlock:test", "USER 10001:10001", command)
+
+
+def committed(engine: DockerEngine, container: str, name: str, *changes: str) -> str:
+    """The name of the image that this container has become, with these changes. The container is removed."""
     options = [option for change in changes for option in ("--change", change)]
-    engine.docker("commit", *options, container, "buildspace-without-landlock:test")
+    engine.docker("commit", *options, container, name)
     engine.docker("rm", "--volumes", container)
-    return "buildspace-without-landlock:test"
+    return name
 
 
 @pytest.fixture(scope="session")
@@ -105,11 +110,8 @@ def images(engine: DockerEngine, image: str) -> Callable[[str], str]:
     """The builder's image with another command."""
 
     def make(program: str) -> str:
-        container = engine.docker("create", image)
         command = json.dumps(["python", "-c", PROGRAMS[program]])
-        engine.docker("commit", "--change", f"CMD {command}", container, f"buildspace-{program}:test")
-        engine.docker("rm", "--volumes", container)
-        return f"buildspace-{program}:test"
+        return committed(engine, engine.docker("create", image), f"buildspace-{program}:test", f"CMD {command}")
 
     return make
 
@@ -123,16 +125,18 @@ def builders_url(address: str) -> Iterator[str]:
 
 @pytest.fixture
 def on(engine: DockerEngine, images: Callable[[str], str], builders_url: str) -> OpenLauncher:
-    """Launchers whose builders run a program of PROGRAMS."""
+    """Launchers whose builders run a program of PROGRAMS. `url`: that of the builders' API; the rest is of `docker`."""
 
     @contextlib.asynccontextmanager
-    async def open_one(program: str, **docker: str) -> AsyncIterator[DockerLauncher]:
+    async def open_one(
+        program: str, *, url: str = builders_url, isolation: str = "auto", **docker: str
+    ) -> AsyncIterator[DockerLauncher]:
         image = images(program) if program in PROGRAMS else program
         settings = config.Docker(image=image, host=engine.host, network=LAUNCHER_NETWORK)
         configuration = config.Config(
             docker=dataclasses.replace(settings, **docker),
-            builders=config.Builders(url=builders_url),
-            builder=config.Builder(memory_bytes=256 * 1024**2),
+            builders=config.Builders(url=url),
+            builder=config.Builder(isolation=isolation, memory_bytes=256 * 1024**2),
         )
         async with open_docker(configuration) as launcher:
             yield launcher

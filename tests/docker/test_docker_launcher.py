@@ -13,7 +13,7 @@ import pytest
 from gateway import config
 from gateway.errors import LaunchRefused, Unavailable
 from gateway.launchers import docker
-from gateway.launchers.docker import DockerLauncher, open_docker
+from gateway.launchers.docker import DockerLauncher
 from gateway.launchers.docker_examination import examine
 from gateway.launchers.docker_network import bridge_name
 from gateway.roles import BuilderState, LaunchOrder
@@ -151,14 +151,10 @@ async def test_the_doctor_tells_version_image_and_wall(
 
 
 async def test_a_builders_api_that_is_out_of_reach_is_told(
-    engine: DockerEngine, images: Callable[[str], str], address: str
+    on: OpenLauncher, engine: DockerEngine, address: str
 ) -> None:
-    configuration = config.Config(
-        docker=config.Docker(image=images("sleeps"), host=engine.host, network=LAUNCHER_NETWORK),
-        builders=config.Builders(url=f"http://{address}:1"),
-    )
     before = networkers(engine)
-    async with open_docker(configuration) as launcher:
+    async with on("sleeps", url=f"http://{address}:1") as launcher:
         with pytest.raises(LaunchRefused, match=r"do not reach the builders' API .* builders.host") as refusal:
             await launcher.launch(order())
     assert not refusal.value.final
@@ -171,14 +167,9 @@ def networkers(engine: DockerEngine) -> set[str]:
 
 
 async def test_without_isolation_a_build_starts_behind_a_wall_that_does_not_hold(
-    engine: DockerEngine, images: Callable[[str], str], address: str
+    on: OpenLauncher, address: str
 ) -> None:
-    configuration = config.Config(
-        docker=config.Docker(image=images("sleeps"), host=engine.host, network=LAUNCHER_NETWORK),
-        builders=config.Builders(url=f"http://{address}:1"),
-        builder=config.Builder(isolation="none", memory_bytes=256 * 1024**2),
-    )
-    async with open_docker(configuration) as launcher:
+    async with on("sleeps", url=f"http://{address}:1", isolation="none") as launcher:
         handle = await launcher.launch(order())
         assert await launcher.find(handle) is BuilderState.RUNNING
         await launcher.stop(handle, "The test is over.")

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade
 from gateway.roles import BuilderState, Launcher, LaunchOrder
 from tests.docker.conftest import OpenLauncher
-from tests.engines.ecs import EcsServer, running_ecs, running_moto
+from tests.engines.ecs import EcsServer, running_ecs
 
 SLEEPS = (sys.executable, "-c", "import signal; signal.pause()")
 Open = Callable[[], AbstractAsyncContextManager[Launcher]]
@@ -74,15 +74,9 @@ def docker_kind(on: OpenLauncher) -> Engine:
     )
 
 
-@pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_moto(tmp_path_factory.mktemp("moto")) as address:
-        yield address
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def ecs_server(moto: str, tmp_path: Path) -> AsyncIterator[EcsServer]:
-    async with running_ecs(moto, tmp_path) as server:
+async def ecs_server(aws: str, tmp_path: Path) -> AsyncIterator[EcsServer]:
+    async with running_ecs(aws, tmp_path) as server:
         yield server
 
 

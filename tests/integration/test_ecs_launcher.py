@@ -13,21 +13,15 @@ from gateway.launchers import ecs
 from gateway.launchers.ecs_api import EcsApi
 from gateway.launchers.ecs_examination import examine
 from gateway.roles import BuilderState, LaunchOrder
-from tests.engines.ecs import running_ecs, running_moto
+from tests.engines.ecs import running_ecs
 from tests.unit.control.fakes import Clock
 
 TOKEN = "b7e2-token"
 
 
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory):
-    with running_moto(tmp_path_factory.mktemp("moto")) as address:
-        yield address
-
-
 @pytest.fixture
-async def server(moto, tmp_path):
-    async with running_ecs(moto, tmp_path) as server:
+async def server(aws, tmp_path):
+    async with running_ecs(aws, tmp_path) as server:
         yield server
 
 
