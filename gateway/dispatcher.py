@@ -69,15 +69,18 @@ class Dispatcher:
 
     async def dispatch(self) -> None:
         """One look at the queue: launch what is claimed, and what was claimed by somebody who did not get to it."""
-        claimed = await self._adopt()
+        adopted = await self._adopt()
+        claimed: list[Deployment] = []
         free = self._concurrency - await self._deployments.count_building(self._launcher.name)
         if free > 0:
-            claimed += await self._deployments.claim(
+            claimed = await self._deployments.claim(
                 self._launcher.name, self._first_lease_seconds, limit=free, concurrency=self._concurrency
             )
         async with asyncio.TaskGroup() as launches:
+            for deployment in adopted:
+                launches.create_task(self._launch(deployment, may_run=True))
             for deployment in claimed:
-                launches.create_task(self._launch(deployment))
+                launches.create_task(self._launch(deployment, may_run=False))
 
     async def _adopt(self) -> list[Deployment]:
         now = time.monotonic()
@@ -89,16 +92,21 @@ class Dispatcher:
         self._without_handle = {key: self._without_handle.get(key, now) for key in waiting}
         return [row for key, row in waiting.items() if now - self._without_handle[key] >= self._adopt_seconds]
 
-    async def _launch(self, deployment: Deployment) -> None:
-        """Never raises: one launch that goes wrong must not end the others."""
+    async def _launch(self, deployment: Deployment, *, may_run: bool) -> None:
+        """Never raises: one launch that goes wrong must not end the others.
+
+        Once a builder may run, the attempt stays out of the queue, where a gateway that can't find this builder would
+        start another: the same order is given again until the lease is over.
+        """
         try:
             handle = await self._start(deployment)
         except LaunchRefused as error:
             outcome = self._refuse(deployment, error.sentence, final=error.final)
-        except Unanswered as error:
-            # A builder may run: the attempt goes on, and the same order is given again until the lease is over.
-            log.warning("launch unanswered deployment %s attempt %d: %s", deployment.id, deployment.attempt, error)
-            return
+        except Unavailable as error:
+            if may_run or isinstance(error, Unanswered):
+                log.warning("launch unanswered deployment %s attempt %d: %s", deployment.id, deployment.attempt, error)
+                return
+            outcome = self._refuse(deployment, error.sentence)
         except GatewayError as error:
             outcome = self._refuse(deployment, error.sentence)
         except Exception:  # protects the other deployments in the queue from a launcher that fails unforeseen
@@ -122,7 +130,7 @@ class Dispatcher:
             async with asyncio.timeout(self._launch_seconds):
                 return await self._launcher.launch(order)
         except TimeoutError as error:
-            raise Unavailable(f"The launcher did not answer within {self._launch_seconds:.0f} s.") from error
+            raise Unanswered(f"The launcher did not answer within {self._launch_seconds:.0f} s.") from error
 
     async def _record(self, deployment: Deployment, handle: str) -> None:
         self._refusals.pop(deployment.id, None)

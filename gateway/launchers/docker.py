@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from gateway import config
-from gateway.errors import ConfigError, GatewayError, LaunchRefused, Unavailable
+from gateway.errors import ConfigError, GatewayError, LaunchRefused, Unanswered, Unavailable
 from gateway.launchers.docker_api import (
     DockerApi,
     DockerRefusal,
@@ -158,6 +158,8 @@ class DockerLauncher:
             with contextlib.suppress(DockerRefusal, Unavailable):
                 await self._api.remove(container)
             raise LaunchRefused(f"Docker has not started the builder's container ({error.message}).") from error
+        except Unavailable as error:
+            raise Unanswered(error.sentence) from error
 
     async def _inspect(self, container: str) -> Found | None:
         try:

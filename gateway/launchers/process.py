@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gateway.errors import LaunchRefused, Unavailable
+from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.launchers import processes
 from gateway.launchers.environment import PACKAGE_ROOT, order_environment, pick_environment
 from gateway.launchers.folders import WORK, AttemptFolders, Record, parse_record, read_record
@@ -60,10 +60,10 @@ class ProcessLauncher:
         self._launching = asyncio.Lock()
 
     async def launch(self, order: LaunchOrder) -> str:
-        grade = self._grade()
         async with self._launching:
             record = read_record(self._folders.of(order.deployment_id, order.attempt))
             if record is None:
+                grade = self._grade()
                 await self._clear_gone()
                 record = await asyncio.to_thread(self._start, order, grade)
         return record.process.handle
@@ -117,6 +117,8 @@ class ProcessLauncher:
                 timeout=START_SECONDS,
             )
             return parse_record(folder, json.loads(started.stdout))
+        except subprocess.TimeoutExpired as error:
+            raise Unanswered(f"The builder has not started within {START_SECONDS:.0f} s.") from error
         except (OSError, subprocess.SubprocessError) as error:
             raise LaunchRefused(f"The builder could not be started: {error}.") from error
         except ValueError as error:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import pytest
 
 from gateway import config
-from gateway.errors import LaunchRefused, Unavailable
+from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.launchers import docker
 from gateway.launchers.docker import DockerLauncher
+from gateway.launchers.docker_api import DockerApi
 from gateway.launchers.docker_examination import examine
 from gateway.launchers.docker_network import bridge_name
 from gateway.roles import BuilderState, LaunchOrder
@@ -42,6 +43,26 @@ async def test_a_container_that_was_made_and_not_started_is_started(on: OpenLaun
         assert await launcher.launch(same) == f"docker:{container}"
         assert engine.docker("inspect", "--format", "{{.State.Status}}", container) == "running"
         await launcher.stop(f"docker:{container}", "The test is over.")
+
+
+async def test_a_start_without_an_answer_may_have_started_the_builder(
+    on: OpenLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on("sleeps") as launcher:
+        # The first launch proves the network, with containers of its own.
+        await launcher.stop(await launcher.launch(order()), "The network is proven.")
+        same, start = order(), DockerApi.start
+
+        async def start_unheard(api: DockerApi, container: str) -> None:
+            await start(api, container)
+            raise Unavailable("Docker's answer did not come.")
+
+        monkeypatch.setattr(DockerApi, "start", start_unheard)
+        with pytest.raises(Unanswered):
+            await launcher.launch(same)
+        handle = await launcher.launch(same)
+        assert await launcher.find(handle) is BuilderState.RUNNING
+        await launcher.stop(handle, "The test is over.")
 
 
 async def test_a_stopped_builder_is_gone_with_its_volume_and_may_be_stopped_again(

@@ -120,11 +120,29 @@ async def test_a_launcher_that_fails_is_asked_again_later(deployments, launcher,
     assert "launcher" in found.queue_reason
 
 
-async def test_a_launcher_that_hangs_is_asked_again_later(deployments, launcher, make_dispatcher):
+async def test_a_launch_that_hangs_stays_with_this_launcher_and_is_ordered_again(
+    deployments, launcher, make_dispatcher
+):
+    """Its builder may run: from the queue, a gateway with another launcher would start a second one."""
     waiting = deployments.add()
-    launcher.launch = lambda order: asyncio.Event().wait()
-    await make_dispatcher(launch_seconds=0.01).dispatch()
-    assert "did not answer" in deployments.rows[waiting.id].queue_reason
+    launch, launcher.launch = launcher.launch, lambda order: asyncio.Event().wait()
+    work = make_dispatcher(launch_seconds=0.01, adopt_seconds=0)
+    await work.dispatch()
+    found = deployments.rows[waiting.id]
+    assert (found.status, found.launcher) == (Status.BUILDING, launcher.name)
+    launcher.launch = launch
+    await work.dispatch()
+    found = deployments.rows[waiting.id]
+    assert (found.attempt, found.handle) == (1, f"fake:{waiting.id}/1")
+
+
+async def test_a_launch_that_was_tried_before_stays_out_of_the_queue_while_the_launcher_is_away(
+    deployments, launcher, make_dispatcher
+):
+    claimed = deployments.add_building()
+    launcher.launch_error = Unavailable("The launcher is away.")
+    await make_dispatcher(adopt_seconds=0).dispatch()
+    assert deployments.rows[claimed.id].status is Status.BUILDING
 
 
 async def test_a_deployment_that_is_canceled_while_it_launches_leaves_no_builder(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from gateway.errors import LaunchRefused
+from gateway.errors import LaunchRefused, Unanswered
 from gateway.launchers import process as process_module
 from gateway.launchers import processes
 from gateway.launchers.process import ProcessLauncher, free_slot
@@ -255,6 +255,27 @@ async def test_where_builds_are_refused_nothing_starts(tmp_path: Path) -> None:
     with pytest.raises(LaunchRefused, match="Builds are refused"):
         await launcher.launch(an_order())
     assert [*tmp_path.iterdir()] == []
+
+
+async def test_a_builder_that_started_is_found_where_builds_are_refused_since(tmp_path: Path) -> None:
+    order = an_order()
+    async with a_launcher(tmp_path, SLEEP) as before:
+        handle = await before.launch(order)
+        after = ProcessLauncher(tmp_path, refused, builder=python(SLEEP))
+        assert await after.launch(order) == handle
+
+
+async def test_a_start_that_takes_too_long_may_have_started_a_builder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the starter leaves to itself goes on when it is not waited for any longer."""
+    starter = tmp_path / "slow_starter.py"
+    starter.write_text("import os, time; os.fork() and os._exit(0); time.sleep(60)")
+    monkeypatch.setattr(process_module, "STARTER", starter)
+    monkeypatch.setattr(process_module, "START_SECONDS", 0.2)
+    async with a_launcher(tmp_path, SLEEP) as launcher:
+        with pytest.raises(Unanswered):
+            await launcher.launch(an_order())
 
 
 async def test_a_work_folder_that_cannot_be_made_refuses_with_a_sentence(tmp_path: Path) -> None:
