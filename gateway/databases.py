@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.config import Config
 from gateway.data_directory import lock_data_directory
 from gateway.embedded_postgres import DATABASE, USER, EmbeddedPostgres
+from gateway.errors import ConfigError
 from gateway.stores.postgres import Database, open_pool
 
 COMMAND_POOL = 3
@@ -26,16 +27,22 @@ async def reach_database(config: Config) -> AsyncIterator[Database]:
     Raises ConfigError, Unavailable.
     """
     async with contextlib.AsyncExitStack() as stack:
-        url = config.postgres.url.reveal() or stack.enter_context(_running_postgres(config.data_directory))
-        if url is None:
-            stack.enter_context(lock_data_directory(config.data_directory))
-            url = (
-                await stack.enter_async_context(EmbeddedPostgres(config.data_directory, config.postgres.bin_dir))
-            ).url
+        url = config.postgres.url.reveal() or await _reach_embedded(config, stack)
         is_pooled = config.postgres.is_pooled and bool(config.postgres.url)
         yield await stack.enter_async_context(
             open_pool(url, COMMAND_POOL, is_pooled=is_pooled, application_name=COMMAND)
         )
+
+
+async def _reach_embedded(config: Config, stack: contextlib.AsyncExitStack) -> str:
+    try:
+        stack.enter_context(lock_data_directory(config.data_directory))
+    except ConfigError:
+        if (url := stack.enter_context(_running_postgres(config.data_directory))) is None:
+            raise
+        return url
+    # Nobody has the directory: a server that runs there was left by a command that was killed, and is ended first.
+    return (await stack.enter_async_context(EmbeddedPostgres(config.data_directory, config.postgres.bin_dir))).url
 
 
 def is_postgres_running(data_directory: Path) -> bool:
