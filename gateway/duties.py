@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from gateway import engines
 from gateway.background import Job, kept_running, wait_until
 from gateway.entrance import Access
 from gateway.errors import Unavailable
@@ -50,9 +51,14 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         await keep("reconciler", services.reconciler.run)
         await keep("retention", _sweeper(services).run)
         if services.config.storage.mirror_outputs:
-            await keep("mirror", Mirror(MirrorStore(services.database), services.objects).run)
+            await keep("mirror", _mirror(services).run)
         await keep("dispatcher", services.dispatcher.run)
         yield
+
+
+def _mirror(services: Services) -> Mirror:
+    mirrors = MirrorStore(services.database, engines.place_of_objects(services.config))
+    return Mirror(mirrors, services.objects)
 
 
 async def prepare_database(database: Database, access: Access, on_first_token: Callable[[str], None]) -> None:

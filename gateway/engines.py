@@ -45,6 +45,13 @@ def in_use(config: Config) -> list[str]:
     return [words for words, is_set in found.items() if is_set]
 
 
+def place_of_objects(config: Config) -> str:
+    """Where the objects of this configuration are, in words: the same for two configurations of one store."""
+    if config.s3.bucket:
+        return f"bucket {config.s3.bucket} at {config.s3.endpoint or f'S3 in {config.s3.region}'}"
+    return str((config.data_directory / "objects").resolve())
+
+
 @contextlib.asynccontextmanager
 async def open_objects(config: Config) -> AsyncIterator[ObjectStore]:
     if config.s3.bucket:

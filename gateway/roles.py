@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import enum
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -92,8 +92,19 @@ class ObjectStore(Protocol):
     A key that is not stored raises NotFound, a store that is away Unavailable.
     """
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None = None) -> None:
-        """Store exactly `size` bytes: readers see nothing or all. A wrong size or digest: Invalid, nothing is kept."""
+    async def put(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        sha256: str | None = None,
+        content_type: str = "application/octet-stream",
+    ) -> None:
+        """Store exactly `size` bytes: readers see nothing or all. A wrong size or digest: Invalid, nothing is kept.
+
+        The type is kept where types are. A store that cannot have this key beside its others raises Conflict.
+        """
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str) -> None:
         """Store the object `source`, which has this size, under `target`, too; where types are kept, with this one."""
@@ -103,8 +114,8 @@ class ObjectStore(Protocol):
 
     async def exists(self, key: str) -> bool: ...
 
-    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in no order."""
+    def list(self, prefix: str, pass_over: Callable[[str], object] = str) -> AsyncIterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Forget these keys; one that is not stored is not an error."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from gateway import engines
 from gateway.config import Config
-from gateway.errors import ConfigError, GatewayError, Invalid, NotFound, Unavailable
+from gateway.errors import ConfigError, Conflict, GatewayError, Invalid, NotFound, Unavailable
 from gateway.moving.progress import Progress
 from gateway.roles import ObjectInfo, ObjectStore
+from gateway.sites.content_types import content_type_of
 from gateway.workers import each_of
 
 BLOBS, RELEASES, OUTPUTS = "__blobs/", "__releases/", "__outputs/"
+DAMAGED = "Its bytes are not those that its name promises: deploy its project again."
+OCCUPIED = (
+    "In the new store a key cannot be the folder of others, too: what a gateway has mirrored it writes anew, rename the"
+    " rest."
+)
+STRANGE = "Buildspace cannot serve what has such a name: if it is of use, copy it with the tool that made it."
 AT_ONCE = 8
 """Each copy holds a few pieces of 256 KiB, and a part of an upload."""
 
@@ -19,23 +27,16 @@ AT_ONCE = 8
 async def copy_objects(old: Config, new: Config, say: Callable[[str], None]) -> None:
     """Copy what is not there yet; the source stays as it is. Broken off, it goes on from there when it is run again.
 
-    Raises ConfigError when both are one store, Unavailable when one is away, Invalid when a file is damaged: after
-    everything else was copied.
+    Raises ConfigError when both are one store, Unavailable when one is away, Invalid when something had to be left
+    behind: after everything else was copied.
     """
-    if place_of(old) == place_of(new):
-        raise ConfigError(f"Both configurations keep their objects in {place_of(new)}: there is nothing to copy.")
-    say(f"Copying objects from {place_of(old)} to {place_of(new)}.")
+    before, after = engines.place_of_objects(old), engines.place_of_objects(new)
+    if before == after:
+        raise ConfigError(f"Both configurations keep their objects in {after}: there is nothing to copy.")
+    say(f"Copying objects from {before} to {after}.")
     async with engines.open_objects(old) as source, engines.open_objects(new) as target:
-        # Not so the source: to check a folder removes what is on its way in, and its gateway may be at work.
-        await target.check()
+        await target.check()  # not the source: a folder is made ready for writing by this, and it is only read
         await ObjectCopy(source, target, say).run()
-
-
-def place_of(config: Config) -> str:
-    """Where the objects of this configuration are, in words."""
-    if config.s3.bucket:
-        return f"bucket {config.s3.bucket} at {config.s3.endpoint or f'S3 in {config.s3.region}'}"
-    return str((config.data_directory / "objects").resolve())
 
 
 class ObjectCopy:
@@ -45,25 +46,33 @@ class ObjectCopy:
         self._source = source
         self._target = target
         self._say = say
-        self._damaged: list[str] = []
+        self._left: dict[str, tuple[int, str]] = {}
 
     async def run(self) -> None:
-        # Releases last: whoever looks into the new store finds none whose files are missing.
-        for kind in (BLOBS, OUTPUTS, RELEASES):
+        # Releases after their files: whoever looks into the new store finds none whose files are missing.
+        for kind in (BLOBS, RELEASES, OUTPUTS):
             progress = Progress(f"objects of {kind}", self._say)
             for folder in await self._folders(kind):
                 await self._copy_folder(folder, progress)
             self._say(f"{progress}.")
-        if self._damaged:
-            raise Invalid(
-                f"{len(self._damaged)} blobs are damaged where they were, and were not copied: {self._damaged[0]}"
-                f"{' and others' if len(self._damaged) > 1 else ''}. Deploy their projects again."
-            )
+        if self._left:
+            left = (f"{count} left behind, such as {key!r:.300}. {why}" for why, (count, key) in self._left.items())
+            raise Invalid(" ".join(left))
 
     async def _folders(self, kind: str) -> list[str]:
         """The folders right below: a project each, or a slug."""
-        found = {info.key[: info.key.find("/", len(kind)) + 1] async for info in self._source.list(kind)}
-        return sorted(found - {""})
+        found = set()
+        async for info in self._source.list(kind, functools.partial(self._leave, STRANGE)):
+            name, slash, _ = info.key.removeprefix(kind).partition("/")
+            if slash:
+                found.add(f"{kind}{name}/")
+            else:
+                self._leave(STRANGE, info.key)
+        return sorted(found)
+
+    def _leave(self, why: str, key: str) -> None:
+        count, first = self._left.get(why, (0, key))
+        self._left[why] = (count + 1, first)
 
     async def _copy_folder(self, folder: str, progress: Progress) -> None:
         known = {info.key: info async for info in self._target.list(folder)}
@@ -81,11 +90,16 @@ class ObjectCopy:
         try:
             async with self._source.open(info.key) as reader:
                 size = reader.info.size
-                await self._target.put(info.key, reader.chunks(), size=size, sha256=sha256)
+                await self._target.put(
+                    info.key, reader.chunks(), size=size, sha256=sha256, content_type=content_type_of(info.key)
+                )
         except NotFound:
             return  # it was swept meanwhile
         except Invalid:
-            self._damaged.append(info.key)
+            self._leave(DAMAGED, info.key)
+            return
+        except Conflict:
+            self._leave(OCCUPIED, info.key)
             return
         except GatewayError as error:
             raise Unavailable(

@@ -9,7 +9,6 @@ import functools
 import hashlib
 import itertools
 import os
-import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -24,6 +23,7 @@ from gateway.stores.files import (
     info_of,
     is_file,
     is_key,
+    make_held,
     open_file,
     open_folder,
     prepare_folders,
@@ -43,7 +43,6 @@ class DirectoryObjectStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._mark = secrets.token_hex(8)
         self._is_clean = False
         self._cleaning = asyncio.Lock()
 
@@ -51,14 +50,22 @@ class DirectoryObjectStore:
         """Make the folder and remove what a crash left unfinished. `put` does this, too, the first time."""
         async with self._cleaning:
             if not self._is_clean:
-                await _in_thread(prepare_folders, self._root, self._mark, words=_trouble)
+                await _in_thread(prepare_folders, self._root, words=_trouble)
                 self._is_clean = True
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None = None) -> None:
+    async def put(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        sha256: str | None = None,
+        content_type: str = "",
+    ) -> None:
         """Store exactly `size` bytes: readers see nothing or all. On Invalid, Conflict, Unavailable nothing is kept."""
         segments = split_key(key)
         await self.prepare()
-        incoming = await _in_thread(_Incoming, self._root, self._mark, on_cancel=_Incoming.close, words=_trouble)
+        incoming = await _in_thread(_Incoming, self._root, on_cancel=_Incoming.close, words=_trouble)
         try:
             async for piece in _pieces(chunks):
                 if incoming.size + len(piece) > size:
@@ -87,12 +94,14 @@ class DirectoryObjectStore:
     async def exists(self, key: str) -> bool:
         return await _in_thread(is_file, self._root, key)
 
-    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in no order."""
+    async def list(self, prefix: str, pass_over: Callable[[str], object] = str) -> AsyncIterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
         folder = prefix.rpartition("/")[0]
         waiting = [folder] if not folder or is_key(folder) else []
         while waiting:
-            objects, folders = await _in_thread(scan, self._root, waiting.pop())
+            objects, folders, strange = await _in_thread(scan, self._root, waiting.pop())
+            for name in strange:
+                pass_over(name)
             for found in objects:
                 if found.key.startswith(prefix):
                     yield found
@@ -152,10 +161,9 @@ class DirectoryReader:
 class _Incoming:
     """A file on its way in, under a name of its own until it is whole. Blocking, one call at a time."""
 
-    def __init__(self, root: Path, mark: str) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._path = root / INCOMING / f"{mark}-{secrets.token_hex(8)}"
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        self._path, self._file = make_held(root / INCOMING)
         self._lock = threading.Lock()
         self._digest = hashlib.sha256()
         self.size = 0

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from aiohttp.abc import AbstractResolver
@@ -55,10 +55,18 @@ class S3ObjectStore:
         self._streams = asyncio.Semaphore(client.connections * 3 // 4)
         self._bucket_seen = float("-inf")
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None = None) -> None:
+    async def put(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        sha256: str | None = None,
+        content_type: str = BYTES,
+    ) -> None:
         """Store exactly `size` bytes: readers see nothing or all. On Invalid, Conflict, Unavailable nothing is kept."""
         split_key(key)
-        await self._uploads.put(key, Incoming(chunks, size, sha256), size, BYTES)
+        await self._uploads.put(key, Incoming(chunks, size, sha256), size, content_type)
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str = BYTES) -> None:
         """Store the object `source`, which has this size, under another key, too. Raises NotFound, as `open` does."""
@@ -107,8 +115,8 @@ class S3ObjectStore:
             return False
         return True
 
-    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in no order."""
+    async def list(self, prefix: str, pass_over: Callable[[str], object] = str) -> AsyncIterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
         if not is_key(prefix + "x"):
             return
         more: dict[str, Any] = {}
@@ -117,6 +125,8 @@ class S3ObjectStore:
             for found in page.get("Contents", []):
                 if is_key(found["Key"]):
                     yield _info(found["Key"], found["Size"], found)
+                else:
+                    pass_over(found["Key"])
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import fcntl
 import os
+import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,14 +23,45 @@ ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errn
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def prepare_folders(root: Path, mark: str) -> None:
-    """Closed to others. Whatever waits there without our mark is what a crash left."""
+def prepare_folders(root: Path) -> None:
+    """Closed to others. Whatever waits there that nobody holds is what a crash left."""
     incoming = root / INCOMING
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     incoming.mkdir(mode=0o700, exist_ok=True)
     for left in incoming.iterdir():
-        if not left.name.startswith(mark):
-            left.unlink(missing_ok=True)
+        _remove_unless_held(left)
+
+
+def make_held(folder: Path) -> tuple[Path, int]:
+    """A new file to write to, ours for as long as it is open: see flock(2)."""
+    while True:
+        path = folder / secrets.token_hex(16)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        # Where somebody prepares the folders just now, it is held by them, or gone.
+        if _hold(file) and os.fstat(file).st_nlink:
+            return path, file
+        os.close(file)
+
+
+def _remove_unless_held(path: Path) -> None:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # gone, or nothing that a store has made
+        path.unlink(missing_ok=True)
+        return
+    try:
+        if _hold(file):
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(file)
+
+
+def _hold(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def split_key(key: str) -> list[str]:
@@ -98,18 +131,21 @@ def is_file(root: Path, key: str) -> bool:
     return True
 
 
-def scan(root: Path, folder: str) -> tuple[list[ObjectInfo], list[str]]:
-    objects, folders = [], []
+def scan(root: Path, folder: str) -> tuple[list[ObjectInfo], list[str], list[str]]:
+    """What is right below: objects, folders, and what has a name that cannot be in a key."""
+    objects, folders, strange = [], [], []
     for entry in _entries(root, folder):
         key = f"{folder}/{entry.name}" if folder else entry.name
-        if not is_key(key):
+        if key == INCOMING:
             continue
-        if entry.is_dir(follow_symlinks=False):
+        if not is_key(key):
+            strange.append(key)
+        elif entry.is_dir(follow_symlinks=False):
             folders.append(key)
         elif entry.is_file(follow_symlinks=False):
             with contextlib.suppress(FileNotFoundError):
                 objects.append(info_of(key, entry.stat(follow_symlinks=False)))
-    return objects, folders
+    return objects, folders, strange
 
 
 def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:

@@ -23,8 +23,11 @@ class MirrorRound:
 
 
 class MirrorStore:
-    def __init__(self, database: Database) -> None:
+    """`place` names the object store: a mirror that was written to another one is written anew, from its first file."""
+
+    def __init__(self, database: Database, place: str) -> None:
         self._database = database
+        self._place = place
 
     async def outdated(self, after: str, limit: int) -> list[str]:
         """The slugs after this one whose mirror is not what is live, in order."""
@@ -39,12 +42,14 @@ class MirrorStore:
                     AND NOT (
                         coalesce(mirrors.is_whole, false)
                         AND projects.live_deployment_id IS NOT DISTINCT FROM mirrors.deployment_id
+                        AND mirrors.place IS NOT DISTINCT FROM $3
                     )
                 ORDER BY slug
                 LIMIT $2
                 """,
                 after,
                 limit,
+                self._place,
             )
         return [row["slug"] for row in rows]
 
@@ -62,11 +67,12 @@ class MirrorStore:
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(
                 """
-                INSERT INTO mirrors (slug, project_id, deployment_id)
+                INSERT INTO mirrors (slug, project_id, deployment_id, place)
                 SELECT
                     asked.slug,
                     coalesce(projects.id, known.project_id),
-                    projects.live_deployment_id
+                    projects.live_deployment_id,
+                    $2
                 FROM (SELECT $1::text AS slug) AS asked
                 LEFT JOIN projects ON projects.subdomain = asked.slug
                 LEFT JOIN mirrors AS known ON known.slug = asked.slug
@@ -74,16 +80,22 @@ class MirrorStore:
                 ON CONFLICT (slug) DO UPDATE
                 SET project_id = excluded.project_id,
                     deployment_id = excluded.deployment_id,
+                    place = excluded.place,
                     round = mirrors.round + 1,
                     copied = CASE
-                        WHEN mirrors.deployment_id IS NOT DISTINCT FROM excluded.deployment_id THEN mirrors.copied
+                        WHEN (mirrors.deployment_id, mirrors.place)
+                            IS NOT DISTINCT FROM (excluded.deployment_id, excluded.place)
+                        THEN mirrors.copied
                         ELSE 0
                     END,
                     is_whole = false
-                WHERE NOT mirrors.is_whole OR mirrors.deployment_id IS DISTINCT FROM excluded.deployment_id
+                WHERE NOT mirrors.is_whole
+                    OR (mirrors.deployment_id, mirrors.place)
+                        IS DISTINCT FROM (excluded.deployment_id, excluded.place)
                 RETURNING *
                 """,
                 slug,
+                self._place,
             )
         if row is None:
             return None

@@ -65,8 +65,6 @@ async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> A
     for table in TABLES:
         yield table, await copy_table(old, new, table, _left_out(table))
     await _copy_live(old, new)
-    # What stands in the new store was written without types: where outputs are mirrored, it is written anew.
-    await new.execute("UPDATE mirrors SET is_whole = false, copied = 0")
 
 
 async def copy_log_days(old: asyncpg.Connection, new: asyncpg.Connection) -> AsyncIterator[tuple[datetime.date, int]]:

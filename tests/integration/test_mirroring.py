@@ -12,6 +12,7 @@ from gateway.config import Retention
 from gateway.errors import Conflict, Unavailable
 from gateway.mirroring import Mirror
 from gateway.models import BuildSettings
+from gateway.moving.objects import ObjectCopy
 from gateway.retention import Sweeper
 from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
@@ -67,7 +68,7 @@ class Gateway:
         self.objects = objects
         self.projects = ProjectStore(database)
         self.deployments = DeploymentStore(database)
-        self.mirrors = MirrorStore(database)
+        self.mirrors = MirrorStore(database, "here")
         self.mirror = Mirror(self.mirrors, objects, look_seconds=0.02)
 
     async def create(self, files):
@@ -197,6 +198,34 @@ async def test_the_unfinished_mirror_of_a_deleted_project_goes_too(gateway):
     assert await gateway.outputs(slug) == {}
 
 
+async def test_a_mirror_is_written_anew_in_another_store(gateway, tmp_path):
+    """The copy of the objects has brought what stood there at that time, without its types."""
+    slug = (await gateway.create(FIRST)).project_slug
+    await gateway.mirror.catch_up()
+    await gateway.deploy(slug, SECOND)
+    await gateway.mirror.catch_up()
+    moved = DirectoryObjectStore(tmp_path / "moved")
+    await ObjectCopy(gateway.objects, moved, str).run()
+    await put(moved, f"__outputs/{slug}/old.html", b"from an earlier copy")
+    copies, elsewhere = Copies(moved), MirrorStore(gateway.database, "elsewhere")
+    await Mirror(elsewhere, copies).catch_up()
+    assert len(copies.targets) == len(SECOND)
+    assert {info.key async for info in moved.list("__outputs/")} == {f"__outputs/{slug}/{path}" for path in SECOND}
+    assert await elsewhere.outdated("", 100) == []
+
+
+@pytest.mark.usefixtures("_one_by_one")
+async def test_an_unfinished_mirror_begins_from_nothing_in_another_store(gateway, tmp_path):
+    await gateway.create(FIRST)
+    with pytest.raises(Killed):
+        await Mirror(gateway.mirrors, Copies(gateway.objects, 2)).catch_up()
+    moved = DirectoryObjectStore(tmp_path / "moved")
+    await ObjectCopy(gateway.objects, moved, str).run()
+    copies = Copies(moved)
+    await Mirror(MirrorStore(gateway.database, "elsewhere"), copies).catch_up()
+    assert len(copies.targets) == len(FIRST)
+
+
 async def test_a_mirror_moves_with_the_slug(gateway):
     slug = (await gateway.create(FIRST)).project_slug
     await gateway.mirror.catch_up()
@@ -273,7 +302,9 @@ async def test_two_gateways_share_the_work_and_copy_nothing_twice(gateway, url):
         await gateway.create(FIRST)
     mine, other = Copies(gateway.objects), Copies(gateway.objects)
     async with open_pool(url, 4) as database:
-        await asyncio.gather(Mirror(gateway.mirrors, mine).catch_up(), Mirror(MirrorStore(database), other).catch_up())
+        await asyncio.gather(
+            Mirror(gateway.mirrors, mine).catch_up(), Mirror(MirrorStore(database, "here"), other).catch_up()
+        )
     await gateway.mirror.catch_up()
     copied = mine.targets + other.targets
     assert len(copied) == len(set(copied)) == 4 * len(FIRST)

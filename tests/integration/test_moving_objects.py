@@ -1,6 +1,7 @@
 """`buildspace copy objects`: everything arrives whole, once, and the source stays."""
 
 import asyncio
+import contextlib
 import hashlib
 import uuid
 
@@ -22,9 +23,21 @@ def s3(s3_servers):
 
 
 @pytest.fixture
-async def bucket(s3):
-    async with open_s3(await asyncio.to_thread(s3.make_bucket)) as objects:
+def settings(s3):
+    return s3.make_bucket()
+
+
+@pytest.fixture
+async def bucket(settings):
+    async with open_s3(settings) as objects:
         yield objects
+
+
+@pytest.fixture
+def client(s3):
+    """What other tools write to the bucket, and read in it."""
+    with contextlib.closing(s3.client()) as client:
+        yield client
 
 
 @pytest.fixture
@@ -95,9 +108,34 @@ async def test_a_damaged_blob_is_named_and_the_rest_is_copied(directory, bucket)
     damaged = blob_key(PROJECT, hashlib.sha256(b"right").hexdigest())
     await put(directory, damaged, b"wrong")
     whole = await put_blob(directory, b"whole")
-    with pytest.raises(Invalid, match=f"1 blobs are damaged where they were, and were not copied: {damaged}"):
+    with pytest.raises(Invalid, match=f"^1 left behind, such as '{damaged}'. Its bytes are not"):
         await copy(directory, bucket)
     assert await keys_of(bucket) == {whole}
+
+
+async def test_a_key_that_is_the_folder_of_others_is_named_and_the_rest_is_copied(directory, bucket):
+    await put(bucket, "__outputs/blog/about", b"file")
+    await put(bucket, "__outputs/blog/about/index.html", b"page")
+    await put(bucket, release_key(PROJECT, uuid.UUID(int=9)), b"release")
+    for _ in range(2):
+        with pytest.raises(Invalid, match=r"1 left behind, such as '__outputs/blog/about.*cannot be the folder of"):
+            await copy(bucket, directory)
+    assert {release_key(PROJECT, uuid.UUID(int=9))} < await keys_of(directory)
+
+
+async def test_what_is_no_key_is_named_and_the_rest_is_copied(directory, bucket, settings, client):
+    for key in ("__outputs/blog/a//b.html", "__outputs/blog/folder/", "__outputs/loose", "__outputs/blog/whole"):
+        await asyncio.to_thread(client.put_object, Bucket=settings.bucket, Key=key, Body=b"body")
+    with pytest.raises(Invalid, match=r"3 left behind, such as '__outputs/.*Buildspace cannot serve"):
+        await copy(bucket, directory)
+    assert await keys_of(directory) == {"__outputs/blog/whole"}
+
+
+async def test_outputs_get_the_type_that_their_name_says(directory, bucket, settings, client):
+    await put(directory, "__outputs/blog/app.js", b"script")
+    await copy(directory, bucket)
+    found = await asyncio.to_thread(client.head_object, Bucket=settings.bucket, Key="__outputs/blog/app.js")
+    assert found["ContentType"] == "text/javascript; charset=utf-8"
 
 
 class Failing(DirectoryObjectStore):
@@ -107,11 +145,11 @@ class Failing(DirectoryObjectStore):
         super().__init__(root)
         self.left = left
 
-    async def put(self, key, chunks, *, size, sha256=None):
+    async def put(self, key, chunks, *, size, **options):
         if self.left == 0:
             raise Unavailable("The store is away.")
         self.left -= 1
-        await super().put(key, chunks, size=size, sha256=sha256)
+        await super().put(key, chunks, size=size, **options)
 
 
 async def test_a_copy_that_broke_off_goes_on_where_it_was(directory, tmp_path):
@@ -130,6 +168,25 @@ async def test_one_store_cannot_be_copied_onto_itself(tmp_path):
     config = Config(data=Data(str(tmp_path)))
     with pytest.raises(ConfigError, match="there is nothing to copy"):
         await copy_objects(config, config, print)
+
+
+async def test_two_copies_into_one_folder_disturb_nobody(bucket, tmp_path):
+    """The second begins while an object of the first is on its way in."""
+    target, begun, second_is_done = DirectoryObjectStore(tmp_path / "new"), asyncio.Event(), asyncio.Event()
+    blob = await put_blob(bucket, b"one")
+
+    async def slowly():
+        yield b"half "
+        begun.set()
+        await second_is_done.wait()
+        yield b"whole"
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(target.put("__outputs/blog/index.html", slowly(), size=10))
+        await begun.wait()
+        await copy(bucket, DirectoryObjectStore(tmp_path / "new"))
+        second_is_done.set()
+    assert await keys_of(target) == {blob, "__outputs/blog/index.html"}
 
 
 async def test_what_the_running_gateway_takes_in_meanwhile_arrives(tmp_path):
