@@ -102,12 +102,10 @@ class Dispatcher:
             handle = await self._start(deployment)
         except LaunchRefused as error:
             outcome = self._refuse(deployment, error.sentence, final=error.final)
-        except Unavailable as error:
-            if may_run or isinstance(error, Unanswered):
+        except GatewayError as error:
+            if isinstance(error, Unanswered) or (may_run and isinstance(error, Unavailable)):
                 log.warning("launch unanswered deployment %s attempt %d: %s", deployment.id, deployment.attempt, error)
                 return
-            outcome = self._refuse(deployment, error.sentence)
-        except GatewayError as error:
             outcome = self._refuse(deployment, error.sentence)
         except Exception:  # protects the other deployments in the queue from a launcher that fails unforeseen
             log.exception("launch failed deployment %s attempt %d", deployment.id, deployment.attempt)

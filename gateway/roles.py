@@ -78,6 +78,10 @@ class ObjectInfo:
     etag: str = ""
 
 
+def ignore(key: str) -> None:
+    """For who need not know what is passed over."""
+
+
 class ObjectReader(Protocol):
     """An open object: its size in whole, and the chosen bytes once, in order, in pieces of at most 256 KiB."""
 
@@ -114,7 +118,7 @@ class ObjectStore(Protocol):
 
     async def exists(self, key: str) -> bool: ...
 
-    def list(self, prefix: str, pass_over: Callable[[str], object] = str) -> AsyncIterator[ObjectInfo]:
+    def list(self, prefix: str, pass_over: Callable[[str], None] = ignore) -> AsyncIterator[ObjectInfo]:
         """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
 
     async def delete(self, keys: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from gateway.errors import Conflict, Invalid, NotFound, Unavailable
-from gateway.roles import ObjectInfo
+from gateway.roles import ObjectInfo, ignore
 from gateway.stores.files import (
     ABSENT,
     INCOMING,
@@ -94,7 +94,7 @@ class DirectoryObjectStore:
     async def exists(self, key: str) -> bool:
         return await _in_thread(is_file, self._root, key)
 
-    async def list(self, prefix: str, pass_over: Callable[[str], object] = str) -> AsyncIterator[ObjectInfo]:
+    async def list(self, prefix: str, pass_over: Callable[[str], None] = ignore) -> AsyncIterator[ObjectInfo]:
         """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
         folder = prefix.rpartition("/")[0]
         waiting = [folder] if not folder or is_key(folder) else []

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver
 
 from gateway.config import S3
 from gateway.errors import NotFound, Unavailable
-from gateway.roles import ObjectInfo
+from gateway.roles import ObjectInfo, ignore
 from gateway.stores.files import is_key, split_key
 from gateway.stores.s3_client import S3Client
 from gateway.stores.s3_uploads import Incoming, Uploads
@@ -115,7 +115,7 @@ class S3ObjectStore:
             return False
         return True
 
-    async def list(self, prefix: str, pass_over: Callable[[str], object] = str) -> AsyncIterator[ObjectInfo]:
+    async def list(self, prefix: str, pass_over: Callable[[str], None] = ignore) -> AsyncIterator[ObjectInfo]:
         """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
         if not is_key(prefix + "x"):
             return
