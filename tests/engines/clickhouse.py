@@ -18,14 +18,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from gateway.config import Clickhouse, Secret
 from tests.engines.certificates import make_certificates
 from tests.engines.gateway import free_ports
+from tests.engines.programs import PROGRAMS, fail_without
 
-CACHE = Path(os.environ.get("BUILDSPACE_ENGINES", Path.home() / ".cache" / "buildspace-engines"))
-FOLDER = CACHE / "clickhouse"
+FOLDER = PROGRAMS / "clickhouse"
 SERVER = FOLDER / "usr" / "sbin" / "clickhouse-server"
 LIBRARIES = ":".join(str(FOLDER / place / "x86_64-linux-gnu") for place in ("usr/lib", "lib"))
 START_SECONDS = 30.0
@@ -150,7 +148,7 @@ class ClickhouseServer:
 def running_clickhouse(folder: Path) -> Iterator[ClickhouseServer]:
     """A server below this folder. Fails, or skips with ALLOW_MISSING_ENGINES=1, where there is no ClickHouse."""
     if not SERVER.exists():
-        _miss("There is no ClickHouse here. `sh scripts/engines/clickhouse.sh` fetches it.")
+        fail_without("There is no ClickHouse here. `sh scripts/engines/clickhouse.sh` fetches it.")
     folder.mkdir(parents=True, exist_ok=True)
     server = ClickhouseServer(folder)
     try:
@@ -178,9 +176,3 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _miss(sentence: str) -> None:
-    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
-        pytest.skip(sentence)
-    pytest.fail(sentence, pytrace=False)

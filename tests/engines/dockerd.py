@@ -22,11 +22,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.engines.programs import PROGRAMS, fail_without
 
-CACHE = Path(os.environ.get("BUILDSPACE_ENGINES") or Path.home() / ".cache" / "buildspace-engines")
-KEPT = CACHE / "dockerd-images"
+KEPT = PROGRAMS / "dockerd-images"
 """A folder for `running_dockerd` in which another run finds the layers of the images."""
+
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = "/usr/bin/docker"
 """Debian's own, with BuildKit in it: another one on PATH may lack a part."""
@@ -126,17 +126,11 @@ class DockerEngine:
             _end_containerd(self._folder)
 
 
-def _miss(sentence: str) -> None:
-    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
-        pytest.skip(sentence)
-    pytest.fail(sentence, pytrace=False)
-
-
 def base_archive() -> Path:
     """Made by scripts/engines/docker.sh, which is quick when it is there already."""
     done = subprocess.run(["sh", "scripts/engines/docker.sh"], cwd=ROOT, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
-        _miss(f"There is no Docker for the tests. {done.stdout}{done.stderr}")
+        fail_without(f"There is no Docker for the tests. {done.stdout}{done.stderr}")
     return Path(done.stdout.splitlines()[-1])
 
 

@@ -313,7 +313,10 @@ class EcsServer:
 
 @contextlib.contextmanager
 def running_moto(folder: Path) -> Iterator[str]:
-    """moto's server as a process of its own; its address."""
+    """moto's server as a process of its own, or the one that TEST_MOTO_ENDPOINT names; its address."""
+    if named := os.environ.get("TEST_MOTO_ENDPOINT"):
+        yield named
+        return
     (port,) = free_ports(1)
     output = folder / "moto.log"
     with output.open("wb") as file:

@@ -15,17 +15,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from tests.engines.certificates import make_certificates
 from tests.engines.gateway import free_ports
+from tests.engines.programs import PROGRAMS, fail_without
 
 VERSION = "4.4.0"
-CACHE = Path(os.environ.get("BUILDSPACE_ENGINES", Path.home() / ".cache" / "buildspace-engines"))
-LIBS = CACHE / f"kafka-{VERSION}" / "libs"
+LIBS = PROGRAMS / f"kafka-{VERSION}" / "libs"
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 START_SECONDS = 60.0
 USER, PASSWORD = "alice", "alice-pw"
@@ -162,7 +161,7 @@ class KafkaBroker:
 def running_kafka(folder: Path) -> Iterator[KafkaBroker]:
     """A broker below this folder. Fails, or skips with ALLOW_MISSING_ENGINES=1, where there is no Kafka."""
     if not LIBS.is_dir() or shutil.which("java") is None:
-        _miss("There is no Apache Kafka here. `sh scripts/engines/kafka.sh` installs it.")
+        fail_without("There is no Apache Kafka here. `sh scripts/engines/kafka.sh` installs it.")
     broker = KafkaBroker(folder)
     try:
         broker.start()
@@ -174,12 +173,6 @@ def running_kafka(folder: Path) -> Iterator[KafkaBroker]:
 def named_brokers() -> str:
     """The running cluster that the environment names, or nothing."""
     return os.environ.get("TEST_KAFKA_BROKERS", "")
-
-
-def _miss(sentence: str) -> None:
-    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
-        pytest.skip(sentence)
-    pytest.fail(sentence, pytrace=False)
 
 
 def _java(*more: str) -> list[str]:

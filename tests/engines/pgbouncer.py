@@ -17,13 +17,11 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.engines.certificates import Certificates
 from tests.engines.gateway import free_ports
+from tests.engines.programs import PROGRAMS, fail_without
 
-CACHE = Path(os.environ.get("BUILDSPACE_ENGINES", Path.home() / ".cache" / "buildspace-engines"))
-PACKAGES = CACHE / "pgbouncer"
+PACKAGES = PROGRAMS / "pgbouncer"
 PASSWORD = "keep-me-out-of-logs"
 START_SECONDS = 15.0
 CONFIGURATION = """\
@@ -131,7 +129,7 @@ def running_pgbouncer(
 ) -> Iterator[PgBouncer]:
     """A pooler before the server of this URL. Fails, or skips with ALLOW_MISSING_ENGINES=1, where there is none."""
     if not (PACKAGES / "usr/sbin/pgbouncer").is_file():
-        _miss("There is no pgbouncer here. `sh scripts/engines/pgbouncer.sh` fetches it.")
+        fail_without("There is no pgbouncer here. `sh scripts/engines/pgbouncer.sh` fetches it.")
     socket_folder = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))["host"]
     # Not below the tests' own folder: that belongs to root, and lets nobody else through.
     with tempfile.TemporaryDirectory(prefix="pgbouncer") as home:
@@ -141,12 +139,6 @@ def running_pgbouncer(
             yield pooler
         finally:
             pooler.kill()
-
-
-def _miss(sentence: str) -> None:
-    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
-        pytest.skip(sentence)
-    pytest.fail(sentence, pytrace=False)
 
 
 def _listens(port: int) -> bool:

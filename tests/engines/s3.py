@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
 
 from gateway.config import S3, Secret
 from tests.engines.gateway import free_ports
+from tests.engines.programs import PROGRAMS, fail_without
 
 VERSION = "v1.8.0"
-CACHE = Path(os.environ.get("BUILDSPACE_ENGINES", Path.home() / ".cache" / "buildspace-engines"))
-VERSITYGW = CACHE / f"versitygw-{VERSION}" / "versitygw"
+VERSITYGW = PROGRAMS / f"versitygw-{VERSION}" / "versitygw"
 VIRTUAL_DOMAIN = "s3.test"
 START_SECONDS = 60.0
 ACCESS_KEY, SECRET_KEY = "buildspace-tests", "a-secret-for-the-tests"
@@ -152,16 +151,10 @@ def _make(name: str, folder: Path) -> S3Server:
     if endpoint := os.environ.get("TEST_S3_ENDPOINT"):
         return RunningStore(endpoint)
     if not VERSITYGW.exists():
-        _miss("There is no versitygw here. `sh scripts/engines/s3.sh` builds it.")
+        fail_without("There is no versitygw here. `sh scripts/engines/s3.sh` builds it.")
     for each in ("data", "sidecar"):
         (folder / each).mkdir()
     argv = [str(VERSITYGW), "--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive"]
     argv += ["--virtual-domain", f"{VIRTUAL_DOMAIN}:{port}"]
     argv += ["posix", "--sidecar", str(folder / "sidecar"), str(folder / "data")]
     return S3Server(argv, folder, port, {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY})
-
-
-def _miss(sentence: str) -> None:
-    if os.environ.get("ALLOW_MISSING_ENGINES") == "1":
-        pytest.skip(sentence)
-    pytest.fail(sentence, pytrace=False)

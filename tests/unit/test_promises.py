@@ -9,6 +9,7 @@ import pytest
 
 from gateway.models import Status
 from scripts.reference import API_PAGE, api_page
+from tests.engines.programs import fail_without
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,6 +39,25 @@ def test_the_layout_names_every_part_of_the_gateway() -> None:
 @pytest.mark.parametrize("target", ["demo", "run", "test", "soak", "check", "help", "conformance", "test-image"])
 def test_make_has_the_targets_that_are_named(target: str) -> None:
     assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_variable_that_names_an_engine_for_the_tests_is_explained() -> None:
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "scripts").rglob("*.sh")]
+    asked = {name for path in sources for name in re.findall(r"""["{](TEST_[A-Z0-9_]+)[":]""", path.read_text())}
+    explained = set(re.findall(r"`(TEST_[A-Z0-9_]+)`", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert asked == explained
+
+
+def test_a_missing_engine_fails_its_test_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLOW_MISSING_ENGINES", raising=False)
+    with pytest.raises(pytest.fail.Exception, match=r"There is no Kafka here\."):
+        fail_without("There is no Kafka here.")
+
+
+def test_a_missing_engine_skips_its_test_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOW_MISSING_ENGINES", "1")
+    with pytest.raises(pytest.skip.Exception, match=r"There is no Kafka here\."):
+        fail_without("There is no Kafka here.")
 
 
 def test_the_states_of_the_readme_are_the_states_of_the_code() -> None:
