@@ -93,6 +93,8 @@ class KafkaLogRecords:
         self._first: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
         self._origins: list[tuple[LineBatch, Fetched]] = []
+        self._aside: set[tuple[TopicPartition, int]] = set()
+        """The places of the dead letters among what is not committed: an outage hands it out again and again."""
 
     async def fetch(self, limit: int, timeout_seconds: float) -> Sequence[LineBatch]:
         """What can never be stored goes to the dead letters here; too many of those: Unavailable, nothing is lost."""
@@ -120,6 +122,8 @@ class KafkaLogRecords:
             log.info("log batches come again, their partitions moved: %s", error)
         except (KafkaError, TimeoutError) as error:
             raise self._explained(error) from error
+        else:
+            self._aside = {each for each in self._aside if each[0] in own and each[1] >= stored.get(each[0], 0)}
         self._first, self._next = {}, {}
         self._origins.clear()
         self._watch.moved()  # storing may have taken long
@@ -133,9 +137,20 @@ class KafkaLogRecords:
     async def put_aside(self, batch: LineBatch, reason: str) -> None:
         """Into the dead letters, as the record that it came as. Raises Unavailable."""
         record = next(record for known, record in self._origins if known is batch)
-        if not self._dead_letters.has_room():
+        if not await self._lay_aside(record, reason):
             raise self._dead_letters.flood(reason)
+
+    async def _lay_aside(self, record: Fetched, reason: str) -> bool:
+        """Make a dead letter of it, unless it is one already. Says whether there was room."""
+        place = TopicPartition(record.topic, record.partition), record.offset
+        if place in self._aside:
+            return True
+        if not self._dead_letters.has_room():
+            return False
+        log.warning("log record put aside: %s %d@%d: %s", record.topic, record.partition, record.offset, reason)
         await self._dead_letters.put(record, reason)
+        self._aside.add(place)
+        return True
 
     async def _poll(self, limit: int, timeout_seconds: float) -> list[Fetched]:
         try:
@@ -153,12 +168,9 @@ class KafkaLogRecords:
             if isinstance(read, LineBatch):
                 batches.append(read)
                 self._origins.append((read, record))
-            elif self._dead_letters.has_room():
-                log.warning("log record put aside: %s %d@%d: %s", record.topic, record.partition, record.offset, read)
-                await self._dead_letters.put(record, read)
-            elif number == 0:
-                raise self._dead_letters.flood(read)
-            else:
+            elif not await self._lay_aside(record, read):
+                if number == 0:
+                    raise self._dead_letters.flood(read)
                 self._give_back(records[number:])
                 break
             self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1

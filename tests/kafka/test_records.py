@@ -148,6 +148,25 @@ async def test_dead_letters_alone_are_committed_too(transport, settings):
     assert len(await read_topic(settings, settings.dead_letter_topic)) == 1
 
 
+async def test_what_is_handed_out_again_goes_aside_once(open_transport, settings):
+    """However often: an outage of the store must not use up the dead letters of the hour."""
+    transport = open_transport(dataclasses.replace(settings, dead_letters_per_hour=2))
+    batch, poison = make_batch("good", deployment_id=new_id()), make_batch("poison", deployment_id=new_id())
+    await transport._cluster.make_topics()
+    await write(settings, b"garbage", signed(batch), signed(poison))
+    for _ in range(3):
+        with contextlib.suppress(Unavailable):
+            async with transport.subscribe() as records:
+                _, refused = await fetched(records)
+                await records.put_aside(refused, "The store can't take it.")
+                raise Unavailable("The log store is away.")
+    async with transport.subscribe() as records:
+        assert await take(records, 2) == [batch, poison]
+    letters = await read_topic(settings, settings.dead_letter_topic)
+    assert sorted(letter.value for letter in letters) == sorted([b"garbage", encode_batch(poison)])
+    assert records._aside == set()
+
+
 async def test_what_the_store_refuses_goes_aside_as_it_came(transport, settings):
     batch = make_batch("poison", deployment_id=new_id())
     async with transport.subscribe() as records:
