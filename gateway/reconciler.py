@@ -171,6 +171,11 @@ class Reconciler:
         is_waited_for = row.last_seq is not None and row.log_complete is None
         return self._late_lines_seconds if is_waited_for else 0.0
 
+    def _is_builder_bringing(self, row: Deployment) -> bool:
+        """Whether it may still hold lines. Also the builder that nobody can look after does not for ever."""
+        late = self._may_bring_lines(row)
+        return row.handle is not None and self._since.seconds(("late", row.id, row.attempt)) < late
+
     async def _decide_logs(self) -> None:
         for row in await self._deployments.undecided_logs(LOGS_AT_ONCE):
             try:
@@ -180,8 +185,8 @@ class Reconciler:
                 # No verdict without the store, and the quiet time begins anew once it answers.
                 self._troubles.append(str(error) or "The log store does not answer.")
                 return
-            if missing and self._is_transport_behind():
-                continue  # they may be on their way; the quiet time begins anew once the transport has caught up
+            if missing and (self._is_transport_behind() or self._is_builder_bringing(row)):
+                continue  # they may be on their way; the quiet time begins anew after that
             quiet = self._since.seconds(("log", row.id, row.attempt, tuple(missing)))
             end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
             if end is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 
 import pytest
@@ -362,6 +363,49 @@ async def test_a_builder_that_still_brings_lines_is_let_live(late, running, row,
     clock.pass_by(20)
     await late.look()
     assert launcher.running == set()
+
+
+async def test_a_builder_that_alone_can_not_reach_the_transport_has_its_time_too(
+    late, running, row, deployments, launcher, logs, clock, is_behind
+):
+    is_behind.clear()
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await late.look()
+    clock.pass_by(61)
+    await late.look()
+    clock.pass_by(500)
+    await late.look()
+    assert (launcher.running, row().log_complete) == ({"fake:1"}, None)
+    await store(logs, running, 1, 5)
+    await late.look()
+    assert row().log_complete is True
+
+
+async def test_once_such_a_builder_is_gone_its_log_is_decided(
+    late, running, row, deployments, launcher, clock, is_behind
+):
+    is_behind.clear()
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await late.look()
+    launcher.running.clear()
+    await late.look()
+    clock.pass_by(61)
+    await late.look()
+    assert (row().log_complete, row().log_missing) == (False, ((1, 5),))
+
+
+async def test_a_builder_that_nobody_can_look_after_does_not_keep_its_log_open_for_ever(
+    late, running, row, deployments, launcher, clock, is_behind
+):
+    is_behind.clear()
+    deployments.rows[running.id] = dataclasses.replace(running, launcher="another")
+    await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await late.look()
+    clock.pass_by(901)
+    await late.look()
+    clock.pass_by(61)
+    await late.look()
+    assert row().log_complete is False
 
 
 async def test_a_builder_whose_log_is_whole_has_no_reason_to_stay(late, running, deployments, launcher, logs, clock):
