@@ -130,15 +130,19 @@ def _readable(content: bytes) -> Iterator[int]:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+    _send(process, signal.SIGTERM)
     try:
         await asyncio.wait_for(_end_of(process), STOP_SECONDS)
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        _send(process, signal.SIGKILL)
         await _end_of(process)
+
+
+def _send(process: asyncio.subprocess.Process, number: int) -> None:
+    """Not `process.send_signal`: that one buries a process that has just ended, and the loop never learns how it did."""
+    with contextlib.suppress(ProcessLookupError):
+        if process.returncode is None:
+            os.kill(process.pid, number)
 
 
 async def _end_of(process: asyncio.subprocess.Process) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import secrets
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,31 @@ def test_a_sandbox_that_is_killed_leaves_nothing(tmp_path: Path, grade: str, mar
         left = [pid for pid in processes_with(marker) if pid != builder.pid]
         builder.kill()
     assert left == []
+
+
+@pytest.fixture
+def ends_heard_by_the_loop() -> Iterator[None]:
+    """Not by threads of their own, which are quicker than a test: from Python 3.12 on this is so by itself."""
+    if sys.version_info >= (3, 12):
+        yield
+        return
+    policy = asyncio.get_event_loop_policy()
+    before = policy.get_child_watcher()
+    policy.set_child_watcher(asyncio.PidfdChildWatcher())
+    yield
+    policy.set_child_watcher(before)
+
+
+@pytest.mark.usefixtures("ends_heard_by_the_loop")
+async def test_a_sandbox_that_has_just_been_killed_is_known_to_have_been(tmp_path: Path, marker: str) -> None:
+    """Before the loop hears of it: else nobody ends what it held."""
+    sandbox = a_sandbox("none", tmp_path)
+    process = await start(sandbox, PYTHON, "-I", "-S", "-c", DAEMON, marker, "0.2", "60")
+    await process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    until_now(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    await sandbox.kill_all()
+    assert (process.returncode, processes_with(marker)) == (-signal.SIGKILL, [])
 
 
 @EVERY
