@@ -32,6 +32,7 @@ _NAMESPACES = (
 HINTS = {
     "disable-userns": "bubblewrap 0.8 or newer is needed",
     "routable interface": "pasta needs a default route",
+    "tun socket": f"{TUN} must be open to every account, as udev makes it: chmod 0666 {TUN}",
     "namespace": _NAMESPACES,
     "not permitted": _NAMESPACES,
 }

@@ -60,9 +60,15 @@ async def test_what_a_build_reached_is_named(monkeypatch: pytest.MonkeyPatch) ->
         await probe.probe("basic")
 
 
-async def test_namespaces_that_are_closed_are_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = probe._not_started("strong", 1, b"bwrap: No permissions to create new namespace")
-    assert "kernel.unprivileged_userns_clone=1" in said
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (b"bwrap: No permissions to create new namespace", "kernel.unprivileged_userns_clone=1"),
+        (b"Failed to open tun socket in namespace", "chmod 0666 /dev/net/tun"),
+    ],
+)
+def test_what_is_closed_is_told_with_the_way_out(words: bytes, advice: str) -> None:
+    assert advice in probe._not_started("strong", 1, words)
 
 
 def test_an_unknown_grade_is_refused(tmp_path: Path) -> None:
