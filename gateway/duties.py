@@ -19,6 +19,7 @@ from gateway.services import Services
 from gateway.stores.mirrors import MirrorStore
 from gateway.stores.postgres import Database
 from gateway.stores.projects import SITE_CHANGED
+from gateway.stores.sweeps import SweepStore
 
 log = logging.getLogger(__name__)
 
@@ -144,4 +145,5 @@ def _watch(name: str, check: Callable[[], Awaitable[None]]) -> Job:
 
 
 def _sweeper(services: Services) -> Sweeper:
-    return Sweeper(services.deployments, services.objects, services.logs, services.config.retention)
+    sweeps = SweepStore(services.database)
+    return Sweeper(services.deployments, services.objects, services.logs, sweeps, services.config.retention)

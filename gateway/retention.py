@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import logging
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
@@ -19,13 +17,17 @@ from gateway.roles import LogStore, ObjectStore
 from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from gateway.stores.deployments import DeploymentStore
+from gateway.stores.sweeps import SweepStore
 
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 60.0
 SWEEP_SECONDS = 3600.0
-LOOK_EVERYWHERE_SECONDS = 24 * 3600.0
-"""So often also the projects without an old release are looked at: failed builds leave blobs, too."""
+ALL_PROJECTS_SECONDS = 24 * 3600.0
+"""So often also the projects without an old release are swept: failed builds leave blobs, too."""
+SILENT_SECONDS = 600.0
+"""A gateway that swept all projects and has not come on for so long is given up: another goes on in its place."""
+PROJECTS_AT_ONCE = 20
 YOUNG = datetime.timedelta(hours=1)
 """What was written this recently is spared, whatever else is known of it."""
 BLOBS = "__blobs/"
@@ -35,7 +37,8 @@ AT_ONCE = 500
 class Sweeper:
     """Keeps what is live, retained, recently replaced or pending; removes releases and blobs that nothing refers to.
 
-    The time is the database's: a gateway whose own clock runs ahead forgets nothing early.
+    Gateways share the work: each release is retired by one of them, and one sweeps all projects. The time is the
+    database's: a gateway whose own clock runs ahead forgets nothing early.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Sweeper:
         deployments: DeploymentStore,
         objects: ObjectStore,
         logs: LogStore,
+        sweeps: SweepStore,
         retention: config.Retention,
         *,
         first_seconds: float = FIRST_SECONDS,
@@ -51,10 +55,10 @@ class Sweeper:
         self._deployments = deployments
         self._objects = objects
         self._logs = logs
+        self._sweeps = sweeps
         self._retention = retention
         self._first_seconds = first_seconds
         self._now = now or deployments.now
-        self._looked_everywhere_at = float("-inf")
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         """Sweep shortly after the start, then each hour, until stopped."""
@@ -66,21 +70,35 @@ class Sweeper:
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> None:
         """One sweep of logs, releases and blobs. What can't be swept raises at last, after all the rest."""
+        stopping = stopping or asyncio.Event()
         troubles: list[GatewayError] = []
         await _noting(troubles, self._drop_logs())
         await self._tidy_objects()
-        everywhere = time.monotonic() - self._looked_everywhere_at >= LOOK_EVERYWHERE_SECONDS
-        projects = await self._retire_releases()
-        if everywhere:
-            projects |= await self._known_projects()
-        for project_id in projects:
-            if stopping is not None and stopping.is_set():
-                return
-            await _noting(troubles, self.sweep_project(project_id))
+        await self._sweep_projects(await self._retire_releases(), stopping, troubles)
+        if await self._sweeps.begin(ALL_PROJECTS_SECONDS, SILENT_SECONDS):
+            await self._sweep_all_projects(stopping, troubles)
         if troubles:
             raise troubles[0]
-        if everywhere:
-            self._looked_everywhere_at = time.monotonic()
+
+    async def _sweep_all_projects(self, stopping: asyncio.Event, troubles: list[GatewayError]) -> None:
+        while projects := await self._sweeps.projects(PROJECTS_AT_ONCE):
+            await self._sweep_projects(projects, stopping, troubles)
+            if stopping.is_set():
+                return
+            await self._sweeps.advance(projects[-1])
+        await self._sweeps.end()
+
+    async def _sweep_projects(
+        self, projects: Iterable[uuid.UUID], stopping: asyncio.Event, troubles: list[GatewayError]
+    ) -> None:
+        for project_id in projects:
+            if stopping.is_set():
+                return
+            try:
+                await self.sweep_project(project_id)
+            except GatewayError as error:
+                troubles.append(error)
+                await self._objects.check()  # when the store is away there is no need to try the others
 
     async def sweep_project(self, project_id: uuid.UUID) -> None:
         """Remove the objects of retired releases, then the blobs that nothing refers to.
@@ -123,18 +141,6 @@ class Sweeper:
         except (Conflict, NotFound):  # it went live again
             return False
         return True
-
-    async def _known_projects(self) -> set[uuid.UUID]:
-        """The projects that have blobs and are in our database: others may be another installation's."""
-        found: set[uuid.UUID] = set()
-        async for info in self._objects.list(BLOBS):
-            with contextlib.suppress(ValueError):
-                found.add(uuid.UUID(info.key.removeprefix(BLOBS).split("/")[0]))
-        known: set[uuid.UUID] = set()
-        ids = sorted(found)
-        for start in range(0, len(ids), AT_ONCE):
-            known |= (await self._deployments.newest(ids[start : start + AT_ONCE])).keys()
-        return known
 
     async def _marked_blobs(self, project_id: uuid.UUID, releases: Iterable[str]) -> set[str]:
         """The keys of all blobs that a release or a running build refers to."""

@@ -69,6 +69,8 @@ class Setup:
 BUILDER_VCPUS, BUILDER_GB = 2.0, 4.0
 MISSES = 0.1
 """So many of the requests that visitors make lead to a call of S3."""
+SWEEP_LISTS, SWEEP_GETS = 3, 11
+"""Once a day each site is swept: S3 lists its blobs and releases, page by page, and hands out each release."""
 BYTES_A_LINE = 61
 KEPT_MONTHS = 1.0
 
@@ -125,7 +127,9 @@ def monthly(setup: Setup, site: Site | None = None, prices: Prices | None = None
     """Dollars a month, item by item."""
     site, prices = site or Site(), prices or Prices()
     builds, requests = setup.sites * site.builds, setup.sites * site.requests
-    puts = builds * (site.files * site.changed_share + 1)
+    sweeps = setup.sites * HOURS / 24
+    puts = builds * (site.files * site.changed_share + 1) + sweeps * SWEEP_LISTS
+    gets = requests * MISSES + builds * site.files + sweeps * SWEEP_GETS
     stored_gb = setup.sites * site.megabytes * (1 + 10 * site.changed_share) / 1000
     log_gb = builds * site.lines_a_build * BYTES_A_LINE * KEPT_MONTHS / 1e9
     return {
@@ -136,7 +140,7 @@ def monthly(setup: Setup, site: Site | None = None, prices: Prices | None = None
         "log transport": HOURS * setup.transport_hour,
         "S3": stored_gb * prices.s3_gb_month
         + puts / 1000 * prices.s3_thousand_puts
-        + (requests * MISSES + builds * site.files) / 1000 * prices.s3_thousand_gets,
+        + gets / 1000 * prices.s3_thousand_gets,
         "network": HOURS * (prices.load_balancer_hour + setup.nat_gateways * prices.nat_hour)
         + builds * site.download_megabytes_a_build / 1000 * prices.nat_gb,
         "traffic to visitors": requests * site.kilobytes_a_request / 1e6 * prices.transfer_gb,
@@ -172,6 +176,7 @@ def assumptions() -> str:
     """Markdown: every number that goes into the table."""
     values = {**dataclasses.asdict(Site()), **dataclasses.asdict(Prices())}
     values |= {"builder_vcpus": BUILDER_VCPUS, "builder_gb": BUILDER_GB, "share_of_requests_that_ask_s3": MISSES}
+    values |= {"lists_a_sweep": SWEEP_LISTS, "gets_a_sweep": SWEEP_GETS, "sweeps_a_day": 1}
     values |= {"bytes_a_log_line_in_clickhouse": BYTES_A_LINE, "months_that_logs_are_kept": KEPT_MONTHS}
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items()) + ".\n"
 

@@ -27,6 +27,7 @@ from gateway.stores.installation import InstallationStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import ProjectStore
+from gateway.stores.sweeps import SweepStore
 from gateway.transports import HttpLogTransport
 from tests.unit.control.fakes import Clock, FakeLauncher
 
@@ -57,7 +58,7 @@ class Parts:
         return Dispatcher(self.deployments, self.launcher, key, "http://127.0.0.1:9001", self.settings, **options)
 
     def make_sweeper(self, retention: config.Retention, **options) -> Sweeper:
-        return Sweeper(self.deployments, self.objects, self.logs, retention, **options)
+        return Sweeper(self.deployments, self.objects, self.logs, SweepStore(self.database), retention, **options)
 
     async def create(self, name: str = "Blog") -> Deployment:
         return await self.projects.create(name, "https://example.com/blog.git", BuildSettings())

@@ -23,6 +23,7 @@ from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.mirrors import MirrorStore
 from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
+from gateway.stores.sweeps import SweepStore
 from tests.engines.gateway import eventually
 from tests.engines.s3 import S3_SERVERS
 from tests.unit.sites.fakes import make_release, sha256_of
@@ -377,7 +378,8 @@ async def test_the_sweep_leaves_the_plain_layout_alone(gateway):
     await gateway.mirror.catch_up()
     await put(gateway.objects, "__outputs/of-another-tool/index.html", b"theirs")
     logs = PostgresLogStore(gateway.database)
-    await Sweeper(gateway.deployments, gateway.objects, logs, Retention(), now=_in_a_year).sweep()
+    sweeps = SweepStore(gateway.database)
+    await Sweeper(gateway.deployments, gateway.objects, logs, sweeps, Retention(), now=_in_a_year).sweep()
     assert await gateway.outputs(live.project_slug) == FIRST
     assert await gateway.outputs("of-another-tool") == {"index.html": b"theirs"}
 

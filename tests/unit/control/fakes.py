@@ -384,6 +384,9 @@ class MemoryObjects:
     async def tidy(self) -> int:
         return 0
 
+    async def check(self) -> None:
+        self._count()
+
     def _info(self, key) -> ObjectInfo:
         return ObjectInfo(key, len(self.bodies[key]), self.written[key])
 
@@ -391,6 +394,33 @@ class MemoryObjects:
         self.calls_left -= 1
         if self.calls_left < 0:
             raise self.broken
+
+
+class MemorySweeps:
+    """The sweep of all projects that have a deployment."""
+
+    def __init__(self, deployments: MemoryDeployments, clock: Clock) -> None:
+        self._deployments = deployments
+        self._clock = clock
+        self.after = uuid.UUID(int=0)
+        self.ended_at: float | None = float("-inf")
+
+    async def begin(self, every_seconds, silent_seconds) -> bool:
+        if self.ended_at is not None and self._clock() - self.ended_at < every_seconds:
+            return False
+        self.after = self.after if self.ended_at is None else uuid.UUID(int=0)
+        self.ended_at = None
+        return True
+
+    async def projects(self, limit) -> list[uuid.UUID]:
+        known = {row.project_id for row in self._deployments.rows.values()}
+        return sorted(project for project in known if project > self.after)[:limit]
+
+    async def advance(self, after) -> None:
+        self.after = after
+
+    async def end(self) -> None:
+        self.ended_at = self._clock()
 
 
 class FakeLauncher:

@@ -17,7 +17,7 @@ from gateway.publishing import Publisher
 from gateway.retention import Sweeper
 from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
-from tests.unit.control.fakes import Clock, MemoryDeployments, MemoryLogs, MemoryObjects, until
+from tests.unit.control.fakes import Clock, MemoryDeployments, MemoryLogs, MemoryObjects, MemorySweeps, until
 from tests.unit.control.outputs import OK, make_manifest, sha256_of, upload
 
 DAY = 86400
@@ -34,16 +34,18 @@ class World:
         self.logs = MemoryLogs()
         self.publisher = Publisher(self.deployments, self.objects)
         self.settings = settings
+        self.sweeps = MemorySweeps(self.deployments, self.clock)
         self.sweeper = self.make_sweeper()
         self.project_id = uuid.uuid4()
         self.files: dict[uuid.UUID, dict[str, bytes]] = {}
         self.number = 0
 
     def make_sweeper(self):
-        return Sweeper(self.deployments, self.objects, self.logs, self.settings)
+        return Sweeper(self.deployments, self.objects, self.logs, self.sweeps, self.settings)
 
     async def sweep_anew(self):
-        """As after a restart: such a sweep looks at all projects."""
+        """A day later: such a sweep looks at all projects."""
+        self.sweeps.ended_at = float("-inf")
         await self.make_sweeper().sweep()
 
     def build(self):
@@ -204,6 +206,32 @@ async def test_all_projects_are_looked_at_only_once_a_day(world):
     assert world.has_body(b"never")
 
 
+async def test_a_sweep_of_all_projects_that_broke_off_goes_on_where_it_was(world, monkeypatch):
+    monkeypatch.setattr(retention, "PROJECTS_AT_ONCE", 1)
+    for number in (2, 1):
+        world.project_id, world.number = uuid.UUID(int=number), 0
+        failed = await world.announce({"index.html": str(number).encode()})
+        await world.deployments.fail(failed.id, 1, "It failed.")
+    world.clock.pass_by(2 * 3600)
+    world.objects.calls_left = 3
+    with pytest.raises(Unavailable):
+        await world.sweeper.sweep()
+    assert world.sweeps.after == uuid.UUID(int=1)
+    world.objects.calls_left = float("inf")
+    await world.sweeper.sweep()
+    assert world.objects.bodies == {}
+
+
+async def test_while_the_store_is_away_the_other_projects_are_not_tried(world):
+    for number in (1, 2, 3):
+        world.project_id = uuid.UUID(int=number)
+        await world.announce({"index.html": b"1"})
+    world.objects.calls_left = 0
+    with pytest.raises(Unavailable):
+        await world.sweeper.sweep()
+    assert world.objects.calls_left == -2
+
+
 async def test_while_a_release_is_gone_all_blobs_of_its_project_stay(world):
     _, second, _ = await world.publish_three_and_wait()
     world.objects.bodies.pop(release_key(world.project_id, second))
@@ -273,7 +301,7 @@ async def test_a_stop_ends_the_sweep_between_two_projects(world, stopping):
 
 
 async def test_it_sweeps_shortly_after_the_start(world):
-    sweeper = Sweeper(world.deployments, world.objects, world.logs, KEEP_TWO, first_seconds=0)
+    sweeper = Sweeper(world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0)
     async with kept_running("retention", sweeper.run, Health()):
         await until(lambda: world.logs.dropped)
 
