@@ -45,7 +45,7 @@ class DeadLetterDesk:
             begins = await consumer.beginning_offsets(list(ends)) if ends else {}
             for place, end in ends.items():
                 consumer.seek(place, max(begins[place], end - limit))
-            records = [record async for batch in _batches(consumer, ends) for record in batch]
+            records = [record async for record in _letters(consumer, ends)]
         records.sort(key=lambda record: (record.timestamp, record.partition, record.offset))
         for record in records[-limit:]:
             self._say(_described(unwrap(record)))
@@ -53,22 +53,24 @@ class DeadLetterDesk:
         self._say(f"{shown} dead letters shown." if shown else "There are no dead letters.")
 
     async def replay(self) -> None:
-        """Each goes back into the topic as it was, once. Raises Unavailable; what was put back is remembered."""
+        """Each goes back into the topic as it was, once. Raises Unavailable; what was put back is remembered.
+
+        Killed between the two, the last one goes back once more at the next call.
+        """
         settings = self._cluster.settings
         producer = RecordProducer(self._cluster.target)
         replayed = left = 0
         try:
             async with self._reading(settings.group + REPLAY_GROUP) as (consumer, ends):
-                async for records in _batches(consumer, ends):
-                    letters = [unwrap(record) for record in records]
-                    for letter in letters:
-                        left += letter.is_cut
-                        if not letter.is_cut:
-                            await self._put_back(producer, letter)
-                            replayed += 1
-                    reached = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+                async for record in _letters(consumer, ends):
+                    letter = unwrap(record)
+                    if letter.is_cut:
+                        left += 1
+                    else:
+                        await self._put_back(producer, letter)
+                        replayed += 1
                     async with asyncio.timeout(CALL_SECONDS):
-                        await consumer.commit(reached)
+                        await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
         finally:
             await producer.close()
         if left:
@@ -77,7 +79,13 @@ class DeadLetterDesk:
 
     async def _put_back(self, producer: RecordProducer, letter: DeadLetter) -> None:
         try:
-            await producer.send(self._cluster.settings.topic, letter.value, key=letter.key, headers=letter.headers)
+            await producer.send(
+                self._cluster.settings.topic,
+                letter.value,
+                key=letter.key,
+                headers=letter.headers,
+                timestamp_ms=max(0, letter.timestamp),
+            )
         except NotSent as error:
             raise self._cluster.explained(error) from error
         except TooLargeToSend as error:
@@ -93,11 +101,12 @@ class DeadLetterDesk:
             yield consumer, dict(ends)
 
 
-async def _batches(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[list[Fetched]]:
+async def _letters(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[Fetched]:
     """What lies between where the consumer stands and these ends."""
     for place, end in ends.items():
         while records := await _following(consumer, place, end):
-            yield records
+            for record in records:
+                yield record
 
 
 async def _following(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> list[Fetched]:

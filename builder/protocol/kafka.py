@@ -72,12 +72,16 @@ class RecordProducer:
         *,
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int | None = None,
     ) -> None:
-        """Return once every replica in sync has the record. Raises NotSent or TooLargeToSend."""
+        """Return once every replica in sync has the record. Raises NotSent or TooLargeToSend.
+
+        `timestamp_ms`: milliseconds since 1970; None: now.
+        """
         producer = await self._opened()
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await producer.send_and_wait(topic, value, key=key, headers=list(headers))
+                await producer.send_and_wait(topic, value, key=key, headers=list(headers), timestamp_ms=timestamp_ms)
         except MessageSizeTooLargeError as error:
             raise TooLargeToSend(str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:

@@ -63,15 +63,37 @@ async def test_what_is_put_back_is_as_it_was_and_put_back_once(open_transport, s
     monkeypatch.setattr("gateway.log_meter.LOG_SLACK_BYTES", 0)
     narrow = open_transport(settings, log_bytes=1)
     async with narrow.subscribe() as records:
-        await write(settings, (value, [("trace", b"1"), *headers]))
+        await write(settings, (value, [("trace", b"1"), *headers]), timestamp_ms=1_764_000_000_123)
         await put_aside(records, narrow)
     await desk.replay()
     await desk.replay()
     assert said == [f"Put 1 records back into {settings.topic}.", "There is nothing to replay."]
     first, again = await read_topic(settings, settings.topic)
+    assert again.timestamp == 1_764_000_000_123
     assert (first.key, first.value, first.headers) == (again.key, again.value, again.headers)
     async with transport.subscribe() as records:
         assert await take(records, 1) == [batch]
+
+
+async def test_a_replay_that_broke_off_repeats_nothing(transport, settings, desk, said, monkeypatch):
+    async with transport.subscribe() as records:
+        await write(settings, b"bad 1", b"bad 2", b"bad 3")
+        await put_aside(records, transport, 3)
+    put_back, left = DeadLetterDesk._put_back, [2]
+
+    async def break_off(self, producer, letter):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Unavailable("Kafka does not answer.")
+        await put_back(self, producer, letter)
+
+    monkeypatch.setattr(DeadLetterDesk, "_put_back", break_off)
+    with pytest.raises(Unavailable):
+        await desk.replay()
+    left[0] = 10
+    await desk.replay()
+    assert said == [f"Put 1 records back into {settings.topic}."]
+    assert [record.value for record in await read_topic(settings, settings.topic)].count(b"bad 2") == 2
 
 
 async def test_letters_that_come_later_are_put_back_too(transport, settings, desk, said):
