@@ -15,7 +15,6 @@ from gateway.app import serve
 from gateway.config import Config, load_config
 from gateway.config_files import read_config
 from gateway.databases import reach_database
-from gateway.dead_letters import DeadLetterDesk
 from gateway.doctor import examine
 from gateway.entrance import Access
 from gateway.errors import ConfigError, GatewayError
@@ -29,6 +28,7 @@ from gateway.resources import clickhouse_migrations_folder, migrations_folder
 from gateway.routes.health import version
 from gateway.stores.clickhouse import open_clickhouse
 from gateway.stores.installation import InstallationStore
+from gateway.transports.dead_letter_desk import DeadLetterDesk
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 WRONG_CONFIG = 2

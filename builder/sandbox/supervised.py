@@ -139,7 +139,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _send(process: asyncio.subprocess.Process, number: int) -> None:
-    """Not `process.send_signal`: that one buries a process that has just ended, and the loop never learns how it did."""
+    """Not `process.send_signal`: that one buries who has just ended, and the loop never learns how it did."""
     with contextlib.suppress(ProcessLookupError):
         if process.returncode is None:
             os.kill(process.pid, number)

@@ -66,6 +66,10 @@ def _check_engines(config: Config) -> None:
         "SASL" not in config.kafka.security_protocol or bool(config.kafka.username and config.kafka.password),
         f"kafka.username, kafka.password: {config.kafka.security_protocol} needs both.",
     )
+    _demand(
+        bool(config.kafka.builder_username) == bool(config.kafka.builder_password),
+        "kafka.builder_username, kafka.builder_password: set both, or neither for builders with the gateway's account.",
+    )
     for name, key_id, secret in (
         ("s3", config.s3.access_key_id, config.s3.secret_access_key),
         ("ecs", config.ecs.access_key_id, config.ecs.secret_access_key),

@@ -53,7 +53,7 @@ class KafkaLogTransport:
         self._reader = RecordReader(
             self._install_key, is_known, LogMeter(log_bytes), accept_unsigned=settings.accept_unsigned
         )
-        self.for_builders: KafkaTarget | None = self._cluster.for_builders
+        self.for_builders: KafkaTarget | None = self._cluster.as_builder().target
 
     def is_behind(self) -> bool:
         return self._caught_up.is_behind()

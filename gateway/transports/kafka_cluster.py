@@ -48,15 +48,6 @@ class KafkaCluster:
             ca=_read_authority(settings.ca_file),
         )
 
-    @property
-    def for_builders(self) -> KafkaTarget:
-        """The same cluster, with the builders' own account if there is one."""
-        if not self.settings.builder_username:
-            return self.target
-        return dataclasses.replace(
-            self.target, username=self.settings.builder_username, password=self.settings.builder_password.reveal()
-        )
-
     async def connection(self) -> dict[str, Any]:
         return await asyncio.to_thread(connection_settings, self.target)
 
@@ -78,6 +69,19 @@ class KafkaCluster:
                 return []
             (found,) = await admin.describe_topics([topic])
         return sorted(partition["partition"] for partition in found["partitions"])
+
+    async def advertised(self) -> list[str]:
+        """host:port of each broker, as the brokers call themselves: there clients connect."""
+        async with self._admin() as admin:
+            brokers = (await admin.describe_cluster())["brokers"]
+        return sorted(f"{broker['host']}:{broker['port']}" for broker in brokers)
+
+    def as_builder(self) -> KafkaCluster:
+        """The same cluster as a builder sees it: with the builders' own account, if there is one."""
+        own = self.settings
+        if not own.builder_username:
+            return self
+        return KafkaCluster(dataclasses.replace(own, username=own.builder_username, password=own.builder_password))
 
     async def missing_topics(self) -> list[str]:
         """The topics that this account does not see. Changes nothing."""

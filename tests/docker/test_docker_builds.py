@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -273,28 +274,74 @@ async def test_a_gateway_that_is_killed_while_it_launches_starts_one_builder(
         assert (before, deployment["status"], deployment["attempt"]) == (after, "READY", 1)
 
 
-async def test_docker_away_is_named_and_found_again(
-    start_on_docker: StartGateway, engine: DockerEngine, repositories: Repositories, tmp_path: Path
-) -> None:
+@pytest.fixture
+def our_engine(engine: DockerEngine) -> Iterator[DockerEngine]:
+    """It may be taken away, and is back for the next test."""
     if not engine.is_ours:
         pytest.skip("The engine of TEST_DOCKER_HOST is not ours to stop.")
+    yield engine
+    if not engine.is_running:
+        engine.start()
+
+
+async def troubles(gateway: Gateway) -> str:
+    _, answer = await gateway.call("GET", "/ready")
+    return json.dumps(answer["troubles"])
+
+
+async def is_named(gateway: Gateway) -> None:
+    async def look() -> bool:
+        return "docker.host" in await troubles(gateway)
+
+    await eventually(look, "the trouble is named")
+
+
+async def is_well(gateway: Gateway) -> None:
+    async def look() -> bool:
+        return await troubles(gateway) == "{}"
+
+    await eventually(look, "the engine is found again")
+
+
+async def test_docker_away_between_two_builds_is_named_and_found_again(
+    start_on_docker: StartGateway, our_engine: DockerEngine, repositories: Repositories, tmp_path: Path
+) -> None:
     async with start_on_docker(tmp_path) as gateway:
         first = await built(gateway, repositories.from_files("first", SITE))
-        await asyncio.to_thread(engine.stop)
-
-        async def troubles() -> str:
-            _, answer = await gateway.call("GET", "/ready")
-            return json.dumps(answer["troubles"])
-
-        async def is_named() -> bool:
-            return "docker.host" in await troubles()
-
-        async def is_well() -> bool:
-            return await troubles() == "{}"
-
-        await eventually(is_named, "the trouble is named", 20)
+        await asyncio.to_thread(our_engine.stop)
+        await is_named(gateway)
         assert (await gateway.fetch(first["siteUrl"]))[0] == 200
         answer = await gateway.deploy(repositories.from_files("second", SITE))
-        await asyncio.to_thread(engine.start)
-        await eventually(is_well, "the engine is found again", 10)
+        await asyncio.to_thread(our_engine.start)
+        await is_well(gateway)
         assert (await gateway.ended(answer["deploymentId"]))["status"] == "READY"
+
+
+async def test_docker_that_stops_during_a_build_costs_an_attempt_and_nothing_else(
+    start_on_docker: StartGateway, our_engine: DockerEngine, repositories: Repositories, tmp_path: Path
+) -> None:
+    async with start_on_docker(tmp_path) as gateway:
+        first = await built(gateway, repositories.from_files("first", SITE))
+        answer = await gateway.deploy(repositories.from_files("slow", SLOW))
+        await gateway.in_step(answer["deploymentId"], "build")
+        await asyncio.to_thread(our_engine.stop)  # its containers end with it
+        await is_named(gateway)
+        assert (await gateway.fetch(first["siteUrl"]))[0] == 200
+        await asyncio.to_thread(our_engine.start)
+        deployment = await gateway.ended(answer["deploymentId"])
+        assert (deployment["status"], deployment["attempt"]) == ("READY", 2)
+        await is_well(gateway)
+        await without_containers(our_engine, answer["deploymentId"])
+
+
+async def test_docker_away_at_the_start_is_named_and_used_once_it_is_there(
+    start_on_docker: StartGateway, our_engine: DockerEngine, repositories: Repositories, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(our_engine.stop)
+    async with start_on_docker(tmp_path) as gateway:
+        await is_named(gateway)
+        answer = await gateway.deploy(repositories.from_files("first", SITE))
+        await asyncio.to_thread(our_engine.start)
+        deployment = await gateway.ended(answer["deploymentId"])
+        assert (deployment["status"], deployment["attempt"]) == ("READY", 1)
+        await is_well(gateway)

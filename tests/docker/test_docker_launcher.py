@@ -12,10 +12,10 @@ import pytest
 
 from gateway import config
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
+from gateway.examining.docker import examine_docker
 from gateway.launchers import docker
 from gateway.launchers.docker import DockerLauncher
 from gateway.launchers.docker_api import DockerApi
-from gateway.launchers.docker_examination import examine
 from gateway.launchers.docker_network import bridge_name
 from gateway.roles import BuilderState, LaunchOrder
 from tests.docker.conftest import LAUNCHER_NETWORK, OpenLauncher
@@ -157,18 +157,23 @@ async def test_a_wall_that_was_torn_down_is_made_anew(on: OpenLauncher, engine: 
 
 
 async def test_the_doctor_tells_version_image_and_wall(
-    engine: DockerEngine, images: Callable[[str], str], builders_url: str
+    on: OpenLauncher, engine: DockerEngine, images: Callable[[str], str], builders_url: str
 ) -> None:
+    async with on("sleeps") as launcher:
+        await launcher.stop(await launcher.launch(order()), "The test is over.")
     settings = config.Docker(image=images("sleeps"), host=engine.host, network=LAUNCHER_NETWORK)
     well = config.Config(docker=settings, builders=config.Builders(url=builders_url))
-    words = await examine(well)
+    words = await examine_docker(well)
     assert "containers of buildspace-sleeps:test on Docker " in words
     assert words.endswith("is closed, and the builders' API is reached from it.")
+    fresh = dataclasses.replace(well, docker=dataclasses.replace(settings, network="nobody-has-it"))
+    assert "the network nobody-has-it is made and closed before the first build" in await examine_docker(fresh)
+    assert "nobody-has-it" not in engine.docker("network", "ls")
     alone = dataclasses.replace(well, builders=config.Builders(url=builders_url.rpartition(":")[0] + ":1"))
-    assert "right while no gateway runs" in await examine(alone)
+    assert "right while no gateway runs" in await examine_docker(alone)
     without = dataclasses.replace(well, docker=dataclasses.replace(settings, image="nobody-has:this"))
     with pytest.raises(Unavailable, match=r"docker build -t nobody-has:this"):
-        await examine(without)
+        await examine_docker(without)
 
 
 async def test_a_builders_api_that_is_out_of_reach_is_told(

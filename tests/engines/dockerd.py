@@ -54,6 +54,11 @@ class DockerEngine:
         """Whether it may be stopped."""
         return self._folder is not None
 
+    @property
+    def is_running(self) -> bool:
+        """Of one of ours."""
+        return self._process is not None and self._process.poll() is None
+
     def docker(self, *arguments: str, check: bool = True) -> str:
         """What `docker ...` prints; its errors are in the failure. Long ones are fine: a build has ten minutes."""
         done = subprocess.run(
@@ -114,7 +119,7 @@ class DockerEngine:
         self.docker("import", "--change", f"ENV {variables}", "--change", 'CMD ["bash"]', str(base_archive()), BASE)
 
     def _end(self, number: int) -> None:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self.is_running:
             return
         self._process.send_signal(number)
         try:

@@ -144,16 +144,24 @@ async def test_beside_a_running_gateway_the_commands_work_and_a_second_one_does_
         assert (await gateway.call("GET", "/ready"))[0] == 200
 
 
-def test_the_doctor_works_without_a_gateway_and_leaves_nothing_running(tmp_path):
+def test_the_doctor_works_without_a_gateway_and_leaves_nothing(tmp_path):
     code, printed, _ = run(tmp_path, "doctor")
     assert code == 0, printed
     assert [line.split(":")[0].split(maxsplit=1)[1] for line in printed.splitlines()[:-1]] == [
         *("data directory", "postgres", "log store", "object store", "log transport", "disk"),
         *("builders", "git", "node", "access"),
     ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_leaves_the_data_of_a_gateway_as_it_is(tmp_path):
+    run(tmp_path, "migrate")
     data = tmp_path / "buildspace-data"
+    before = sorted(path.name for path in data.iterdir())
+    code, printed, _ = run(tmp_path, "doctor")
+    assert (code, "its tables are those of this version" in printed) == (0, True)
+    assert sorted(path.name for path in data.iterdir()) == before
     assert not (data / "postgres" / "data" / "postmaster.pid").exists()
-    assert list((data / "objects").iterdir()) == []
 
 
 def test_migrate_makes_the_database_and_says_what_it_did(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.config import Builder, Config, Secret
 from gateway.errors import ConfigError, LaunchRefused, Unanswered, Unavailable
+from gateway.examining.ecs import examine_ecs
 from gateway.launchers import ecs
 from gateway.launchers.ecs_api import EcsApi
-from gateway.launchers.ecs_examination import examine
 from gateway.roles import BuilderState, LaunchOrder
 from tests.engines.ecs import running_ecs
 from tests.unit.control.fakes import Clock
@@ -372,22 +372,22 @@ async def test_a_cluster_that_answers_late_is_said(server, launcher, monkeypatch
 
 
 async def test_the_doctor_finds_a_right_setup_well(server):
-    sentence = await examine(Config(ecs=server.settings()))
+    sentence = await examine_ecs(Config(ecs=server.settings()))
     assert "buildspace-builder" in sentence
 
 
 async def test_the_doctor_tells_that_the_container_is_not_in_the_task_definition(server):
     settings = server.settings(container="buildr")
     with pytest.raises(Unavailable, match=r"ecs\.container.*buildr.*it has builder"):
-        await examine(Config(ecs=settings))
+        await examine_ecs(Config(ecs=settings))
 
 
 async def test_the_doctor_tells_that_there_is_no_such_task_definition(server):
     settings = dataclasses.replace(server.settings(), task_definition="nothing:1")
     with pytest.raises(Unavailable, match="TASK_ARN"):
-        await examine(Config(ecs=settings))
+        await examine_ecs(Config(ecs=settings))
 
 
 async def test_the_doctor_tells_that_strong_isolation_cannot_be_had(server):
     with pytest.raises(ConfigError, match="Fargate"):
-        await examine(Config(ecs=server.settings(), builder=Builder(isolation="strong")))
+        await examine_ecs(Config(ecs=server.settings(), builder=Builder(isolation="strong")))

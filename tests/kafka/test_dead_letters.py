@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dead_letters import DeadLetterDesk
 from gateway.errors import Unavailable
+from gateway.transports.dead_letter_desk import DeadLetterDesk
 from gateway.transports.kafka_records import UNSIGNED
 from tests.kafka.parts import make_batch, new_id, put_aside, read_topic, signature, signed, take, write
 

@@ -4,22 +4,24 @@ import dataclasses
 
 import pytest
 
-from gateway.config import Config, Secret
-from gateway.doctor import _check_transport
+from gateway.config import Config, Docker, Secret
+from gateway.doctor import _examine_transport
 from gateway.errors import Unavailable
-from gateway.transports.kafka_examination import examine_kafka
-from tests.engines.kafka import LIMITED_PASSWORD, LIMITED_USER
+from gateway.examining.kafka import examine_kafka
+from tests.engines.kafka import LIMITED_PASSWORD, LIMITED_USER, PASSWORD, USER
 from tests.kafka.parts import read_topic
 
 
 async def test_missing_topics_will_be_made_and_are_not_made(transport, settings):
-    assert f"{settings.topic} and {settings.dead_letter_topic} will be made" in await examine_kafka(settings)
+    assert f"{settings.topic} and {settings.dead_letter_topic} will be made" in await examine_kafka(
+        Config(kafka=settings)
+    )
     assert await transport._cluster.partitions(settings.topic) == []
 
 
 async def test_topics_that_are_there_are_read_and_not_written(transport, settings):
     await transport._cluster.make_topics()
-    assert "nothing was written" in await examine_kafka(settings)
+    assert "nothing was written" in await examine_kafka(Config(kafka=settings))
     assert await read_topic(settings, settings.topic) == []
 
 
@@ -31,21 +33,63 @@ async def test_missing_permissions_come_with_the_commands(kafka, make_settings):
         password=Secret(LIMITED_PASSWORD),
     )
     with pytest.raises(Unavailable, match=r"kafka-topics\.sh --bootstrap-server"):
-        await examine_kafka(settings)
+        await examine_kafka(Config(kafka=settings))
+
+
+@pytest.fixture
+def as_builder(kafka, make_settings):
+    """The settings where builders have this account."""
+
+    def make(username, password):
+        return make_settings(
+            kafka.sasl,
+            security_protocol="SASL_PLAINTEXT",
+            username=USER,
+            password=Secret(PASSWORD),
+            builder_username=username,
+            builder_password=Secret(password),
+        )
+
+    return make
+
+
+async def test_builders_with_a_wrong_password_are_found_before_their_first_line_is_lost(open_transport, as_builder):
+    settings = as_builder(LIMITED_USER, "wrong")
+    await open_transport(settings)._cluster.make_topics()
+    with pytest.raises(Unavailable, match=r"'limited', is not let in: look at kafka\.builder_username"):
+        await examine_kafka(Config(kafka=settings))
+
+
+async def test_builders_without_rights_are_told_which_they_need(kafka, open_transport, as_builder):
+    settings = as_builder(LIMITED_USER, LIMITED_PASSWORD)
+    await open_transport(settings)._cluster.make_topics()
+    with pytest.raises(Unavailable, match=f"does not see the topic {settings.topic}: permit Describe and Write"):
+        await examine_kafka(Config(kafka=settings))
+    await kafka.permit("topic", settings.topic, "describe", "write")
+    assert "nothing was written." in await examine_kafka(Config(kafka=settings))
+
+
+async def test_brokers_that_the_wall_would_close_are_told(kafka, transport, settings):
+    await transport._cluster.make_topics()
+    otherwise = dataclasses.replace(settings, brokers=[kafka.brokers.replace("127.0.0.1", "localhost")])
+    docker = Docker(image="builder")
+    assert f"call themselves {kafka.brokers} as well" in await examine_kafka(Config(kafka=otherwise, docker=docker))
+    assert "call themselves" not in await examine_kafka(Config(kafka=settings, docker=docker))
+    assert "call themselves" not in await examine_kafka(Config(kafka=otherwise))
 
 
 async def test_a_broker_that_is_away_is_wrong(make_settings):
     with pytest.raises(Unavailable, match=r"Kafka does not answer at 127\.0\.0\.1:1"):
-        await examine_kafka(make_settings("127.0.0.1:1"))
+        await examine_kafka(Config(kafka=make_settings("127.0.0.1:1")))
 
 
 async def test_without_kafka_the_builders_api_carries_the_lines():
-    assert await _check_transport(Config()) == "builders post their lines to http://127.0.0.1:9001."
+    assert await _examine_transport(Config()) == "builders post their lines to http://127.0.0.1:9001."
 
 
 async def test_a_running_gateway_keeps_its_partitions(transport, settings):
     async with transport.subscribe() as records:
         await records.fetch(1, 0.1)
         own = transport._member.consumer.assignment()
-        await examine_kafka(dataclasses.replace(settings))
+        await examine_kafka(Config(kafka=settings))
         assert transport._member.consumer.assignment() == own

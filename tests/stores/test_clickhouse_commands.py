@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from gateway.cli import main
-from gateway.clickhouse_examination import examine_clickhouse
 from gateway.config import Clickhouse
 from gateway.errors import ConfigError, Unavailable
+from gateway.examining.clickhouse import examine_clickhouse
 from gateway.migrations_clickhouse import CREATE_RECORDS, RECORD, migrate_clickhouse
 from gateway.resources import clickhouse_migrations_folder
 from gateway.stores.clickhouse import open_clickhouse

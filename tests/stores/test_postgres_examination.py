@@ -5,12 +5,12 @@ import uuid
 
 import pytest
 
-from gateway import postgres_examination
 from gateway.config import Config, Postgres, Secret
 from gateway.embedded_postgres import USER
 from gateway.errors import ConfigError
+from gateway.examining import postgres as examination
+from gateway.examining.postgres import examine_postgres, examine_postgres_logs
 from gateway.migrations import migrate, missing_migrations
-from gateway.postgres_examination import examine_postgres, examine_postgres_logs
 from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS
 
@@ -55,7 +55,7 @@ async def test_an_edited_migration_is_told(empty, tmp_path, monkeypatch):
     edited = shutil.copytree(MIGRATIONS, tmp_path / "edited")
     await migrate(empty, edited)
     min(edited.iterdir()).write_text("SELECT 1")
-    monkeypatch.setattr(postgres_examination, "migrations_folder", lambda: edited)
+    monkeypatch.setattr(examination, "migrations_folder", lambda: edited)
     with pytest.raises(ConfigError, match="was edited after this database applied it"):
         await examine_postgres(empty, config_of(empty))
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config import Config, Postgres, Secret
 from gateway.errors import ConfigError, Unavailable
-from gateway.postgres_examination import examine_postgres
+from gateway.examining.postgres import examine_postgres
 from gateway.stores.postgres import open_pool
 from gateway.stores.postgres_url import describe_url
 from tests.engines.certificates import make_certificates

@@ -7,9 +7,10 @@ import pytest
 
 from gateway import doctor
 from gateway.config import load_config
-from gateway.doctor import check_access, check_builders_url, check_objects, examine
+from gateway.doctor import check_access, check_builders_url, examine
 from gateway.errors import Unavailable
-from gateway.postgres_examination import check_logs
+from gateway.examining.objects import check_objects
+from gateway.examining.postgres import check_logs
 from gateway.stores.blobs_directory import DirectoryObjectStore
 
 
@@ -99,7 +100,7 @@ async def test_a_check_that_fails_unforeseen_does_not_end_the_others(tmp_path, m
     async def fail():
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(doctor, "_check_git", fail)
+    monkeypatch.setattr(doctor, "examine_git", fail)
     said = []
     config = config_of(tmp_path, DATABASE_URL="postgresql://nobody@127.0.0.1:1/x", BUILDSPACE_BUILDER_ISOLATION="none")
     await examine(config, say=said.append)

@@ -1,4 +1,4 @@
-"""What `buildspace doctor` looks at on ECS: the cluster, the task definition and the container in it."""
+"""What the doctor says of ECS: the cluster, the task definition and the container in it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gateway.launchers.ecs_api import open_ecs_api
 from gateway.launchers.ecs_setup import check_cluster, find_definition, find_faults
 
 
-async def examine(configuration: config.Config) -> str:
-    """What is there, in a sentence. Starts nothing. Raises ConfigError, and Unavailable with what is wrong."""
+async def examine_ecs(configuration: config.Config) -> str:
+    """Starts nothing."""
     settings = configuration.ecs
     isolation = choose_isolation(configuration.builder.isolation)
     async with open_ecs_api(settings) as api:

@@ -1,19 +1,16 @@
-"""What `buildspace doctor` looks at in a Docker engine: version, image, and the wall around builders."""
+"""What the doctor says of a Docker engine: version, image, and the wall around builders."""
 
 from __future__ import annotations
 
 from gateway import config
 from gateway.errors import LaunchRefused, Unavailable
 from gateway.launchers.docker import builder_network, choose_isolation, missing_image
-from gateway.launchers.docker_api import DockerRefusal, open_docker_api
+from gateway.launchers.docker_api import DockerApi, DockerRefusal, open_docker_api
 from gateway.launchers.docker_network import ApiOutOfReach
 
 
-async def examine(configuration: config.Config) -> str:
-    """What is there, in a sentence. Makes the network and its rules, and starts no builder.
-
-    Raises ConfigError, and Unavailable with what is wrong.
-    """
+async def examine_docker(configuration: config.Config) -> str:
+    """Starts no builder, and makes no network; the rules of one that is there are made anew, and tried."""
     isolation = choose_isolation(configuration)
     settings = configuration.docker
     async with open_docker_api(settings.host) as api:
@@ -23,6 +20,8 @@ async def examine(configuration: config.Config) -> str:
         except DockerRefusal as error:
             raise Unavailable(missing_image(settings.image, error)) from error
         found = f"containers of {settings.image} on Docker {version}, isolation {isolation}"
+        if not await _has_network(api, settings.network):
+            return f"{found}; the network {settings.network} is made and closed before the first build."
         try:
             await builder_network(api, configuration).wall_off()
         except ApiOutOfReach:
@@ -33,3 +32,13 @@ async def examine(configuration: config.Config) -> str:
         except LaunchRefused as refusal:
             raise Unavailable(refusal.sentence) from refusal
     return f"{found}; the network {settings.network} is closed, and the builders' API is reached from it."
+
+
+async def _has_network(api: DockerApi, name: str) -> bool:
+    try:
+        await api.network(name)
+    except DockerRefusal as error:
+        if error.status != 404:
+            raise Unavailable(f"Docker does not show the network {name} ({error.message}).") from error
+        return False
+    return True

