@@ -54,21 +54,33 @@ class Dispatcher:
         self._woken = asyncio.Event()
         self._refusals: dict[uuid.UUID, int] = {}
         self._without_handle: dict[_Try, float] = {}
+        self._launches: dict[_Try, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
         """Something is in the queue: look at once."""
         self._woken.set()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Work until stopped; a launch that has begun is brought to its end."""
-        while not stopping.is_set():
-            self._woken.clear()
-            await self.dispatch()
-            progress()
-            await wait_until_any(stopping, self._woken, timeout_seconds=POLL_SECONDS)
+        """Work until stopped; a launch that has begun is brought to its end, and nobody waits for one that is slow."""
+        try:
+            while not stopping.is_set():
+                self._woken.clear()
+                await self._look()
+                progress()
+                await wait_until_any(stopping, self._woken, timeout_seconds=POLL_SECONDS)
+            await self._launches_end()
+        except asyncio.CancelledError:
+            for launch in self._launches.values():
+                launch.cancel()
+            raise
 
     async def dispatch(self) -> None:
-        """One look at the queue: launch what is claimed, and what was claimed by somebody who did not get to it."""
+        """One look at the queue, and the launches that it begins to their end."""
+        await self._look()
+        await self._launches_end()
+
+    async def _look(self) -> None:
+        """Launch what is claimed, and what was claimed by somebody who did not get to it."""
         adopted = await self._adopt()
         claimed: list[Deployment] = []
         free = self._concurrency - await self._deployments.count_building(self._launcher.name)
@@ -76,18 +88,28 @@ class Dispatcher:
             claimed = await self._deployments.claim(
                 self._launcher.name, self._first_lease_seconds, limit=free, concurrency=self._concurrency
             )
-        async with asyncio.TaskGroup() as launches:
-            for deployment in adopted:
-                launches.create_task(self._launch(deployment, may_run=True))
-            for deployment in claimed:
-                launches.create_task(self._launch(deployment, may_run=False))
+        for deployment in adopted:
+            self._begin_launch(deployment, may_run=True)
+        for deployment in claimed:
+            self._begin_launch(deployment, may_run=False)
+
+    def _begin_launch(self, deployment: Deployment, *, may_run: bool) -> None:
+        which = deployment.id, deployment.attempt
+        self._launches[which] = asyncio.create_task(self._launch(deployment, may_run=may_run))
+        self._launches[which].add_done_callback(lambda _: self._launches.pop(which))
+
+    async def _launches_end(self) -> None:
+        while self._launches:
+            await asyncio.gather(*self._launches.values())
 
     async def _adopt(self) -> list[Deployment]:
         now = time.monotonic()
         waiting = {
             (row.id, row.attempt): row
             for row in await self._deployments.building()
-            if row.handle is None and row.launcher == self._launcher.name
+            if row.handle is None
+            and row.launcher == self._launcher.name
+            and (row.id, row.attempt) not in self._launches
         }
         self._without_handle = {key: self._without_handle.get(key, now) for key in waiting}
         return [row for key, row in waiting.items() if now - self._without_handle[key] >= self._adopt_seconds]

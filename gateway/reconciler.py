@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import TypeVar
 
 from builder.protocol.calls import LEASE_SECONDS
 from gateway import config, lifecycle
@@ -16,6 +18,7 @@ from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import Deployment, Status
 from gateway.roles import BuilderState, Launcher, LogStore
 from gateway.stores.deployments import DeploymentStore
+from gateway.workers import together
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +30,14 @@ LEAVE_SECONDS = 5.0
 """A builder whose attempt ended by its own word gets this long to exit by itself."""
 BLIND_SECONDS = 15.0
 """Who has not seen the database for this long can't tell a dead builder from one whose heartbeats were not recorded."""
-FINDS_AT_ONCE = 8
+CALLS_AT_ONCE = 100
+"""As many builders as ECS describes in one call."""
 LOGS_AT_ONCE = 50
 NO_ANSWER = "The launcher does not answer."
 NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
+
+
+Answer = TypeVar("Answer")
 
 
 class Since:
@@ -82,6 +89,7 @@ class Reconciler:
         self._reap_after = float("inf")
         self._since = Since(clock)
         self._troubles: list[str] = []
+        self._is_launcher_silent = False
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -100,11 +108,13 @@ class Reconciler:
         """One look at everything. Raises Unavailable: at once for the database, at the end for the other engines."""
         self._wait_after_blindness()
         self._troubles.clear()
-        await self._find_builders(await self._deployments.building())
-        await self._stop_overdue()
-        await self._reap_expired()
-        await self._stop_orphans()
+        self._is_launcher_silent = False
+        # What needs no launcher comes first: one that is silent takes its time.
         await self._decide_logs()
+        ended = await self._fail_overdue() + await self._reap_expired()
+        await self._each(ended, lambda row: self._stop(row.launcher, row.handle, row.reason or ""))
+        await self._find_builders(await self._deployments.building())
+        await self._each(await self._deployments.orphans(self._launcher.name), self._stop_orphan)
         self._since.forget_unasked()
         self._looked_at = self._clock()
         if self._troubles:
@@ -117,46 +127,46 @@ class Reconciler:
 
     async def _find_builders(self, building: list[Deployment]) -> None:
         ours = [row for row in building if row.handle is not None and row.launcher == self._launcher.name]
-        limit = asyncio.Semaphore(FINDS_AT_ONCE)
 
-        async def find(row: Deployment) -> BuilderState | None:
-            async with limit:
-                return await self._find(str(row.handle))
-
-        states = await asyncio.gather(*(find(row) for row in ours))
-        for row, state in zip(ours, states, strict=True):
+        async def look(row: Deployment) -> None:
+            state = await self._find(str(row.handle))
             if state is BuilderState.GONE and self._since.seconds(("gone", row.id, row.handle)) >= GONE_SECONDS:
                 await self._lose(row, await self._last_words(str(row.handle)))
 
-    async def _stop_overdue(self) -> None:
+        await self._each(ours, look)
+
+    async def _fail_overdue(self) -> list[Deployment]:
+        """Those whose time is over, each with the reason. Their builders are still to be stopped: one that is stopped
+        first says goodbye, and that would count as lost.
+        """
         reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
-        for row in await self._deployments.overdue(lifecycle.bound_seconds(self._time_limit_seconds)):
+        overdue = await self._deployments.overdue(lifecycle.bound_seconds(self._time_limit_seconds))
+        for row in overdue:
             log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
-            # The verdict first: a builder that is stopped says goodbye, and that would count as lost.
             step = row.steps[-1].name if row.steps else None
             with contextlib.suppress(Conflict):
                 await self._deployments.fail(row.id, row.attempt, reason, step, None, None)
-            await self._stop(row.launcher, row.handle, reason)
+        return [dataclasses.replace(row, reason=reason) for row in overdue]
 
-    async def _reap_expired(self) -> None:
+    async def _reap_expired(self) -> list[Deployment]:
+        """Those whose lease is over, as above."""
         if self._clock() < self._reap_after:
-            return
-        for row in await self._deployments.expired():
-            reason = f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds."
+            return []
+        reason = f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds."
+        expired = await self._deployments.expired()
+        for row in expired:
             await self._lose(row, reason)
-            await self._stop(row.launcher, row.handle, reason)
+        return [dataclasses.replace(row, reason=reason) for row in expired]
 
     async def _lose(self, row: Deployment, reason: str) -> None:
         with contextlib.suppress(Conflict):  # it ended in the meantime
             status = await self._deployments.lost(row.id, row.attempt, reason, self._attempts)
             log.warning("builder lost deployment %s attempt %d, now %s: %s", row.id, row.attempt, status, reason)
 
-    async def _stop_orphans(self) -> None:
-        """Builders whose attempt ended: canceled ones now, the others when they do not leave by themselves."""
-        for deployment_id, handle in await self._deployments.orphans(self._launcher.name):
-            row = await self._deployments.get(deployment_id)
-            if await self._is_gone_or_stopped(row, handle):
-                await self._deployments.builder_stopped(deployment_id, handle)
+    async def _stop_orphan(self, row: Deployment) -> None:
+        """A builder whose attempt ended: a canceled one now, others when they do not leave by themselves."""
+        if await self._is_gone_or_stopped(row, str(row.handle)):
+            await self._deployments.builder_stopped(row.id, row.handle)
 
     async def _is_gone_or_stopped(self, row: Deployment, handle: str) -> bool:
         state = await self._find(handle)
@@ -195,33 +205,49 @@ class Reconciler:
                     if self._compact_log is not None:
                         await self._compact_log(row.id)
 
+    async def _each(self, rows: Sequence[Deployment], do: Callable[[Deployment], Awaitable[object]]) -> None:
+        """Begun in one turn of the loop, as far as the bound allows: a launcher may make one call of many."""
+        bound = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def work(row: Deployment) -> None:
+            async with bound:
+                await do(row)
+
+        async with together() as tasks:
+            for row in rows:
+                tasks.create_task(work(row))
+
     async def _find(self, handle: str) -> BuilderState | None:
         """None: the launcher can't say."""
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await self._launcher.find(handle)
-        except (Unavailable, TimeoutError) as error:
-            self._troubles.append(str(error) or NO_ANSWER)
-        except Exception:  # protects all other builds from a launcher that chokes on one; its lease still ends it
-            log.exception("find failed %s", handle)
-            self._troubles.append(f"The launcher failed on {handle}.")
-        return None
+        return await self._ask(self._launcher.find, handle)
 
     async def _stop(self, launcher: str | None, handle: str | None, reason: str) -> bool:
         """Says whether it was stopped. If not, the ended attempt's token opens nothing, and the builder ends itself."""
         if handle is None or launcher != self._launcher.name:
             return False
+
+        async def stop(handle: str) -> bool:
+            await self._launcher.stop(handle, reason)
+            return True
+
+        return await self._ask(stop, handle) or False
+
+    async def _ask(self, question: Callable[[str], Awaitable[Answer]], handle: str) -> Answer | None:
+        """None: the launcher does not answer. It is then not waited for again in this look."""
+        if self._is_launcher_silent:
+            return None
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                await self._launcher.stop(handle, reason)
-        except (Unavailable, TimeoutError) as error:
-            self._troubles.append(str(error) or NO_ANSWER)
-        except Exception:  # as in _find
-            log.exception("stop failed %s", handle)
+                return await question(handle)
+        except TimeoutError:
+            self._is_launcher_silent = True
+            self._troubles.append(NO_ANSWER)
+        except Unavailable as error:
+            self._troubles.append(error.sentence)
+        except Exception:  # protects all other builds from a launcher that chokes on one; its lease still ends it
+            log.exception("the launcher failed on %s", handle)
             self._troubles.append(f"The launcher failed on {handle}.")
-        else:
-            return True
-        return False
+        return None
 
     async def _last_words(self, handle: str) -> str:
         """Why the builder is gone, as far as its launcher knows."""

@@ -222,19 +222,19 @@ class DeploymentQueue:
             )
         return [to_deployment(row) for row in rows]
 
-    async def orphans(self, launcher: str) -> list[tuple[uuid.UUID, str]]:
-        """Attempts that ended, with the handles of this launcher's builders: to be stopped, if they still run."""
+    async def orphans(self, launcher: str) -> list[Deployment]:
+        """Those whose attempt ended, with the handle of this launcher's builder: to be stopped, if it still runs."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
-                SELECT id, handle
-                FROM deployments
+                SELECT *
+                FROM deployment_rows
                 WHERE handle IS NOT NULL AND status <> 'BUILDING' AND launcher = $1
                 ORDER BY created_at
                 """,
                 launcher,
             )
-        return [(row["id"], row["handle"]) for row in rows]
+        return [to_deployment(row) for row in rows]
 
     async def builder_stopped(self, deployment_id: uuid.UUID, handle: str | None = None) -> None:
         """The builder of the ended attempt runs no more. With `handle`: only if that is still the one remembered."""

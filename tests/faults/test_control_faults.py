@@ -192,7 +192,7 @@ async def test_a_gateway_killed_between_claim_and_launch_launches_the_same_order
         raise Killed
 
     parts.launcher.launch = die
-    with pytest.raises(BaseExceptionGroup):
+    with pytest.raises(Killed):
         await parts.dispatcher.dispatch()
     parts.launcher.launch = launch
     await parts.make_dispatcher(adopt_seconds=0).dispatch()
@@ -209,7 +209,7 @@ async def test_a_gateway_killed_between_launch_and_record_finds_its_builder(part
         raise Killed
 
     parts.deployments.launched = die
-    with pytest.raises(BaseExceptionGroup):
+    with pytest.raises(Killed):
         await parts.dispatcher.dispatch()
     parts.deployments.launched = launched
     await parts.make_dispatcher(adopt_seconds=0).dispatch()

@@ -7,7 +7,7 @@ import time
 import pytest
 from aiokafka.record.util import calc_crc32c
 
-from gateway.dead_letters import DeadLetterDesk
+from gateway.transports.dead_letter_desk import DeadLetterDesk
 from gateway.transports.kafka_records import UNSIGNED
 from tests.kafka.parts import make_batch, new_id, producing, put_aside, read_topic, reason_of, signed, take, write
 

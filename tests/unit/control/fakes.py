@@ -222,10 +222,10 @@ class MemoryDeployments:
     async def expired(self) -> list[Deployment]:
         return [row for row in await self.building() if row.lease_until < self.clock.now()]
 
-    async def orphans(self, launcher) -> list[tuple[uuid.UUID, str]]:
+    async def orphans(self, launcher) -> list[Deployment]:
         self._reach()
         ended = [row for row in self.rows.values() if row.status is not Status.BUILDING and row.launcher == launcher]
-        return [(row.id, row.handle) for row in ended if row.handle]
+        return [row for row in ended if row.handle]
 
     async def builder_stopped(self, deployment_id, handle=None) -> None:
         self._set(await self.get(deployment_id), handle=None)

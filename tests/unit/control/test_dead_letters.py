@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import TopicPartition
 
-from gateway import dead_letters
+from gateway.transports import dead_letter_desk
 
 PLACE = TopicPartition("dead", 0)
 
@@ -32,23 +32,23 @@ class FakeConsumer:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(dead_letters, "CALL_SECONDS", 0.05)
-    monkeypatch.setattr(dead_letters, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(dead_letter_desk, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(dead_letter_desk, "POLL_SECONDS", 0.01)
 
 
 async def test_letters_that_are_put_back_slowly_are_all_put_back():
     put_back = []
-    async for records in dead_letters._batches(FakeConsumer(2), {PLACE: 2}):
+    async for record in dead_letter_desk._letters(FakeConsumer(2), {PLACE: 2}):
         await asyncio.sleep(0.1)  # longer than Kafka may take for an answer
-        put_back += [record.offset for record in records]
+        put_back.append(record.offset)
     assert put_back == [0, 1]
 
 
 async def test_letters_that_came_after_the_beginning_are_left():
-    found = [records async for records in dead_letters._batches(FakeConsumer(3), {PLACE: 2})]
-    assert [record.offset for records in found for record in records] == [0, 1]
+    found = [record.offset async for record in dead_letter_desk._letters(FakeConsumer(3), {PLACE: 2})]
+    assert found == [0, 1]
 
 
 async def test_kafka_that_hands_out_nothing_ends_the_reading():
     with pytest.raises(TimeoutError):
-        [records async for records in dead_letters._batches(FakeConsumer(1, is_silent=True), {PLACE: 1})]
+        [record async for record in dead_letter_desk._letters(FakeConsumer(1, is_silent=True), {PLACE: 1})]

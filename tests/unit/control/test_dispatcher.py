@@ -211,6 +211,29 @@ async def test_waking_launches_at_once(deployments, launcher, make_dispatcher, m
     await running
 
 
+async def test_nobody_waits_for_a_launch_that_is_slow(deployments, launcher, make_dispatcher):
+    launch, answer, stopping = launcher.launch, asyncio.Event(), asyncio.Event()
+    slow = deployments.add()
+
+    async def launch_slowly(order):
+        if order.deployment_id == slow.id:
+            await answer.wait()
+        return await launch(order)
+
+    launcher.launch = launch_slowly
+    work = make_dispatcher(adopt_seconds=0)
+    running = asyncio.ensure_future(work.run(stopping=stopping, progress=lambda: None))
+    await until(lambda: deployments.rows[slow.id].status is Status.BUILDING)
+    quick = deployments.add()
+    work.wake()
+    await until(lambda: deployments.rows[quick.id].handle)
+    stopping.set()
+    answer.set()
+    await running
+    assert sorted(launcher.running) == sorted(f"fake:{each.id}/1" for each in (slow, quick))
+    assert len(launcher.orders) == 2
+
+
 async def test_a_stop_does_not_wait_for_the_next_look(make_dispatcher, monkeypatch):
     monkeypatch.setattr(dispatcher, "POLL_SECONDS", 1000)
     stopping = asyncio.Event()

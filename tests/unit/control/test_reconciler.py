@@ -13,6 +13,7 @@ from gateway.background import Health, kept_running
 from gateway.errors import Conflict, Unavailable
 from gateway.models import Status, StepTiming
 from gateway.reconciler import Reconciler
+from gateway.roles import BuilderState
 from tests.unit.control.fakes import until
 
 
@@ -209,6 +210,42 @@ async def test_a_launcher_that_hangs_does_not_stop_the_rest(
     assert deployments.rows[overdue.id].status is Status.FAILED
 
 
+async def test_a_launcher_that_is_silent_is_waited_for_once_and_after_all_that_needs_none(
+    work, logs, launcher, deployments, monkeypatch
+):
+    monkeypatch.setattr(reconciler, "CALL_SECONDS", 0.01)
+    asked = []
+
+    async def stay_silent(handle, *reason):
+        asked.append(handle)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(launcher, "find", stay_silent)
+    monkeypatch.setattr(launcher, "stop", stay_silent)
+    for number in range(3):
+        deployments.add_building(handle=f"fake:{number}")
+        deployments.add(status=Status.READY, launcher="fake", handle=f"fake:old-{number}", last_seq=0)
+    ended = deployments.add(status=Status.READY, last_seq=0)
+    with pytest.raises(Unavailable, match=r"The launcher does not answer\."):
+        await work.look()
+    assert asked == ["fake:0", "fake:1", "fake:2"]
+    assert deployments.rows[ended.id].log_complete is True
+
+
+async def test_a_hundred_builders_are_asked_for_at_once(work, launcher, deployments, monkeypatch):
+    """So that a launcher may make one call of it."""
+    all_have_asked = asyncio.Barrier(100)
+
+    async def find(handle):
+        await all_have_asked.wait()
+        return BuilderState.RUNNING
+
+    monkeypatch.setattr(launcher, "find", find)
+    for number in range(100):
+        deployments.add_building(handle=f"fake:{number}")
+    await asyncio.wait_for(work.look(), 5)
+
+
 async def test_a_build_past_its_time_limit_is_stopped_and_fails_with_a_sentence(work, deployments, launcher, ago):
     launcher.running.add("fake:2")
     steps = (StepTiming("build", 1, None),)
@@ -388,6 +425,7 @@ async def test_once_such_a_builder_is_gone_its_log_is_decided(
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
     await late.look()
     launcher.running.clear()
+    await late.look()
     await late.look()
     clock.pass_by(61)
     await late.look()
