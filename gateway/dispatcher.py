@@ -157,7 +157,7 @@ class Dispatcher:
         try:
             await self._deployments.launched(deployment.id, deployment.attempt, handle)
         except Conflict:
-            # Canceled while it was launched: the row does not know this builder, so nobody else would stop it.
+            # Ended while it was launched. Where it has gone back to the queue its row does not know this builder.
             async with asyncio.timeout(CALL_SECONDS):
                 await self._launcher.stop(handle, "The deployment ended before its builder had started.")
         else:

@@ -29,6 +29,8 @@ from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database
 from gateway.transports import HttpLogTransport, KafkaLogTransport
 
+USUAL_PORTS = {"http": 80, "https": 443}
+
 
 def in_use(config: Config) -> list[str]:
     """The engines that are not embedded, in words without a secret."""
@@ -48,8 +50,27 @@ def in_use(config: Config) -> list[str]:
 def place_of_objects(config: Config) -> str:
     """Where the objects of this configuration are, in words: the same for two configurations of one store."""
     if config.s3.bucket:
-        return f"bucket {config.s3.bucket} at {config.s3.endpoint or f'S3 in {config.s3.region}'}"
+        return f"bucket {config.s3.bucket} at {_spelled(config.s3.endpoint) or f'S3 in {config.s3.region}'}"
     return str((config.data_directory / "objects").resolve())
+
+
+def database_of(config: Config) -> str:
+    """The same for two configurations of one database. It may hold a password: compare it, never show it."""
+    return config.postgres.url.reveal() or str(config.data_directory.resolve())
+
+
+def log_store_of(config: Config) -> tuple[str, str]:
+    """The same for two configurations of one log store. As above."""
+    if config.clickhouse.host:
+        return config.clickhouse.address, config.clickhouse.database
+    return "PostgreSQL", database_of(config)
+
+
+def _spelled(endpoint: str) -> str:
+    """The same for two ways to write one address."""
+    parts = urlsplit(endpoint)
+    port = f":{parts.port}" if parts.port not in (None, USUAL_PORTS.get(parts.scheme)) else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}" if endpoint else ""
 
 
 @contextlib.asynccontextmanager

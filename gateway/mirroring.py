@@ -94,7 +94,10 @@ class Mirror:
                 return
         await self._remove_others(begun.slug, {output_key(begun.slug, path) for path in paths})
         await self._mirrors.advance(begun, len(paths), is_whole=True)
-        log.info("mirrored %s deployment %s files %d", begun.slug, begun.deployment_id, len(paths))
+        left_out = len(release.files) - len(paths)
+        log.info(
+            "mirrored %s deployment %s files %d too long %d", begun.slug, begun.deployment_id, len(paths), left_out
+        )
 
     async def _copy(self, slug: str, release: Release, paths: Sequence[str]) -> None:
         async def copy(path: str) -> None:

@@ -13,6 +13,7 @@ from gateway.errors import ConfigError
 
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _HOST = r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])"
+LEAST_POOL = 4
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -52,6 +53,10 @@ def check_config(config: Config) -> None:
 
 
 def _check_engines(config: Config) -> None:
+    _demand(
+        config.postgres.pool_size >= LEAST_POOL,
+        f"postgres.pool_size: at least {LEAST_POOL}, as half of it waits for locks; not {config.postgres.pool_size}.",
+    )
     _check_clickhouse(config.clickhouse)
     for broker in config.kafka.brokers:
         _demand(

@@ -14,7 +14,6 @@ from gateway.errors import ConfigError
 from gateway.migrations import migrate
 from gateway.models import Deployment, LogLine, LogPosition
 from gateway.moving.progress import Progress
-from gateway.moving.source import log_store_of
 from gateway.resources import migrations_folder
 from gateway.roles import LogStore
 from gateway.stores.deployments import DeploymentStore
@@ -32,7 +31,7 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
     """
     if not (old.clickhouse.host or new.clickhouse.host):
         raise ConfigError("Both configurations keep logs in PostgreSQL: `buildspace copy projects` copies them.")
-    if log_store_of(old) == log_store_of(new):
+    if engines.log_store_of(old) == engines.log_store_of(new):
         raise ConfigError("Both configurations use the same log store: there is nothing to copy.")
     async with reach_database(old) as source_database, reach_database(new) as target_database:
         await migrate(target_database, migrations_folder())

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 
+from gateway import engines
 from gateway.config import Config
 from gateway.databases import reach_database
 from gateway.errors import ConfigError
 from gateway.migrations import migrate, migrating
-from gateway.moving.source import database_of
 from gateway.resources import migrations_folder
 from gateway.stores import tables
 from gateway.stores.postgres import Database
@@ -23,13 +23,15 @@ async def copy_projects(old: Config, new: Config, say: Callable[[str], None]) ->
     Raises ConfigError when both are one database; Conflict while a gateway uses one of them, and when the new one has
     projects; Unavailable.
     """
-    if database_of(old) == database_of(new):
+    if engines.database_of(old) == engines.database_of(new):
         raise ConfigError("Both configurations use the same database: there is nothing to copy.")
     async with reach_database(old) as source, reach_database(new) as target:
         await migrate(target, migrations_folder())
         say("Copying projects.")
         async with _held(source) as old_connection, _held(target) as new_connection:
             await _check(old_connection, new_connection)
+            await tables.check_unused(old_connection, "old", is_pooled=source.is_pooled)
+            await tables.check_unused(new_connection, "new", is_pooled=target.is_pooled)
             async for table, rows in tables.copy_everything(old_connection, new_connection):
                 say(f"{table}: {rows} rows")
             await _copy_logs(old, new, old_connection, new_connection, say)
@@ -39,8 +41,6 @@ async def copy_projects(old: Config, new: Config, say: Callable[[str], None]) ->
 async def _check(old: asyncpg.Connection, new: asyncpg.Connection) -> None:
     await tables.check_same_version(old, new)
     await tables.check_empty(new)
-    await tables.check_unused(old, "old")
-    await tables.check_unused(new, "new")
 
 
 async def _copy_logs(

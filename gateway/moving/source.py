@@ -1,4 +1,4 @@
-"""Where a copy comes from and goes to: whether anything is there, and whether both are the same."""
+"""Where a copy comes from: whether anything is there."""
 
 from __future__ import annotations
 
@@ -18,15 +18,3 @@ def check_source(what: str, old: Config) -> None:
         f"There is no folder {folder} of a gateway in {old.data_directory}. In the file after --from, set"
         f" data.directory to its data directory, or {setting} if it was elsewhere."
     )
-
-
-def database_of(config: Config) -> str:
-    """The same for two configurations of one database. It may hold a password: compare it, never show it."""
-    return config.postgres.url.reveal() or str(config.data_directory.resolve())
-
-
-def log_store_of(config: Config) -> tuple[str, str]:
-    """The same for two configurations of one log store. As above."""
-    if config.clickhouse.host:
-        return config.clickhouse.address, config.clickhouse.database
-    return "PostgreSQL", database_of(config)

@@ -12,13 +12,14 @@ from typing import Any
 import asyncpg
 
 from gateway.background import wait_until
-from gateway.errors import Invalid
+from gateway.errors import Invalid, Unavailable
 from gateway.stores.postgres_errors import DRIVER_ERRORS, in_our_words
 from gateway.stores.postgres_url import check_url, server_of
 
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 10.0
 COMMAND_SECONDS = 20.0
+LOCK_SECONDS = 300.0
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_ANSWER_SECONDS = 5.0
 GATEWAY = "buildspace"
@@ -67,15 +68,32 @@ class Database:
     @contextlib.asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
         """Nobody else, on any gateway, holds the lock of this name within the block."""
-        async with self._lock_places, self.transaction() as connection:
+        async with self._lock_place(), self.transaction() as connection:
             await connection.execute("SET LOCAL statement_timeout = 0")
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '30min'")
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name, timeout=300)
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name, timeout=LOCK_SECONDS
+            )
             yield
+
+    @contextlib.asynccontextmanager
+    async def _lock_place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(LOCK_SECONDS):
+                await self._lock_places.acquire()
+        except TimeoutError as error:
+            raise Unavailable("Too much waits for locks: raise postgres.pool_size if that is often so.") from error
+        try:
+            yield
+        finally:
+            self._lock_places.release()
 
     @contextlib.asynccontextmanager
     async def try_lock(self, name: str) -> AsyncIterator[bool]:
         """As `lock`, without waiting for whoever holds it: whether it is ours within the block."""
+        if self._lock_places.locked():
+            yield False
+            return
         async with self._lock_places, self.transaction() as connection:
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '30min'")
             yield await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name)

@@ -17,10 +17,15 @@ TABLES = ("users", "projects", "deployments", "installation", "idempotency_keys"
 LOG_TABLE = "log_batches"
 COPY_SECONDS = 24 * 3600.0
 CHUNKS_AHEAD = 16
+IDLE_SECONDS = 15.0
+"""A gateway asks its database every two seconds."""
 
 
-async def check_unused(connection: asyncpg.Connection, which: str) -> None:
-    """Raises Conflict while a gateway is connected to this database."""
+async def check_unused(connection: asyncpg.Connection, which: str, *, is_pooled: bool) -> None:
+    """Raises Conflict while a gateway is connected to this database.
+
+    `is_pooled`: a pooler keeps connections for a while after who used them is gone, so those that rest don't count.
+    """
     gateways = await connection.fetchval(
         """
         SELECT count(*)
@@ -28,13 +33,16 @@ async def check_unused(connection: asyncpg.Connection, which: str) -> None:
         WHERE datname = current_database()
             AND application_name = $1
             AND pid <> pg_backend_pid()
+            AND (NOT $2 OR state <> 'idle' OR state_change > now() - make_interval(secs => $3))
         """,
         GATEWAY,
+        is_pooled,
+        IDLE_SECONDS,
     )
     if gateways:
         raise Conflict(
-            f"A gateway is at work on the {which} database: what it changes now would be lost. Stop it first; builds"
-            " that run are started again by the new one."
+            f"A gateway is at work on the {which} database, or was a moment ago: what it changes now would be lost."
+            " Stop it first; builds that run are started again by the new one."
         )
 
 
