@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from gateway.errors import ConfigError, Invalid, Unavailable
+from gateway.stores import postgres
 from gateway.stores.postgres import open_pool
 
 # What is said here of connections is said of the server's own; test_postgres_pooler.py says it of a pooler's.
@@ -168,3 +169,17 @@ async def test_a_listener_that_lost_its_connection_raises_and_hears_again(databa
     assert await asyncio.wait_for(heard.get(), 5) == "red-fox"
     stopping.set()
     await asyncio.wait_for(listening, 5)
+
+
+async def test_who_only_tries_a_lock_does_not_wait_for_a_place(url):
+    """A small pool whose places are taken: it is told that the lock is not to be had."""
+    async with open_pool(url, 2) as database, database.lock("one"), database.try_lock("two") as is_ours:
+        assert not is_ours
+
+
+async def test_who_waits_too_long_for_a_place_is_told(url, monkeypatch):
+    monkeypatch.setattr(postgres, "LOCK_SECONDS", 0.01)
+    async with open_pool(url, 2) as database, database.try_lock("one"):
+        with pytest.raises(Unavailable, match=r"postgres\.pool_size"):
+            async with database.lock("two"):
+                pytest.fail("There was no place.")

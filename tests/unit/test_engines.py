@@ -1,9 +1,13 @@
 """An engine is used once its address is set, and what contradicts itself is refused with a sentence."""
 
+import inspect
+
 import pytest
 
+from gateway import dispatcher, duties, reconciler
+from gateway.background import kept_running
 from gateway.config import load_config
-from gateway.engines import in_use
+from gateway.engines import in_use, place_of_objects
 from gateway.errors import ConfigError
 
 ECS = {
@@ -69,6 +73,8 @@ def test_no_secret_of_an_engine_shows_in_words_or_in_the_configuration():
         ({"BUILDSPACE_KAFKA_ACCEPT_UNSIGNED": "yes"}, "true or false"),
         ({"BUILDSPACE_KAFKA_PARTITIONS": "0"}, "kafka.partitions"),
         ({"BUILDSPACE_DOCKER_CPUS": "0"}, "docker.cpus"),
+        ({"BUILDSPACE_POSTGRES_POOL_SIZE": "3"}, "postgres.pool_size: at least 4"),
+        ({"BUILDSPACE_KAFKA_BUILDER_USERNAME": "builders"}, "kafka.builder_password"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused_with_the_name_to_mend(environment, words):
@@ -76,3 +82,22 @@ def test_settings_that_contradict_themselves_are_refused_with_the_name_to_mend(e
         load_config(None, environment)
     assert words in refused.value.sentence
     assert refused.value.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://minio.example.com", "https://MinIO.example.com:443/", "HTTPS://minio.example.com:443"]
+)
+def test_one_object_store_has_one_name_however_it_is_written(endpoint):
+    config = load_config(None, {"S3_BUCKET": "sites", "BUILDSPACE_S3_ENDPOINT": endpoint})
+    assert place_of_objects(config) == "bucket sites at https://minio.example.com"
+
+
+def test_another_port_is_another_object_store():
+    config = load_config(None, {"S3_BUCKET": "sites", "BUILDSPACE_S3_ENDPOINT": "http://minio:9000/s3/"})
+    assert place_of_objects(config) == "bucket sites at http://minio:9000/s3"
+
+
+def test_an_engine_that_is_back_is_tried_within_five_seconds():
+    """However long it was away. How soon it is used again is measured by bench.recovery."""
+    after_a_failure = inspect.signature(kept_running).parameters["last_delay_seconds"].default
+    assert max(after_a_failure, duties.WATCH_SECONDS, dispatcher.POLL_SECONDS, reconciler.LOOK_SECONDS) <= 5
