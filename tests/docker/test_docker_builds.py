@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.acceptance.conftest import Repositories
@@ -285,7 +286,11 @@ def our_engine(engine: DockerEngine) -> Iterator[DockerEngine]:
 
 
 async def troubles(gateway: Gateway) -> str:
-    _, answer = await gateway.call("GET", "/ready")
+    """Empty until the gateway listens."""
+    try:
+        _, answer = await gateway.call("GET", "/ready")
+    except aiohttp.ClientError:
+        return ""
     return json.dumps(answer["troubles"])
 
 
@@ -338,7 +343,8 @@ async def test_docker_away_at_the_start_is_named_and_used_once_it_is_there(
     start_on_docker: StartGateway, our_engine: DockerEngine, repositories: Repositories, tmp_path: Path
 ) -> None:
     await asyncio.to_thread(our_engine.stop)
-    async with start_on_docker(tmp_path) as gateway:
+    async with start_on_docker(tmp_path, start=False) as gateway:
+        await gateway.start(until_ready=False)
         await is_named(gateway)
         answer = await gateway.deploy(repositories.from_files("first", SITE))
         await asyncio.to_thread(our_engine.start)
