@@ -172,11 +172,13 @@ class DockerLauncher:
         those of long ago: their attempt was forgotten, or a gateway died between two calls.
         """
         try:
-            ours = await self._api.labeled(f"buildspace.deployment={order.deployment_id}")
-            doomed = [found for found in ours if int(found["Labels"]["buildspace.attempt"]) < order.attempt]
-            for found in await self._api.labeled(f"buildspace.launcher={self.name}", ("created", "exited", "dead")):
-                if time.time() - float(found.get("Created", 0)) > LEFT_SECONDS + self._builder.time_limit_seconds:
-                    doomed.append(found)
+            same = await self._api.labeled(f"buildspace.deployment={order.deployment_id}")
+            ended = await self._api.labeled(f"buildspace.launcher={self.name}", ("created", "exited", "dead"))
+            earliest = time.time() - LEFT_SECONDS - self._builder.time_limit_seconds
+            doomed = [
+                *(found for found in same if int(found["Labels"]["buildspace.attempt"]) < order.attempt),
+                *(found for found in ended if float(found.get("Created", 0)) < earliest),
+            ]
             for found in doomed:
                 await self._api.remove(str(found["Id"]))
         except (DockerRefusal, GatewayError) as error:
