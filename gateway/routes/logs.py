@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
 
@@ -37,6 +37,7 @@ class LogOwner:
     is_decided: bool = False
     is_complete: bool = False
     missing: tuple[tuple[int, int], ...] = ()
+    last_seq: int = 0
 
     @classmethod
     def of(cls, deployment: Deployment) -> LogOwner:
@@ -48,16 +49,36 @@ class LogOwner:
             is_decided=is_decided,
             is_complete=is_decided and bool(deployment.log_complete),
             missing=tuple(deployment.log_missing) if is_decided else (),
+            last_seq=deployment.last_seq or 0,
         )
 
 
 @dataclasses.dataclass(slots=True)
 class LogPage:
-    """Where reading stands. `is_end`: nothing follows now; `is_final`: and nothing ever will."""
+    """Where reading stands. `is_end`: nothing follows now; `is_final`: and nothing ever will.
+
+    `gone`: of a log that was whole once, the ranges that the store has no more: dropped by age, or left in another one.
+    """
 
     position: LogPosition
     is_end: bool = False
     is_final: bool = False
+    gone: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+
+    def move(self, lines: Sequence[LogLine], owner: LogOwner) -> None:
+        """These lines follow."""
+        for line in lines:
+            seq = self.position.seq if self.position.attempt == line.attempt else 0
+            if line.attempt == owner.attempt and owner.is_complete and line.seq > seq + 1:
+                self.gone.append((seq + 1, line.seq - 1))
+            self.position = LogPosition(line.attempt, line.seq)
+
+    def end(self, owner: LogOwner) -> None:
+        """No line follows."""
+        self.is_end, self.is_final = True, owner.is_decided
+        reached = self.position.seq if self.position.attempt == owner.attempt else 0
+        if owner.is_complete and reached < owner.last_seq:
+            self.gone.append((reached + 1, owner.last_seq))
 
 
 async def show_log(request: web.Request) -> web.StreamResponse:
@@ -93,15 +114,14 @@ async def read_lines(logs: LogStore, owner: LogOwner, page: LogPage, limit: int 
         found = await _read(logs, owner.deployment_id, page.position, wanted)
         portion = _contiguous(found, page.position, owner.attempt, is_decided=owner.is_decided)
         if portion:
-            page.position = LogPosition(portion[-1].attempt, portion[-1].seq)
+            page.move(portion, owner)
             left = None if left is None else left - len(portion)
             yield portion
         if len(portion) < wanted:
-            page.is_end, page.is_final = True, owner.is_decided
+            page.end(owner)
             return
-    following = await _read(logs, owner.deployment_id, page.position, 1)
-    page.is_end = not following
-    page.is_final = owner.is_decided and page.is_end
+    if not await _read(logs, owner.deployment_id, page.position, 1):
+        page.end(owner)
 
 
 def line_json(line: LogLine) -> dict[str, object]:
@@ -179,8 +199,8 @@ async def _as_json(owner: LogOwner, page: LogPage, portions: AsyncIterator[list[
         separator = ", "
     end = {
         "ended": page.is_final,
-        "complete": owner.is_complete,
-        "missing": [list(span) for span in owner.missing],
+        "complete": owner.is_complete and not page.gone,
+        "missing": [list(span) for span in owner.missing or page.gone],
         "next": f"{page.position.attempt}.{page.position.seq}",
     }
     yield ("], " + json.dumps(end)[1:]).encode()

@@ -15,6 +15,7 @@ const stages = new Map(); // stage -> its first row
 let last = { attempt: 1, seq: 0, step: '' };
 let received = 0;
 let isEnded = false;
+let hasGap = false;
 let visible = 0;
 
 const view = new LogView($('log'), { onScroll: showStage, onFollow: showFollowing });
@@ -51,6 +52,7 @@ function between(line) {
   if (isAgain) stages.clear();
   if (isAgain && last.seq) notes.push(note(`Attempt ${line.attempt}: the builder was lost, the build starts over.`));
   const expected = isAgain ? 1 : last.seq + 1;
+  hasGap = (hasGap && !isAgain) || line.seq > expected;
   if (line.seq > expected) notes.push(note(`${range(expected, line.seq - 1)} missing.`));
   return notes;
 }
@@ -76,6 +78,7 @@ function showFollowing(isFollowing) {
   showCount();
 }
 
+const WAITING = $('log-empty').textContent;
 const SENTENCES = {
   live: ['', ''],
   reconnecting: ['run', 'Reconnecting…'],
@@ -83,8 +86,12 @@ const SENTENCES = {
   gone: ['bad', 'The log is gone.'],
 };
 
-function showState(state) {
-  if (!isEnded) say(...SENTENCES[state]);
+/** `details`: what the gateway says of an outage. */
+function showState(state, details = '') {
+  if (isEnded) return;
+  say(...SENTENCES[state]);
+  $('log-state').title = details;
+  $('log-empty').textContent = details || WAITING;
 }
 
 function say(kind, sentence) {
@@ -98,8 +105,8 @@ function end(answer) {
   isEnded = true;
   view.follow(false);
   const missing = answer.missing ?? [];
-  $('log-empty').textContent = 'This deployment wrote no log.';
-  if (answer.complete) say('ok', 'Complete');
+  $('log-empty').textContent = missing.length ? 'No line of this log is stored.' : 'This deployment wrote no log.';
+  if (answer.complete && !hasGap) say('ok', 'Complete');
   else if (missing.length) say('bad', 'Incomplete: ' + missing.map(([a, b]) => range(a, b)).join(', ').replace(/ (is|are)\b/g, '') + ' missing');
   else say('wait', 'Ended; some of the last lines may be missing');
   showCount();

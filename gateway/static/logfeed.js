@@ -9,7 +9,7 @@ const FIRST_PAGE = 500;
 const PAGE = 5000;
 
 export class LogFeed {
-  /** `onLines(lines)`, `onState('live' | 'reconnecting' | 'login' | 'gone')`, `onEnd(answer)`. */
+  /** `onLines(lines)`, `onState('live' | 'reconnecting' | 'login' | 'gone', details)`, `onEnd(answer)`. */
   constructor(url, { onLines, onState, onEnd, isEnough }) {
     Object.assign(this, { url, onLines, onState, onEnd, isEnough, cursor: null, wait: SOON_MS, failures: 0 });
     document.addEventListener('visibilitychange', () => document.hidden || this.wake?.());
@@ -58,13 +58,16 @@ export class LogFeed {
       headers: { Accept: 'application/json' },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    if (!response.ok) throw Object.assign(new Error(`HTTP ${response.status}`), { status: response.status });
+    if (!response.ok) {
+      const { details } = await response.json().catch(() => ({}));
+      throw Object.assign(new Error(`HTTP ${response.status}`), { status: response.status, details });
+    }
     return response.json();
   }
 
   #failed(error) {
     const final = { 401: 'login', 403: 'login', 404: 'gone' }[error.status];
-    this.onState(final ?? 'reconnecting');
+    this.onState(final ?? 'reconnecting', final ? '' : error.details);
     if (final) return null;
     return Math.min(SOON_MS * 2 ** ++this.failures, LATEST_RETRY_MS);
   }

@@ -208,6 +208,23 @@ async def test_an_outage_is_said_and_survived(stage: Stage, page: Page) -> None:
     await expect(page.locator("#log-state")).to_have_text("")
 
 
+async def test_an_outage_before_the_first_line_says_what_is_wrong(stage: Stage, page: Page) -> None:
+    deployment = running(stage)
+    stage.services.logs.is_away = True
+    await open_log(page, stage, deployment)
+    await expect(page.locator("#log-empty")).to_have_text("The log store is away.")
+    await expect(page.locator("#log-state")).to_have_text("Reconnecting…")
+    stage.services.logs.is_away = False
+    await expect(page.locator("#log-empty")).to_have_text("Waiting for the first line…")
+
+
+async def test_a_log_whose_lines_are_gone_is_not_called_complete(stage: Stage, page: Page) -> None:
+    deployment = ended(stage, last_seq=2)
+    await open_log(page, stage, deployment)
+    await expect(page.locator("#log-empty")).to_have_text("No line of this log is stored.")
+    await expect(page.locator("#log-state")).to_have_text("Incomplete: Lines 1–2 missing")
+
+
 async def test_a_link_leads_to_its_line(stage: Stage, page: Page) -> None:
     deployment = ended(stage, *(f"line {number}" for number in range(1, 3001)))
     await open_log(page, stage, deployment, "#L2500")

@@ -35,9 +35,9 @@ def store(api, deployment):
     return store
 
 
-def end(api, deployment, *, complete=True, missing=()):
+def end(api, deployment, *, complete=True, missing=(), last_seq=None):
     api.services.deployments.change(
-        deployment.id, status=Status.READY, log_complete=complete, log_missing=tuple(missing)
+        deployment.id, status=Status.READY, log_complete=complete, log_missing=tuple(missing), last_seq=last_seq
     )
 
 
@@ -274,3 +274,25 @@ async def test_a_deployment_without_any_line_is_unknown_there_too(api, accepting
 
 async def test_such_lines_are_not_shown_elsewhere(api, foreign):
     assert (await api.get(f"/logs/{await foreign(1)}"))[0] == 404
+
+
+async def test_a_log_whose_lines_are_gone_is_not_called_complete(api, deployment):
+    """Dropped by age, or left in another log store."""
+    end(api, deployment, last_seq=7)
+    answer = await page(api, deployment)
+    assert (answer["ended"], answer["complete"], answer["missing"]) == (True, False, [[1, 7]])
+
+
+async def test_lines_of_a_whole_log_that_are_gone_are_named(api, deployment, store):
+    await store(3, 4, 6)
+    end(api, deployment, last_seq=8)
+    answer = await page(api, deployment)
+    assert (answer["complete"], answer["missing"]) == (False, [[1, 2], [5, 5], [7, 8]])
+
+
+@pytest.mark.parametrize("query", ["", "?limit=2", "?after=1.2", "?after=1.3", "?after=1.1&limit=1"])
+async def test_pages_of_a_whole_log_are_complete(api, deployment, store, query):
+    await store(1, 2, 3)
+    end(api, deployment, last_seq=3)
+    answer = await page(api, deployment, query)
+    assert (answer["complete"], answer["missing"]) == (True, [])
