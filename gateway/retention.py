@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import logging
 import uuid
@@ -103,14 +104,30 @@ class Sweeper:
     async def sweep_project(self, project_id: uuid.UUID) -> None:
         """Remove the objects of retired releases, then the blobs that nothing refers to.
 
-        When a release that must stay can't be read, this raises and no blob is removed.
+        When a release that must stay can't be read, this raises and no blob is removed; where a release lies that our
+        database knows nothing of, nothing is removed at all.
         """
         async with self._deployments.project_lock(project_id):
+            await self._refuse_strangers(project_id)
             kept = await self._deployments.kept_releases(project_id)
             releases = {release_key(project_id, deployment_id) for deployment_id in kept}
             await self._delete_others(f"__releases/{project_id}/", releases)
             marked = await self._marked_blobs(project_id, releases)
             await self._delete_others(f"{BLOBS}{project_id}/", marked)
+
+    async def _refuse_strangers(self, project_id: uuid.UUID) -> None:
+        """What a release of another database needs, ours would take for waste."""
+        prefix = f"__releases/{project_id}/"
+        found: set[uuid.UUID] = set()
+        async for info in self._objects.list(prefix):
+            with contextlib.suppress(ValueError):
+                found.add(uuid.UUID(info.key.removeprefix(prefix)))
+        if strangers := found - await self._deployments.known(found):
+            log.warning("project not swept %s: unknown releases %d", project_id, len(strangers))
+            raise Unavailable(
+                f"{len(strangers)} releases of the project {project_id} are not known to this database, so nothing"
+                " of it is swept: another database is in use with the same objects, or this one is an older backup."
+            )
 
     async def _drop_logs(self) -> None:
         day = (await self._now()).astimezone(datetime.UTC).date() - datetime.timedelta(days=self._retention.log_days)

@@ -45,12 +45,18 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
             engines.open_logs(old, source_database) as source,
             engines.open_logs(new, target_database) as target,
         ):
-            progress = Progress("logs", say)
+            progress, lacking = Progress("logs", say), 0
             async for deployment in _every_deployment(deployments):
-                await _copy_log(deployment, source, target, progress)
+                has_lines = await _copy_log(deployment, source, target, progress)
+                lacking += bool(deployment.last_seq) and not has_lines
     say(f"{progress}.")
     if not progress.copied:
         say("The old store has no line of a deployment that the new database knows. Were the projects copied first?")
+    elif lacking:
+        say(
+            f"Of {lacking} logs the old store has no line: they are older than retention.log_days, or the file after"
+            " --from does not name the store that was in use until now."
+        )
 
 
 async def _every_deployment(deployments: DeploymentStore) -> AsyncIterator[Deployment]:
@@ -61,14 +67,17 @@ async def _every_deployment(deployments: DeploymentStore) -> AsyncIterator[Deplo
         last = page[-1].id
 
 
-async def _copy_log(deployment: Deployment, source: LogStore, target: LogStore, progress: Progress) -> None:
+async def _copy_log(deployment: Deployment, source: LogStore, target: LogStore, progress: Progress) -> bool:
+    """Says whether there was a line."""
     position, size = LogPosition(), 0
     while lines := await source.read(deployment.id, position, PAGE_LINES):
         await target.append([_batch(deployment, run) for run in _runs(lines)])
         size += sum(len(line.text) for line in lines)
         position = LogPosition(lines[-1].attempt, lines[-1].seq)
-    if position != LogPosition():
-        progress.add(size)
+    if position == LogPosition():
+        return False
+    progress.add(size)
+    return True
 
 
 def _runs(lines: Iterable[LogLine]) -> Iterator[list[LogLine]]:

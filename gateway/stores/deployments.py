@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.errors import NotFound
 from gateway.models import Deployment
@@ -34,11 +34,13 @@ class DeploymentStore(DeploymentQueue, DeploymentAttempts, DeploymentReleases):
 
     async def is_known(self, deployment_id: uuid.UUID) -> bool:
         """Whether it is one of this installation, in whatever state."""
+        return bool(await self.known([deployment_id]))
+
+    async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Those among the ids that are deployments of this installation, in whatever state."""
         async with self._database.acquire() as connection:
-            found: bool = await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM deployments WHERE id = $1)", deployment_id
-            )
-        return found
+            rows = await connection.fetch("SELECT id FROM deployments WHERE id = ANY($1)", list(ids))
+        return {row["id"] for row in rows}
 
     async def page(self, after: uuid.UUID, limit: int) -> list[Deployment]:
         """The deployments of all projects whose ids follow this one, in order of their ids."""

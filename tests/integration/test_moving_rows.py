@@ -180,6 +180,16 @@ async def test_logs_of_nobody_whom_the_new_database_knows_are_told(old, postgres
     assert said[1].endswith("Were the projects copied first?")
 
 
+async def test_how_many_logs_the_old_store_lacks_is_told(old, postgres, clickhouse):
+    said = []
+    live, _ = await fill(old)
+    async with open_pool(old, 2) as database:
+        other = await ProjectStore(database).create("Other", "https://e.com/o", BuildSettings())
+        await database.pool.execute("UPDATE deployments SET last_seq = 7 WHERE id = ANY($1)", [live.id, other.id])
+    await copy_logs(at(old), dataclasses.replace(at(old), clickhouse=clickhouse), said.append)
+    assert said[-1].startswith("Of 1 logs the old store has no line")
+
+
 async def test_each_table_is_told_once_it_is_copied(old, new):
     said = []
     await fill(old)

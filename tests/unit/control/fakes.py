@@ -101,6 +101,10 @@ class MemoryDeployments:
             raise NotFound("There is no such deployment.")
         return self.rows[deployment_id]
 
+    async def known(self, ids) -> set[uuid.UUID]:
+        self._reach()
+        return self.rows.keys() & set(ids)
+
     async def newest(self, project_ids) -> dict[uuid.UUID, Deployment]:
         return {row.project_id: row for row in self.rows.values() if row.project_id in project_ids}
 

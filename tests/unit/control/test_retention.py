@@ -232,6 +232,18 @@ async def test_while_the_store_is_away_the_other_projects_are_not_tried(world):
     assert world.objects.calls_left == -2
 
 
+async def test_of_a_project_that_another_database_publishes_nothing_goes(world):
+    """As after a move, or with an old backup: what it published since is unknown here."""
+    await world.publish_three_and_wait()
+    world.objects.keep(release_key(world.project_id, uuid.uuid4()), b"a release of another database")
+    world.objects.keep(blob_key(world.project_id, sha256_of(b"theirs")), b"theirs")
+    world.clock.pass_by(8 * DAY)
+    before = set(world.objects.bodies)
+    with pytest.raises(Unavailable, match="another database is in use with the same objects"):
+        await world.sweep_anew()
+    assert set(world.objects.bodies) == before
+
+
 async def test_while_a_release_is_gone_all_blobs_of_its_project_stay(world):
     _, second, _ = await world.publish_three_and_wait()
     world.objects.bodies.pop(release_key(world.project_id, second))
