@@ -15,7 +15,11 @@ PASSING_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "54", "55", "57
 """SQLSTATE classes that tell of the server, not of our SQL: connection, resources, locks, shutdown, disk."""
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 LOST = "The connection to the database was lost."
-NOT_PREPARED = frozenset({"42P01", "42703", "42883", "42501"})
+NOT_PREPARED = frozenset({"42P01", "42703", "42883"})
+FORBIDDEN = "42501"
+NO_DATABASE = "3D000"
+PARAMETERS = frozenset({"42704", "55P02", "22023"})
+"""While connecting: one of the URL's parameters is unknown, fixed, or has a value that cannot be."""
 NO_ROOM = frozenset({"53100"})
 STATEMENT_MIXED_UP = frozenset({"26000", "42P05"})
 """A prepared statement that is unknown, or there already: the server behind is another than a moment ago."""
@@ -45,9 +49,11 @@ def in_our_words(*, connecting: bool = False, server: str = "") -> Iterator[None
         raise Invalid("Text must be valid Unicode.") from error
     except asyncpg.CharacterNotInRepertoireError as error:
         raise Invalid("Text must not contain NUL characters.") from error
-    except asyncpg.DataError as error:
-        raise Invalid("A value has the wrong type or is out of range.") from error
     except asyncpg.PostgresError as error:
+        if connecting and error.sqlstate in PARAMETERS:
+            raise Unavailable(_about_a_parameter(error)) from error
+        if isinstance(error, asyncpg.DataError):
+            raise Invalid("A value has the wrong type or is out of range.") from error
         if not _is_about_the_server(error):
             raise
         raise Unavailable(_sentence(error)) from error
@@ -64,7 +70,12 @@ def in_our_words(*, connecting: bool = False, server: str = "") -> Iterator[None
 
 def _is_about_the_server(error: asyncpg.PostgresError) -> bool:
     state = error.sqlstate or ""
-    return state[:2] in PASSING_CLASSES or state in NOT_PREPARED or state in STATEMENT_MIXED_UP
+    return state[:2] in PASSING_CLASSES or state in NOT_PREPARED | STATEMENT_MIXED_UP | {FORBIDDEN}
+
+
+def _about_a_parameter(error: asyncpg.PostgresError) -> str:
+    said = str(error).rstrip(".")[:200]
+    return f"The database refuses a parameter of postgres.url (DATABASE_URL), {said}: leave it out, or correct it."
 
 
 def _sentence(error: asyncpg.PostgresError) -> str:
@@ -77,8 +88,15 @@ def _sentence(error: asyncpg.PostgresError) -> str:
         return "The database's disk is full."
     if state in NOT_PREPARED:
         return "The database is not prepared for this version: `buildspace migrate` does that."
-    if state[:2] in ("28", "3D") or "no such database" in said:
-        return "The database refuses the connection: check the user, the password and the name in postgres.url."
+    if state == FORBIDDEN:
+        return (
+            "The user in postgres.url may not do this in the database: let it own the database, or give it what is in"
+            " there: GRANT CREATE ON SCHEMA public, and all rights on its tables."
+        )
+    if state == NO_DATABASE or "no such database" in said:
+        return "The server has no database of the name in postgres.url: create it, or correct the name."
+    if state.startswith("28"):
+        return "The database does not let the user in: check the user and the password in postgres.url."
     return "The database cannot do this at the moment."
 
 
@@ -92,6 +110,8 @@ def _unreached(error: Exception, server: str) -> str:
         return f"TLS with the database failed: {error.reason or type(error).__name__}. Check sslmode in postgres.url."
     if "SSL upgrade" in str(error):
         return HAS_NO_TLS
+    if isinstance(error, OSError) and error.filename:
+        return f"The file {error.filename}, which postgres.url names, cannot be read: {error.strerror}."
     number = error.errno if isinstance(error, OSError) else None
     # The event loops word the same failure differently, the system does not; names that do not resolve are below zero.
     known = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None)

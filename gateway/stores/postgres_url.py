@@ -22,6 +22,10 @@ SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 def check_url(url: str) -> None:
     """Raises ConfigError for what no server can make right. Connects to nothing."""
+    if _has_stray_sign(url):
+        raise ConfigError(
+            "postgres.url (DATABASE_URL): signs such as / ? # in the user or the password are written as %2F %3F %23."
+        )
     try:
         parts = urllib.parse.urlsplit(url)
         known = parts.scheme in ("postgres", "postgresql") and (parts.port or 1) > 0
@@ -33,6 +37,12 @@ def check_url(url: str) -> None:
             " or postgresql:///name?host=/folder/of/the/socket."
         )
     _check_tls(_parameters(url))
+
+
+def _has_stray_sign(url: str) -> bool:
+    """Whether what is before the host has ended too early: the @ that follows it stands where none belongs."""
+    parts = urllib.parse.urlsplit(url)
+    return "@" not in parts.netloc and "@" in parts.path + parts.query + parts.fragment
 
 
 def describe_url(url: str) -> str:

@@ -45,7 +45,7 @@ async def test_a_refused_connection_is_unavailable():
 
 async def test_an_unknown_database_is_a_sentence(postgres):
     async with open_pool(postgres.url_of("nothing"), 2) as database:
-        with pytest.raises(Unavailable, match=r"postgres\.url"):
+        with pytest.raises(Unavailable, match=r"no database of the name in postgres\.url"):
             async with database.acquire():
                 pass
 
@@ -105,7 +105,7 @@ async def test_a_query_that_takes_too_long_is_unavailable(database):
         ("57P01", "at the moment"),
         ("40P01", "at the moment"),
         ("55P03", "at the moment"),
-        ("42501", "not prepared"),
+        ("42501", "GRANT CREATE ON SCHEMA public"),
     ],
 )
 async def test_what_ails_the_server_is_unavailable(database, state, sentence):
@@ -183,3 +183,23 @@ async def test_who_waits_too_long_for_a_place_is_told(url, monkeypatch):
         with pytest.raises(Unavailable, match=r"postgres\.pool_size"):
             async with database.lock("two"):
                 pytest.fail("There was no place.")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "named"),
+    [("channel_binding=require", '"channel_binding"'), ("ssl=true", '"ssl"'), ("lock_timeout=soon", '"soon"')],
+)
+async def test_a_parameter_that_the_server_does_not_take_is_named(url, parameter, named):
+    async with open_pool(f"{url}&{parameter}", 2) as database:
+        with pytest.raises(Unavailable, match=f"refuses a parameter of postgres.url .*{named}.*leave it out"):
+            await in_transaction(database)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:12/34@host/name", "postgresql://me:a#b@host/name", "postgresql://me:a?b@host/name"]
+)
+async def test_a_password_that_is_not_encoded_is_told_how(url):
+    with pytest.raises(ConfigError, match="%2F %3F %23") as refused:
+        async with open_pool(url, 2):
+            pytest.fail("That is no URL.")
+    assert "12" not in refused.value.sentence
