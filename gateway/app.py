@@ -29,6 +29,7 @@ from gateway.services import SERVICES, OpenLauncher, Services, open_services
 
 log = logging.getLogger(__name__)
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 1.0
 """A launcher such as uvx passes on the Ctrl-C that the terminal has sent already: one press is not two."""
 STOP_SECONDS = 18.0
@@ -84,7 +85,7 @@ async def running(
 
 
 async def serve(config: Config, *, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; a second one ends it at once."""
+    """Serve until SIGTERM, Ctrl-C or the end of the terminal; a second one ends it at once."""
     stop = _stop_on_signals()
     async with running(config, on_first_token=lambda token: say(_first_token(token))) as gateway:
         for line in _greeting(gateway):
@@ -110,8 +111,9 @@ def _stop_on_signals() -> asyncio.Event:
             stop.set()
             loop.call_later(STOP_SECONDS, _cut_short)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants to outlive the terminal
+            loop.add_signal_handler(number, on_signal)
     return stop
 
 

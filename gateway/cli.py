@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ import uvloop
 
 from gateway.app import serve
 from gateway.config import Config, load_config
-from gateway.config_files import read_config
+from gateway.config_files import describe_source, read_config
 from gateway.databases import reach_database
 from gateway.doctor import examine
 from gateway.entrance import Access
@@ -31,7 +33,7 @@ from gateway.stores.installation import InstallationStore
 from gateway.transports.dead_letter_desk import DeadLetterDesk
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-WRONG_CONFIG = 2
+WRONG_CONFIG, INTERRUPTED = 2, 130
 COPIES = {
     "objects": "sites: the files of all releases",
     "projects": "all that PostgreSQL holds: projects, deployments, the token; logs, if they are there",
@@ -56,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error.sentence, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on, as after `| head`. What Python still has to say to that pipe goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,9 +95,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace, config: Config) -> int:
+    if arguments.command in ("serve", "doctor"):
+        _say(f"Configuration: {describe_source(arguments.config)}")
     if arguments.command == "serve":
         uvloop.run(serve(config, say=_say))
         return 0
+    _end_as_by_ctrl_c(signal.SIGTERM, signal.SIGHUP)
     if arguments.command == "doctor":
         return asyncio.run(examine(config, say=_say))
     if arguments.command == "migrate":
@@ -138,6 +147,13 @@ async def _rotate(config: Config) -> int:
     print(f"Access token: {token}")
     print("It is not shown again. The old one, and all sessions, open nothing any more.")
     return 0
+
+
+def _end_as_by_ctrl_c(*numbers: signal.Signals) -> None:
+    """So that a command stops what it has started, however it is told to end."""
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
 
 def _tell(text: str) -> None:

@@ -9,11 +9,19 @@ from pathlib import Path
 from gateway.config import Config, load_config
 from gateway.resources import default_config
 
+OWN = Path("config.toml")
+
+
+def describe_source(path: Path | None) -> str:
+    """Where `read_config` finds it, for people."""
+    if path is not None or OWN.is_file():
+        return str((path or OWN).absolute())
+    return f"the defaults, as there is no config.toml in {Path.cwd()}"
+
 
 def read_config(path: Path | None) -> Config:
     """That file under this process's environment. Raises ConfigError."""
-    own = Path("config.toml")
-    if path is not None or own.is_file():
-        return load_config(path or own, os.environ)
+    if path is not None or OWN.is_file():
+        return load_config(path or OWN, os.environ)
     with importlib.resources.as_file(default_config()) as shipped:
         return load_config(shipped, os.environ)

@@ -29,7 +29,7 @@ from gateway.examining.machine import (
     examine_isolation,
     examine_node,
 )
-from gateway.examining.objects import examine_objects
+from gateway.examining.objects import examine_objects, examine_sites
 from gateway.examining.postgres import examine_postgres, examine_postgres_logs
 from gateway.stores.postgres import Database
 
@@ -89,6 +89,7 @@ async def _database_findings(config: Config) -> AsyncIterator[Finding]:
             async with reach_database(place) as database:
                 yield await _find("postgres", lambda: examine_postgres(database, config))
                 yield await _find("log store", lambda: _examine_logs(config, database))
+                yield await _find("sites", lambda: examine_sites(config, database))
     except GatewayError as error:
         yield Finding("postgres", False, f"{error.sentence}{_database_advice(config)}")
     except OSError as error:

@@ -64,6 +64,16 @@ class Access:
             " It was printed at the first start; `buildspace token rotate` makes a new one."
         )
 
+    async def is_admitted(self, caller: Caller) -> bool:
+        """Whether the door is open to this caller, where that can be said."""
+        if access.is_open(caller):
+            return True
+        try:
+            await self.admit(caller)
+        except (Unauthorized, Unavailable):
+            return False
+        return True
+
     async def log_in(self, token: str) -> str:
         """The value of a session's cookie. Raises Unauthorized."""
         token_hash = await self._current_hash()

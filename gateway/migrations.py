@@ -36,10 +36,12 @@ class Migration:
 async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
     """Apply what is not applied yet and say what that was. A file that fails leaves nothing of itself behind.
 
-    Raises ConfigError for a file that differs from what was applied, Unavailable when the database is away.
+    Raises ConfigError for a file that differs from what was applied and for a database that is not in UTF-8,
+    Unavailable when it is away.
     """
     migrations = read_migrations(folder)
     async with migrating(database) as connection:
+        await check_encoding(connection)
         await connection.execute(
             """
             CREATE TABLE IF NOT EXISTS migrations (
@@ -52,6 +54,16 @@ async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
         applied = await _read_applied(connection)
     fresh = fresh_of(migrations, applied)
     return [migration.name for migration in fresh if await _apply(database, migration)]
+
+
+async def check_encoding(connection: asyncpg.Connection) -> None:
+    """Raises ConfigError."""
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise ConfigError(
+            f"The database keeps text in {encoding}, in which not every name and log line can be written: make one"
+            " WITH ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 async def missing_migrations(database: Database, folder: Traversable | Path) -> list[str]:

@@ -48,6 +48,9 @@ class Screen:
         sys.stdout.write((ERASE if self._is_terminal else "") + text + "\n")
         sys.stdout.flush()
 
+    def dim(self, text: str) -> str:
+        return f"\x1b[2m{text}\x1b[0m" if self._is_terminal else text
+
     def progress(self, text: str) -> None:
         if self._is_terminal:
             sys.stdout.write(f"{ERASE}\x1b[36m{text} · {time.monotonic() - self._began:.0f} s\x1b[0m")
@@ -63,7 +66,7 @@ async def main() -> int:
     git_url = arguments.parse_args().git_url
     screen = Screen()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -118,6 +121,7 @@ async def example_repository() -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def running_gateway(screen: Screen) -> AsyncIterator[asyncio.subprocess.Process]:
+    await refuse_another_gateway()
     allowed = {"BUILDSPACE_BUILDER_ALLOW_PRIVATE_HOSTS": f"127.0.0.1:{GIT_PORT}"}
     with tempfile.TemporaryFile() as said:
         process = await asyncio.create_subprocess_exec(
@@ -140,6 +144,14 @@ async def running_gateway(screen: Screen) -> AsyncIterator[asyncio.subprocess.Pr
             if process.returncode is not None:
                 said.seek(0)
                 raise DemoFailed(said.read().decode(errors="replace")[-4000:].strip())
+
+
+async def refuse_another_gateway() -> None:
+    """The demo's deployment would go there."""
+    limit = aiohttp.ClientTimeout(total=2)
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with aiohttp.ClientSession(timeout=limit) as session, session.get(f"{API}/health"):
+            raise DemoFailed(f"Something answers at {API} already, perhaps another gateway: stop it first.")
 
 
 async def wait_until_ready(process: asyncio.subprocess.Process, screen: Screen) -> None:
@@ -206,7 +218,7 @@ async def follow(session: aiohttp.ClientSession, deployment_id: str, screen: Scr
     while True:
         page = await call(session, "GET", f"/logs/{deployment_id}?limit=1000&after={after}")
         for line in page["rawLogs"]:
-            screen.line(f"  \x1b[2m{line['step']:>8}\x1b[0m  {line['log']}")
+            screen.line(f"  {screen.dim(format(line['step'], '>8'))}  {line['log']}")
         after = page["next"] or after
         deployment = await call(session, "GET", f"/deployment/{deployment_id}")
         if page["ended"] and not page["rawLogs"]:

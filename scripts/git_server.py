@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -59,8 +60,9 @@ async def _answer(request: web.Request, folder: Path) -> web.StreamResponse:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
         if process.returncode is None:
+            # Not `process.kill()`, which buries one that has just ended before the loop hears of it.
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
+                os.kill(process.pid, signal.SIGKILL)
         await _empty(process)
         await process.wait()
 

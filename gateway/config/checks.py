@@ -42,7 +42,10 @@ def check_config(config: Config) -> None:
     try:
         check_allowed_hosts(config.builder.allow_private_hosts)
     except ValueError as error:
-        raise ConfigError(f"builder.allow_private_hosts: {error}") from error
+        raise ConfigError(
+            "builder.allow_private_hosts: expected hosts, addresses or networks, each with or without a port, such as"
+            f" git.example.com, 10.0.0.7:8443 or 10.0.0.0/8, not {config.builder.allow_private_hosts}."
+        ) from error
     for place in dataclasses.fields(config):
         section = getattr(config, place.name)
         for field in dataclasses.fields(section):
@@ -62,6 +65,14 @@ def _check_engines(config: Config) -> None:
         _demand(
             re.fullmatch(rf"{_HOST}(:[0-9]{{1,5}})?", broker, re.ASCII) is not None,
             f"kafka.brokers (KAFKA_BROKERS): expected host and port, such as kafka.example.com:9092, not {broker!r}.",
+        )
+    for name, topic in (
+        ("kafka.topic (KAFKA_TOPIC)", config.kafka.topic),
+        ("kafka.dead_letter_topic", config.kafka.dead_letter_topic),
+    ):
+        _demand(
+            re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is not None,
+            f"{name}: a topic's name is of letters, digits, dots, _ and -, not {topic!r}.",
         )
     _one_of("s3.addressing", config.s3.addressing, ("auto", "path", "virtual"))
     _check_endpoint("s3.endpoint", config.s3.endpoint, "https://minio.example.com")
@@ -100,6 +111,8 @@ def _check_engines(config: Config) -> None:
         'ecs.security_groups: name the group of the tasks, such as ["sg-0abc"]: without one they are in the default'
         " group of the VPC, with whatever else is there.",
     )
+    _check_endpoint("ecs.endpoint", config.ecs.endpoint, "https://ecs.eu-central-1.amazonaws.com")
+    _check_endpoint("builders.url", config.builders.url, "http://10.0.0.5:9001")
     _demand(
         not config.has_builders_elsewhere or bool(config.builders.url),
         "builders.url: builders elsewhere need the address of the builders' API, such as http://10.0.0.5:9001.",

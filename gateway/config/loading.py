@@ -23,6 +23,7 @@ ENVIRONMENT_NAMES = {
     "CLICKHOUSE_DATABASE": ("clickhouse", "database"),
     "S3_BUCKET": ("s3", "bucket"),
     "S3_REGION": ("s3", "region"),
+    "S3_ENDPOINT": ("s3", "endpoint"),
     "ACCESS_KEY_ID": ("s3", "access_key_id"),
     "SECRET_ACCESS_KEY_ID": ("s3", "secret_access_key"),
     "CLUSTER_ARN": ("ecs", "cluster"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -183,7 +184,7 @@ class Config:
 
     @property
     def data_directory(self) -> Path:
-        return Path(self.data.directory).absolute()
+        return Path(os.path.expanduser(self.data.directory)).absolute()
 
     @property
     def builders_url(self) -> str:

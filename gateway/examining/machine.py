@@ -36,7 +36,9 @@ async def examine_directory(folder: Path) -> str:
 
 
 async def examine_disk(folder: Path) -> str:
-    free = (await asyncio.to_thread(shutil.disk_usage, folder)).free
+    """That of the folder, or of the one in which it would be."""
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = (await asyncio.to_thread(shutil.disk_usage, there)).free
     if free < LEAST_FREE_BYTES:
         raise Unavailable(f"Only {free / 1024**3:.1f} GiB are free: make room, builds and sites need some.")
     return f"{free / 1024**3:.1f} GiB are free."

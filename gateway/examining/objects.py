@@ -1,4 +1,4 @@
-"""What the doctor says of the object store: an object written, read and deleted."""
+"""What the doctor says of the object store: an object written, read and deleted, and whether the sites are there."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from gateway import engines
 from gateway.config import Config
 from gateway.errors import NotFound, Unavailable
+from gateway.migrations import missing_migrations
+from gateway.resources import migrations_folder
 from gateway.roles import ObjectStore
+from gateway.sites.keys import release_key
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
+from gateway.stores.deployments import DeploymentStore
+from gateway.stores.postgres import Database
 from gateway.stores.s3_words import name_of
+
+SITES = 20
 
 
 async def examine_objects(config: Config) -> str:
@@ -29,6 +37,22 @@ async def examine_objects(config: Config) -> str:
         return f"a directory; {await check_objects(DirectoryObjectStore(root / '__doctor'))}"
     finally:
         await asyncio.to_thread(_clear, root, was_there)
+
+
+async def examine_sites(config: Config, database: Database) -> str:
+    """A store that works may still be the wrong one, or one into which nothing was copied yet."""
+    if await missing_migrations(database, migrations_folder()):
+        return "not looked for, as the tables are not those of this version yet."
+    live = await DeploymentStore(database).newest_live(SITES)
+    async with engines.open_objects(config) as objects:
+        lacking = [site for site in live if not await objects.exists(release_key(site.project_id, site.id))]
+    if lacking:
+        raise Unavailable(
+            f"Of the {len(live)} that went live last, {len(lacking)} have no release in"
+            f" {engines.place_of_objects(config)}, such as {lacking[0].project_slug}: `buildspace copy objects` brings"
+            " them there from where they are."
+        )
+    return f"the releases of the {len(live)} that went live last are there." if live else "none is live yet."
 
 
 async def check_objects(objects: ObjectStore) -> str:

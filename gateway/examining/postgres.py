@@ -9,7 +9,7 @@ from builder.protocol.lines import Line, LineBatch
 from builder.protocol.steps import Step, Stream
 from gateway.config import Config
 from gateway.errors import ConfigError, Unavailable
-from gateway.migrations import describe_missing, missing_migrations
+from gateway.migrations import check_encoding, describe_missing, missing_migrations
 from gateway.models import LogPosition
 from gateway.resources import migrations_folder
 from gateway.roles import LogStore
@@ -26,6 +26,7 @@ async def examine_postgres(database: Database, config: Config) -> str:
         read = await connection.fetchval("SELECT value FROM doctor")
         await connection.execute("DELETE FROM doctor")
         version: str = await connection.fetchval("SHOW server_version")
+        await check_encoding(connection)
         may_create: bool | None = await connection.fetchval("SELECT has_schema_privilege(current_schema(), 'CREATE')")
     if read != "written":
         raise Unavailable("It did not give back what was written: its storage is damaged. Restore a backup.")

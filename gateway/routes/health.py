@@ -6,9 +6,13 @@ import importlib.metadata
 
 from aiohttp import web
 
+from gateway.middlewares import describe
 from gateway.routes.answers import json_response
 from gateway.routes.openapi import describe_api
 from gateway.services import SERVICES
+
+HIDDEN = "Not well. Called with the access token, /ready says why."
+"""Sentences name addresses and accounts."""
 
 
 async def health(request: web.Request) -> web.Response:
@@ -17,9 +21,11 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 when nothing is in trouble, else 503 and the troubles by name."""
+    """200 when nothing is in trouble, else 503 and the troubles by name; to a stranger without their sentences."""
     services = request.app[SERVICES]
     troubles = dict(sorted(services.health.troubles.items()))
+    if troubles and not await services.access.is_admitted(describe(request)):
+        troubles = dict.fromkeys(troubles, HIDDEN)
     body = {"ready": not troubles, "troubles": troubles, "isolation": services.isolation.name}
     return json_response(body, 503 if troubles else 200)
 

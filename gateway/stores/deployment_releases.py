@@ -128,6 +128,21 @@ class DeploymentReleases:
                 deployment_id,
             )
 
+    async def newest_live(self, limit: int) -> list[Deployment]:
+        """Those that went live last and are live still."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE is_live
+                ORDER BY completed_at DESC
+                LIMIT $1
+                """,
+                limit,
+            )
+        return [to_deployment(row) for row in rows]
+
     async def kept_releases(self, project_id: uuid.UUID) -> list[uuid.UUID]:
         """The deployments of the project that have a release: what these hold must stay."""
         async with self._database.acquire() as connection:

@@ -177,7 +177,8 @@ class ClickhouseLogStore:
         return len(old)
 
     async def check(self) -> None:
-        """Raises Unavailable."""
+        """Raises Unavailable. Tells of ClickHouse first: to prepare its tables takes PostgreSQL, too."""
+        await self._pool.fetch("SELECT 1", limit_seconds=CHECK_SECONDS)
         await self._fetch(CHECK, limit_seconds=CHECK_SECONDS)
 
     async def _server_now(self) -> int:

@@ -64,6 +64,8 @@ OCCUPIED = frozenset(
     }
 )
 """Said by stores that keep objects as files, which cannot have a key that is also the folder of others."""
+NO_TLS = ("wrong version number", "record layer failure", "unexpected eof", "http request")
+"""What OpenSSL says of an answer that is no TLS."""
 _REGION = re.compile(r"expecting '([a-z0-9-]{1,40})'")
 
 
@@ -134,6 +136,8 @@ def _explain_silence(error: Exception, config: S3) -> str:
             return NO_KEYS
         case botocore.CredentialRetrievalError() | botocore.MetadataRetrievalError():
             return "The keys of the role for S3 cannot be fetched: is the endpoint of its credentials reachable?"
+        case botocore.SSLError() if any(words in str(error).lower() for words in NO_TLS):
+            return f"{where(config)} speaks no TLS: write http:// in s3.endpoint, or name its port for TLS."
         case botocore.SSLError():
             return f"{where(config)} has a certificate that this machine does not trust: look at s3.endpoint."
         case botocore.EndpointConnectionError() | botocore.ConnectTimeoutError():

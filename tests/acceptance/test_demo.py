@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.engines.gateway import ROOT, free_ports
+from tests.engines.gateway import ROOT, free_ports, running_gateway
 
 
 async def test_the_demo_shows_its_log_serves_its_page_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
@@ -27,6 +27,24 @@ async def test_the_demo_shows_its_log_serves_its_page_and_goes_on_from_what_is_t
     second = await run_demo(settings)
     assert site_of(second) == site_of(first)
     assert "(0 new, 0 bytes)" in second
+
+
+async def test_beside_another_gateway_the_demo_touches_nothing_and_says_so(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path) as gateway:
+        settings = {
+            "BUILDSPACE_DATA_DIRECTORY": str(tmp_path / "of the demo"),
+            "BUILDSPACE_API_PORT": str(gateway.api_port),
+            "DEMO_GIT_PORT": str(free_ports(1)[0]),
+        }
+        demo = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "scripts.demo"),
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await asyncio.wait_for(demo.communicate(), 60)
+        assert (demo.returncode, f"Something answers at {gateway.api} already" in printed.decode()) == (1, True)
+        assert (await gateway.get("/project"))["projects"] == []
 
 
 async def run_demo(settings: dict[str, str]) -> str:

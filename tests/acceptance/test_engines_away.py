@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,20 @@ async def assert_whole(gateway: Gateway, answer: dict[str, Any]) -> None:
     assert (log["complete"], log["missing"]) == (True, [])
     said = [line["log"] for line in log["rawLogs"] if line["log"].startswith("line ")]
     assert said == [f"line {number} of the build" for number in range(1, LINES + 1)]
+
+
+async def test_all_engines_away_at_once_are_all_named_and_all_used_again(
+    production: Production, repositories: Repositories, tmp_path: Path
+) -> None:
+    async with running_gateway(tmp_path, start=False, **production.settings) as gateway:
+        for engine in TROUBLE:
+            await production.stop(engine)
+        try:
+            await gateway.start(until_ready=False)
+            for name in TROUBLE.values():
+                await eventually(functools.partial(names_trouble, gateway, name), f"/ready names the {name}")
+        finally:
+            for engine in TROUBLE:
+                await production.start(engine)
+        await eventually(lambda: is_ready(gateway), "the gateway uses all of them")
+        await assert_whole(gateway, await gateway.deploy(repositories.from_files("talkative", TALKATIVE)))

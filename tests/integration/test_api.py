@@ -179,6 +179,16 @@ async def test_health_needs_no_token(api, path):
     assert (await api.get(path, **ELSEWHERE))[0] == 200
 
 
+async def test_a_stranger_hears_what_is_in_trouble_and_not_where(api):
+    api.services.health.trouble("an engine", "It cannot be reached at 10.0.0.7:5432.")
+    status, stranger = await api.get("/ready", **ELSEWHERE)
+    _, known = await api.get("/ready", Authorization=f"Bearer {api.tokens[0]}", **ELSEWHERE)
+    api.services.health.recovered("an engine")
+    assert (status, list(stranger["troubles"])) == (503, ["an engine"])
+    assert "10.0.0.7" not in str(stranger)
+    assert "10.0.0.7" in str(known)
+
+
 @pytest.mark.parametrize("path", ["/project", "/metrics", "/openapi.json", "/logs/x", "/deployment/x"])
 async def test_all_else_does(api, path):
     assert (await api.get(path, **ELSEWHERE))[0] == 401
@@ -256,7 +266,8 @@ async def test_with_the_database_away_it_starts_and_says_so(tmp_path, monkeypatc
     monkeypatch.setattr("gateway.duties.PREPARE_SECONDS", 3.0)
     async with api_over_database("postgresql://nobody@127.0.0.1:1/nothing", tmp_path) as api:
         status, answer = await api.get("/ready")
-        assert (status, answer["troubles"].keys()) == (503, {"database"})
+        # Logs are kept there, too.
+        assert (status, answer["troubles"].keys()) == (503, {"database", "log store"})
         assert (await api.get("/health"))[0] == 200
         status, answer = await api.get("/project")
         assert (status, answer["error"]) == (503, "Unavailable")

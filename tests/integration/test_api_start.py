@@ -15,6 +15,7 @@ from gateway.app import STOP_SECONDS
 from tests.engines.gateway import ROOT, eventually, free_ports, running_gateway
 
 COMMAND = (sys.executable, "-m", "gateway")
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
 
 
 def run(tmp_path, *arguments, **environment):
@@ -22,7 +23,7 @@ def run(tmp_path, *arguments, **environment):
     done = subprocess.run(
         [*COMMAND, *arguments],
         cwd=tmp_path,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environment},
+        env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -89,6 +90,51 @@ async def test_ctrl_c_stops_it_too(tmp_path):
         assert "Stopped." in gateway.output.read_text()
 
 
+async def test_the_end_of_the_terminal_stops_it_too(tmp_path):
+    async with running_gateway(tmp_path) as gateway:
+        gateway.process.send_signal(signal.SIGHUP)
+        assert await asyncio.wait_for(gateway.process.wait(), 20) == 0
+        assert not (tmp_path / "data" / "postgres" / "data" / "postmaster.pid").exists()
+
+
+async def test_under_nohup_it_outlives_the_terminal(tmp_path):
+    async with running_gateway(tmp_path, start=False) as gateway:
+        gateway.command = ("nohup", *gateway.command)
+        await gateway.start()
+        gateway.process.send_signal(signal.SIGHUP)
+        assert (await gateway.call("GET", "/health"))[0] == 200
+        assert "Stopping" not in gateway.output.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_leaves_no_server_behind(tmp_path, number):
+    run(tmp_path, "migrate")
+    with subprocess.Popen([*COMMAND, "doctor"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE) as doctor:
+        lines = iter(doctor.stdout.readline, b"")
+        next(line for line in lines if b" postgres:" in line)
+        doctor.send_signal(number)
+    assert doctor.returncode == 130
+    assert not (tmp_path / "buildspace-data" / "postgres" / "data" / "postmaster.pid").exists()
+
+
+def test_who_stops_reading_gets_no_traceback(tmp_path):
+    with subprocess.Popen(
+        [*COMMAND, "doctor"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as doctor:
+        doctor.stdout.close()
+        complained = doctor.stderr.read().decode()
+    assert "Traceback" not in complained
+    assert doctor.returncode == 1
+
+
+def test_it_says_which_configuration_it_reads(tmp_path):
+    _, printed, _ = run(tmp_path, "doctor")
+    assert f"Configuration: the defaults, as there is no config.toml in {tmp_path}" in printed
+    (tmp_path / "config.toml").write_text("")
+    _, printed, _ = run(tmp_path, "doctor")
+    assert f"Configuration: {tmp_path / 'config.toml'}\n" in printed
+
+
 async def test_two_signals_at_once_are_one_press_and_it_stops_gently(tmp_path):
     async with running_gateway(tmp_path) as gateway:
         gateway.process.send_signal(signal.SIGSTOP)
@@ -147,8 +193,8 @@ async def test_beside_a_running_gateway_the_commands_work_and_a_second_one_does_
 def test_the_doctor_works_without_a_gateway_and_leaves_nothing(tmp_path):
     code, printed, _ = run(tmp_path, "doctor")
     assert code == 0, printed
-    assert [line.split(":")[0].split(maxsplit=1)[1] for line in printed.splitlines()[:-1]] == [
-        *("data directory", "postgres", "log store", "object store", "log transport", "disk"),
+    assert [line.split(":")[0].split(maxsplit=1)[1] for line in printed.splitlines()[1:-1]] == [
+        *("data directory", "postgres", "log store", "sites", "object store", "log transport", "disk"),
         *("builders", "git", "node", "access"),
     ]
     assert list(tmp_path.iterdir()) == []

@@ -81,3 +81,10 @@ async def test_a_database_that_is_away_is_unavailable(folder, tmp_path):
     async with open_pool(f"postgresql://nobody@/x?host={tmp_path}", 2) as database:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await migrate(database, folder)
+
+
+async def test_a_database_that_is_not_in_utf8_is_refused_and_told_how_it_is_made(postgres, empty, folder):
+    await empty.pool.execute("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    async with open_pool(postgres.url_of("latin"), 2) as latin:
+        with pytest.raises(ConfigError, match=r"keeps text in LATIN1.*ENCODING 'UTF8'"):
+            await migrate(latin, folder)

@@ -1,16 +1,20 @@
 """What the doctor says of PostgreSQL, and that it leaves a database as it was."""
 
+import dataclasses
 import shutil
 import uuid
 
 import pytest
 
-from gateway.config import Config, Postgres, Secret
+from gateway.config import Config, Data, Postgres, Secret
 from gateway.embedded_postgres import USER
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Unavailable
 from gateway.examining import postgres as examination
+from gateway.examining.objects import examine_sites
 from gateway.examining.postgres import examine_postgres, examine_postgres_logs
 from gateway.migrations import migrate, missing_migrations
+from gateway.sites.keys import release_key
+from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS
 
@@ -66,3 +70,25 @@ async def test_a_user_who_could_not_make_the_tables_is_told_what_is_needed(empty
     async with open_pool(empty.url.replace(f"//{USER}@", f"//{role}@"), 2) as database:
         with pytest.raises(ConfigError, match="this user may not: GRANT CREATE ON SCHEMA public"):
             await examine_postgres(database, config_of(database))
+
+
+async def test_sites_that_are_not_in_the_object_store_are_told(database, deployments, building, tmp_path):
+    """A bucket that works and into which nothing was copied."""
+    config = dataclasses.replace(config_of(database), data=Data(str(tmp_path)))
+    assert await examine_sites(config, database) == "none is live yet."
+    await deployments.publish(building.id, 1, 1, 1, 1)
+    with pytest.raises(
+        Unavailable, match=rf"1 have no release in {tmp_path}/objects, such as {building.project_slug}: `b"
+    ):
+        await examine_sites(config, database)
+    objects = DirectoryObjectStore(tmp_path / "objects")
+    await objects.put(release_key(building.project_id, building.id), chunks_of(b"release"), size=7)
+    assert await examine_sites(config, database) == "the releases of the 1 that went live last are there."
+
+
+async def test_sites_of_a_database_without_tables_are_not_looked_for(empty):
+    assert "not looked for" in await examine_sites(config_of(empty), empty)
+
+
+async def chunks_of(body):
+    yield body

@@ -74,6 +74,12 @@ def test_no_secret_of_an_engine_shows_in_words_or_in_the_configuration():
         ({"BUILDSPACE_KAFKA_PARTITIONS": "0"}, "kafka.partitions"),
         ({"BUILDSPACE_DOCKER_CPUS": "0"}, "docker.cpus"),
         ({"BUILDSPACE_POSTGRES_POOL_SIZE": "3"}, "postgres.pool_size: at least 4"),
+        ({"KAFKA_TOPIC": "bad topic"}, "kafka.topic (KAFKA_TOPIC)"),
+        (
+            {"BUILDSPACE_BUILDERS_URL": "10.0.0.5:9001"},
+            "builders.url: expected an address such as http://10.0.0.5:9001",
+        ),
+        ({"BUILDSPACE_ECS_ENDPOINT": "localhost:4566"}, "ecs.endpoint"),
         ({"BUILDSPACE_KAFKA_BUILDER_USERNAME": "builders"}, "kafka.builder_password"),
     ],
 )

@@ -123,7 +123,10 @@ def test_secrets_do_not_show():
         ("[auth]\ntoken = 1", "auth.token: expected text, not ..."),
         ("[builder]\nisolation = 'weak'", "builder.isolation: expected one of auto, strong, basic, none"),
         ("[builder]\nconcurrency = 0", "builder.concurrency: expected more than 0, not 0."),
-        ("[builder]\nallow_private_hosts = ['a b']", "builder.allow_private_hosts: "),
+        (
+            "[builder]\nallow_private_hosts = ['http://10.0.0.1']",
+            "builder.allow_private_hosts: expected hosts, addresses",
+        ),
         ("[s3]\nendpoint = 'minio.example.com:9000'", "s3.endpoint: expected an address such as https://"),
         ("[s3]\nendpoint = 'http://user:word@minio'", "s3.endpoint: expected an address such as https://"),
         ("[retention]\nlog_days = -1", "retention.log_days: expected more than 0"),
@@ -162,3 +165,8 @@ def test_who_can_reach_the_api_follows_from_its_addresses(hosts, is_loopback_onl
 def test_the_builders_address_is_made_of_host_and_port():
     config = load_config(None, {"BUILDSPACE_BUILDERS_HOST": "::1", "BUILDSPACE_BUILDERS_PORT": "7"})
     assert config.builders_url == "http://[::1]:7"
+
+
+def test_a_data_directory_in_the_home_is_there(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(load_config(None, {"BUILDSPACE_DATA_DIRECTORY": "~/sites"}).data_directory) == "/home/somebody/sites"

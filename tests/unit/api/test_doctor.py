@@ -9,6 +9,7 @@ from gateway import doctor
 from gateway.config import load_config
 from gateway.doctor import check_access, check_builders_url, examine
 from gateway.errors import Unavailable
+from gateway.examining.machine import examine_disk
 from gateway.examining.objects import check_objects
 from gateway.examining.postgres import check_logs
 from gateway.stores.blobs_directory import DirectoryObjectStore
@@ -140,3 +141,7 @@ def test_tasks_elsewhere_that_would_call_themselves_are_a_warning(tmp_path):
     assert "builders.url" in found.sentence
     assert not check_builders_url(config_of(tmp_path, **ecs, BUILDSPACE_BUILDERS_URL="http://10.0.0.5:9001")).is_warning
     assert not check_builders_url(config_of(tmp_path)).is_warning
+
+
+async def test_the_disk_of_a_folder_that_is_not_there_is_that_of_the_one_above(tmp_path):
+    assert "GiB are free" in await examine_disk(tmp_path / "not" / "there")
