@@ -166,11 +166,8 @@ class Dispatcher:
     async def _refuse(self, deployment: Deployment, sentence: str, *, final: bool = False) -> None:
         log.warning("launch refused deployment %s final %s: %s", deployment.id, final, sentence)
         earlier = self._refusals.pop(deployment.id, 0)
-        if final:
-            await self._deployments.fail(deployment.id, deployment.attempt, sentence, None, None, None)
-            return
-        delay = lifecycle.refusal_delay_seconds(earlier)
-        status = await self._deployments.refused(deployment.id, deployment.attempt, sentence, delay, lifecycle.REFUSALS)
+        delay, limit = lifecycle.refusal_delay_seconds(earlier), 0 if final else lifecycle.REFUSALS
+        status = await self._deployments.refused(deployment.id, deployment.attempt, sentence, delay, limit)
         if not status.is_final:
             self._refusals[deployment.id] = earlier + 1
 

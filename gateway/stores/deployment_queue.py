@@ -117,7 +117,10 @@ class DeploymentQueue:
     async def refused(
         self, deployment_id: uuid.UUID, attempt: int, reason: str, retry_seconds: float, limit: int
     ) -> Status:
-        """The launcher did not start it: back to QUEUE, later, with the launcher's words; FAILED at the limit."""
+        """The launcher did not start it: back to QUEUE, later, with the launcher's words; FAILED at the limit.
+
+        Raises Conflict where its builder runs already: another gateway, to which the launcher answered, has started it.
+        """
         async with self._database.acquire() as connection:
             status = await connection.fetchval(
                 """
@@ -130,7 +133,11 @@ class DeploymentQueue:
                     launch_after = now() + make_interval(secs => $4),
                     lease_until = NULL,
                     started_at = NULL
-                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                WHERE id = $1
+                    AND attempt = $2
+                    AND status = 'BUILDING'
+                    AND handle IS NULL
+                    AND steps = '[]'
                 RETURNING status
                 """,
                 deployment_id,

@@ -117,6 +117,19 @@ async def test_a_refusal_waits_in_the_queue_with_the_launchers_words(deployments
     assert await deployments.claim("process", 60) == []
 
 
+async def test_what_runs_can_not_be_refused(deployments, building):
+    await deployments.launched(building.id, 1, "ecs:1")
+    with pytest.raises(Conflict):
+        await deployments.refused(building.id, 1, "No capacity.", 0, 3)
+    assert (await deployments.get(building.id)).status is Status.BUILDING
+
+
+async def test_what_has_given_a_sign_of_life_can_not_be_refused(deployments, building):
+    await deployments.start_step(building.id, 1, "prepare", 1_000)
+    with pytest.raises(Conflict):
+        await deployments.refused(building.id, 1, "No capacity.", 0, 0)
+
+
 async def test_the_last_refusal_fails_with_the_launchers_words(deployments, building):
     await deployments.refused(building.id, 1, "No room.", 0, 2)
     await deployments.claim("process", 60)

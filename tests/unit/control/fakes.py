@@ -138,6 +138,8 @@ class MemoryDeployments:
 
     async def refused(self, deployment_id, attempt, reason, retry_seconds, limit) -> Status:
         row = self._fenced(deployment_id, attempt)
+        if row.handle is not None or row.steps:
+            raise Conflict("Its builder runs.")
         self.refusals[row.id] += 1
         self.due[row.id] = self.clock.seconds + retry_seconds
         status = lifecycle.follow(row.status, Event.REFUSED, is_last_try=self.refusals[row.id] >= limit)

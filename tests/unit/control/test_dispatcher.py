@@ -110,6 +110,25 @@ async def test_a_final_refusal_ends_at_once(deployments, launcher, make_dispatch
     assert (found.status, found.reason) == (Status.FAILED, "The image does not exist.")
 
 
+@pytest.mark.parametrize(
+    "error", [LaunchRefused("No.", final=True), LaunchRefused("No capacity."), Unavailable("The launcher is away.")]
+)
+async def test_a_refusal_that_comes_late_does_not_end_what_another_gateway_has_started(
+    deployments, launcher, make_dispatcher, error
+):
+    """The launcher answered that gateway meanwhile: the order was the same, and so is the builder."""
+    waiting = deployments.add()
+
+    async def refuse_late(order):
+        await deployments.launched(waiting.id, 1, "fake:of the other gateway")
+        raise error
+
+    launcher.launch = refuse_late
+    await make_dispatcher().dispatch()
+    found = deployments.rows[waiting.id]
+    assert (found.status, found.handle) == (Status.BUILDING, "fake:of the other gateway")
+
+
 @pytest.mark.parametrize("error", [Unavailable("The launcher is away."), RuntimeError("a bug")])
 async def test_a_launcher_that_fails_is_asked_again_later(deployments, launcher, make_dispatcher, error):
     waiting = deployments.add()
