@@ -38,6 +38,7 @@ NO_WORDS = "The builder ended without finishing: it was killed, or its machine w
 
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 
 class Since:
@@ -115,6 +116,7 @@ class Reconciler:
         await self._each(ended, lambda row: self._stop(row.launcher, row.handle, row.reason or ""))
         await self._find_builders(await self._deployments.building())
         await self._each(await self._deployments.orphans(self._launcher.name), self._stop_orphan)
+        await self._each(await self._deployments.leftovers(self._launcher.name), self._stop_leftover)
         self._since.forget_unasked()
         self._looked_at = self._clock()
         if self._troubles:
@@ -168,6 +170,10 @@ class Reconciler:
         if await self._is_gone_or_stopped(row, str(row.handle)):
             await self._deployments.builder_stopped(row.id, row.handle)
 
+    async def _stop_leftover(self, handle: str) -> None:
+        if await self._stop(self._launcher.name, handle, "Another attempt has taken its place."):
+            await self._deployments.leftover_stopped(self._launcher.name, handle)
+
     async def _is_gone_or_stopped(self, row: Deployment, handle: str) -> bool:
         state = await self._find(handle)
         overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS + self._may_bring_lines(row)
@@ -205,17 +211,17 @@ class Reconciler:
                     if self._compact_log is not None:
                         await self._compact_log(row.id)
 
-    async def _each(self, rows: Sequence[Deployment], do: Callable[[Deployment], Awaitable[object]]) -> None:
+    async def _each(self, items: Sequence[Item], do: Callable[[Item], Awaitable[object]]) -> None:
         """Begun in one turn of the loop, as far as the bound allows: a launcher may make one call of many."""
         bound = asyncio.Semaphore(CALLS_AT_ONCE)
 
-        async def work(row: Deployment) -> None:
+        async def work(item: Item) -> None:
             async with bound:
-                await do(row)
+                await do(item)
 
         async with together() as tasks:
-            for row in rows:
-                tasks.create_task(work(row))
+            for item in items:
+                tasks.create_task(work(item))
 
     async def _find(self, handle: str) -> BuilderState | None:
         """None: the launcher can't say."""

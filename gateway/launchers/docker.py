@@ -78,7 +78,7 @@ class DockerLauncher:
         if found is None:
             await self._look_for_image()
             await self._wall_off()
-            await self._sweep(order)
+            await self._sweep()
             found = await self._create(name, order)
         if found["State"]["Status"] == "created":
             await self._start(str(found["Id"]))
@@ -167,20 +167,12 @@ class DockerLauncher:
         except DockerRefusal as error:
             raise Unavailable(f"Docker does not show the container {container[:60]} ({error.message}).") from error
 
-    async def _sweep(self, order: LaunchOrder) -> None:
-        """Containers that nobody stopped: those of earlier attempts, which the engine's absence may have made lost, and
-        those of long ago: their attempt was forgotten, or a gateway died between two calls.
-        """
+    async def _sweep(self) -> None:
+        """Containers that nobody stopped: their attempt was forgotten, or a gateway died between two calls."""
         try:
-            same = await self._api.labeled(f"buildspace.deployment={order.deployment_id}")
-            ended = await self._api.labeled(f"buildspace.launcher={self.name}", ("created", "exited", "dead"))
-            earliest = time.time() - LEFT_SECONDS - self._builder.time_limit_seconds
-            doomed = [
-                *(found for found in same if int(found["Labels"]["buildspace.attempt"]) < order.attempt),
-                *(found for found in ended if float(found.get("Created", 0)) < earliest),
-            ]
-            for found in doomed:
-                await self._api.remove(str(found["Id"]))
+            for found in await self._api.labeled(f"buildspace.launcher={self.name}", ("created", "exited", "dead")):
+                if time.time() - float(found.get("Created", 0)) > LEFT_SECONDS + self._builder.time_limit_seconds:
+                    await self._api.remove(str(found["Id"]))
         except (DockerRefusal, GatewayError) as error:
             log.warning("leftover containers could not be removed: %s", error)
 

@@ -84,8 +84,7 @@ class DockerApi:
         with self._speaking(), _missing_is_fine(), _under_way_is_fine():
             await self._client.containers.container(container).delete(force=True, v=True, timeout=_TIMEOUT)
 
-    async def labeled(self, label: str, statuses: Sequence[str] = ()) -> list[Found]:
-        """Containers with this label; without statuses in whatever state."""
+    async def labeled(self, label: str, statuses: Sequence[str]) -> list[Found]:
         filters = json.dumps({"label": [label], "status": list(statuses)})
         with self._speaking():
             found = await self._client.containers.list(all=True, filters=filters)

@@ -39,24 +39,16 @@ class DeploymentQueue:
     ) -> list[Deployment]:
         """The oldest that wait and are due, now BUILDING and leased. No two callers ever get the same one.
 
-        No more than `concurrency` build by this launcher at once, however many gateways claim for it.
+        No more than `concurrency` build by this launcher at once, however many gateways claim for it. The builder of an
+        earlier attempt that nobody has seen end is remembered among `leftovers`.
         """
         async with self._database.transaction() as connection:
             # Gateways that share a launcher count one after the other.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", launcher)
             claimed = await connection.fetch(
                 """
-                UPDATE deployments
-                SET status = 'BUILDING',
-                    launcher = $1,
-                    started_at = now(),
-                    lease_until = now() + make_interval(secs => $2),
-                    handle = NULL,
-                    queue_reason = NULL,
-                    manifest = NULL,
-                    steps = '[]'
-                WHERE id IN (
-                    SELECT id
+                WITH due AS (
+                    SELECT id, launcher, handle
                     FROM deployments
                     WHERE status = 'QUEUE' AND launch_after <= now()
                     ORDER BY created_at, id
@@ -66,8 +58,26 @@ class DeploymentQueue:
                         WHERE status = 'BUILDING' AND launcher = $1
                     )))
                     FOR UPDATE SKIP LOCKED
+                ),
+                remembered AS (
+                    INSERT INTO leftover_builders (launcher, handle, deployment_id)
+                    SELECT launcher, handle, id
+                    FROM due
+                    WHERE handle IS NOT NULL
+                    ON CONFLICT (launcher, handle) DO NOTHING
                 )
-                RETURNING id
+                UPDATE deployments
+                SET status = 'BUILDING',
+                    launcher = $1,
+                    started_at = now(),
+                    lease_until = now() + make_interval(secs => $2),
+                    handle = NULL,
+                    queue_reason = NULL,
+                    manifest = NULL,
+                    steps = '[]'
+                FROM due
+                WHERE deployments.id = due.id
+                RETURNING deployments.id
                 """,
                 launcher,
                 lease_seconds,
@@ -242,6 +252,44 @@ class DeploymentQueue:
                 launcher,
             )
         return [to_deployment(row) for row in rows]
+
+    async def leave_behind(self, launcher: str, handle: str, deployment_id: uuid.UUID) -> None:
+        """This builder is nobody's any more: it is among `leftovers` until somebody has seen it end."""
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                """
+                INSERT INTO leftover_builders (launcher, handle, deployment_id)
+                VALUES ($1, $2, $3)
+                ON CONFLICT (launcher, handle) DO NOTHING
+                """,
+                launcher,
+                handle,
+                deployment_id,
+            )
+
+    async def leftovers(self, launcher: str) -> list[str]:
+        """The handles of this launcher's builders that nobody needs and nobody has seen end."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT handle
+                FROM leftover_builders
+                WHERE launcher = $1
+                """,
+                launcher,
+            )
+        return [row["handle"] for row in rows]
+
+    async def leftover_stopped(self, launcher: str, handle: str) -> None:
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                """
+                DELETE FROM leftover_builders
+                WHERE launcher = $1 AND handle = $2
+                """,
+                launcher,
+                handle,
+            )
 
     async def builder_stopped(self, deployment_id: uuid.UUID, handle: str | None = None) -> None:
         """The builder of the ended attempt runs no more. With `handle`: only if that is still the one remembered."""

@@ -12,7 +12,16 @@ from gateway.errors import Conflict
 from gateway.stores.postgres import GATEWAY
 from gateway.workers import together
 
-TABLES = ("users", "projects", "deployments", "installation", "idempotency_keys", "mirrors", "sweeps")
+TABLES = (
+    "users",
+    "projects",
+    "deployments",
+    "installation",
+    "idempotency_keys",
+    "mirrors",
+    "sweeps",
+    "leftover_builders",
+)
 """In the order in which they refer to each other, but for a project's live deployment."""
 LOG_TABLE = "log_batches"
 COPY_SECONDS = 24 * 3600.0

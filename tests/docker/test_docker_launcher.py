@@ -201,19 +201,6 @@ async def test_without_isolation_a_build_starts_behind_a_wall_that_does_not_hold
         await launcher.stop(handle, "The test is over.")
 
 
-async def test_the_container_of_an_earlier_attempt_goes_with_the_next_one_and_no_other(on: OpenLauncher) -> None:
-    first, neighbour = order(), order()
-    async with on("sleeps") as launcher:
-        old, other = await launcher.launch(first), await launcher.launch(neighbour)
-        new = await launcher.launch(dataclasses.replace(first, attempt=2))
-        states = [await launcher.find(handle) for handle in (old, new, other)]
-        assert states == [BuilderState.GONE, BuilderState.RUNNING, BuilderState.RUNNING]
-        late = await launcher.launch(first)  # by a gateway that was asleep
-        assert await launcher.find(new) is BuilderState.RUNNING
-        for handle in (new, other, late):
-            await launcher.stop(handle, "The test is over.")
-
-
 async def test_a_container_that_nobody_stopped_goes_with_a_later_launch(
     on: OpenLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

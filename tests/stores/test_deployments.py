@@ -117,6 +117,25 @@ async def test_a_refusal_waits_in_the_queue_with_the_launchers_words(deployments
     assert await deployments.claim("process", 60) == []
 
 
+async def test_a_builder_whose_attempt_is_followed_by_another_is_remembered_until_it_was_stopped(deployments, building):
+    await deployments.launched(building.id, 1, "process:1:2")
+    await deployments.lost(building.id, 1, "It gave no sign of life.", 3)
+    (again,) = await deployments.claim("process", 60)
+    assert (again.attempt, again.handle) == (2, None)
+    assert await deployments.leftovers("process") == ["process:1:2"]
+    assert await deployments.leftovers("process:elsewhere") == []
+    await deployments.leftover_stopped("process", "process:1:2")
+    assert await deployments.leftovers("process") == []
+
+
+async def test_a_builder_that_was_stopped_in_time_is_not_left_over(deployments, building):
+    await deployments.launched(building.id, 1, "process:1:2")
+    await deployments.lost(building.id, 1, "It gave no sign of life.", 3)
+    await deployments.builder_stopped(building.id)
+    await deployments.claim("process", 60)
+    assert await deployments.leftovers("process") == []
+
+
 async def test_what_runs_can_not_be_refused(deployments, building):
     await deployments.launched(building.id, 1, "ecs:1")
     with pytest.raises(Conflict):

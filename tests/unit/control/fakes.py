@@ -76,6 +76,7 @@ class MemoryDeployments:
         self.due: dict[uuid.UUID, float] = {}
         self.replaced_at: dict[uuid.UUID, float | None] = {}
         self.released: set[uuid.UUID] = set()
+        self.left_behind: set[tuple[str, str]] = set()
         self.is_away = False
         self.lock_waiters = 0
         self._locks: dict[uuid.UUID, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
@@ -121,7 +122,20 @@ class MemoryDeployments:
         ]
         return [self._claim(row, launcher, lease_seconds) for row in due[:limit]]
 
+    async def leave_behind(self, launcher, handle, deployment_id) -> None:
+        self._reach()
+        self.left_behind.add((launcher, handle))
+
+    async def leftovers(self, launcher) -> list[str]:
+        self._reach()
+        return [handle for whose, handle in self.left_behind if whose == launcher]
+
+    async def leftover_stopped(self, launcher, handle) -> None:
+        self.left_behind.discard((launcher, handle))
+
     def _claim(self, row, launcher, lease_seconds) -> Deployment:
+        if row.handle is not None:
+            self.left_behind.add((row.launcher, row.handle))
         return self._set(
             row,
             status=lifecycle.follow(row.status, Event.CLAIMED),

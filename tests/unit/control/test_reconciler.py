@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import uuid
 
 import pytest
 
@@ -208,6 +209,18 @@ async def test_a_launcher_that_hangs_does_not_stop_the_rest(
     with pytest.raises(Unavailable):
         await work.look()
     assert deployments.rows[overdue.id].status is Status.FAILED
+
+
+async def test_a_builder_whose_stop_failed_is_stopped_though_its_deployment_is_built_again(work, launcher, deployments):
+    launcher.running.add("fake:old")
+    await deployments.leave_behind("fake", "fake:old", uuid.uuid4())
+    launcher.error = Unavailable("Rate exceeded.")
+    with pytest.raises(Unavailable):
+        await work.look()
+    assert deployments.left_behind == {("fake", "fake:old")}
+    launcher.error = None
+    await work.look()
+    assert (launcher.running, deployments.left_behind) == (set(), set())
 
 
 async def test_a_launcher_that_is_silent_is_waited_for_once_and_after_all_that_needs_none(
