@@ -28,6 +28,8 @@ CHECK_SECONDS = 40.0
 BRIDGE_NAME = "com.docker.network.bridge.name"
 BETWEEN_CONTAINERS = "com.docker.network.bridge.enable_icc"
 LABEL = "buildspace.network"
+LEFT_SECONDS = 120.0
+"""Longer than any of the containers here is of use."""
 FIREWALL = ("python", "-P", "-m", "builder.firewall")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -107,6 +109,7 @@ class BuilderNetwork:
 
     async def _prove(self, bridge: str) -> None:
         """Make the rules, then try to get through them."""
+        await self._sweep()
         wall = ("close", bridge, self._builders_url, *self._private_hosts)
         async with self._running(wall, {"NetworkMode": "host", "CapAdd": ["NET_ADMIN"]}, user="0:0") as said:
             listening = _list_of(said, "listening")
@@ -165,6 +168,15 @@ class BuilderNetwork:
         finally:
             if container:
                 await self._remove(container)
+
+    async def _sweep(self) -> None:
+        """What gateways have left that were killed in the middle of this."""
+        try:
+            for found in await self._api.labeled(f"{LABEL}={self.name}", ("created", "exited", "dead")):
+                if time.time() - float(found.get("Created", 0)) > LEFT_SECONDS:
+                    await self._api.remove(str(found["Id"]))
+        except (DockerRefusal, Unavailable) as error:
+            log.warning("leftover containers could not be removed: %s", error)
 
     async def _remove(self, container: str) -> None:
         try:

@@ -13,7 +13,7 @@ import pytest
 from gateway import config
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.examining.docker import examine_docker
-from gateway.launchers import docker
+from gateway.launchers import docker, docker_network
 from gateway.launchers.docker import DockerLauncher
 from gateway.launchers.docker_api import DockerApi
 from gateway.launchers.docker_network import bridge_name
@@ -174,6 +174,17 @@ async def test_the_doctor_tells_version_image_and_wall(
     without = dataclasses.replace(well, docker=dataclasses.replace(settings, image="nobody-has:this"))
     with pytest.raises(Unavailable, match=r"docker build -t nobody-has:this"):
         await examine_docker(without)
+
+
+async def test_what_a_killed_gateway_has_left_of_its_look_at_the_wall_goes(
+    on: OpenLauncher, engine: DockerEngine, images: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = f"{docker_network.LABEL}={LAUNCHER_NETWORK}"
+    left = engine.docker("create", "--label", label, images("sleeps"))
+    monkeypatch.setattr(docker_network, "LEFT_SECONDS", -1)
+    async with on("sleeps") as launcher:
+        await launcher.stop(await launcher.launch(order()), "The test is over.")
+    assert left not in engine.docker("ps", "--all", "--quiet", "--no-trunc").split()
 
 
 async def test_a_builders_api_that_is_out_of_reach_is_told(
