@@ -18,6 +18,7 @@ from gateway.roles import LogStore, ObjectStore
 from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from gateway.stores.deployments import DeploymentStore
+from gateway.stores.postgres import Held
 from gateway.stores.sweeps import SweepStore
 
 log = logging.getLogger(__name__)
@@ -107,13 +108,13 @@ class Sweeper:
         When a release that must stay can't be read, this raises and no blob is removed; where a release lies that our
         database knows nothing of, nothing is removed at all.
         """
-        async with self._deployments.project_lock(project_id):
+        async with self._deployments.project_lock(project_id) as lock:
             await self._refuse_strangers(project_id)
             kept = await self._deployments.kept_releases(project_id)
             releases = {release_key(project_id, deployment_id) for deployment_id in kept}
-            await self._delete_others(f"__releases/{project_id}/", releases)
+            await self._delete_others(f"__releases/{project_id}/", releases, lock)
             marked = await self._marked_blobs(project_id, releases)
-            await self._delete_others(f"{BLOBS}{project_id}/", marked)
+            await self._delete_others(f"{BLOBS}{project_id}/", marked, lock)
 
     async def _refuse_strangers(self, project_id: uuid.UUID) -> None:
         """What a release of another database needs, ours would take for waste."""
@@ -178,10 +179,12 @@ class Sweeper:
             log.exception("release unreadable, its project is not swept: %s", key)
             raise Unavailable(f"The release {key} can't be read, so its project is not swept.") from error
 
-    async def _delete_others(self, prefix: str, kept: set[str]) -> None:
+    async def _delete_others(self, prefix: str, kept: set[str], lock: Held) -> None:
         """Delete what is under the prefix, not kept and not young."""
         doomed = [key async for key in self._old_others(prefix, kept)]
         for start in range(0, len(doomed), AT_ONCE):
+            # Without the lock a publication may have taken up again what was waste a moment ago.
+            await lock.check()
             await self._objects.delete(doomed[start : start + AT_ONCE])
         if doomed:
             log.info("swept %d objects under %s", len(doomed), prefix)

@@ -10,7 +10,7 @@ import asyncpg
 
 from gateway.errors import Conflict
 from gateway.models import Deployment, Status
-from gateway.stores.postgres import Database
+from gateway.stores.postgres import Database, Held
 from gateway.stores.projects import SITE_CHANGED
 from gateway.stores.rows import fetch_deployment, stale, to_deployment
 
@@ -82,10 +82,10 @@ class DeploymentReleases:
             return await fetch_deployment(connection, deployment_id)
 
     @contextlib.asynccontextmanager
-    async def project_lock(self, project_id: uuid.UUID) -> AsyncIterator[None]:
+    async def project_lock(self, project_id: uuid.UUID) -> AsyncIterator[Held]:
         """Publishing and the sweep of one project keep out of each other's way, on all gateways."""
-        async with self._database.lock(f"project {project_id}"):
-            yield
+        async with self._database.lock(f"project {project_id}") as held:
+            yield held
 
     async def releases_to_sweep(self, keep: int, replaced_days: float) -> list[Deployment]:
         """Releases that are not live, not among the newest `keep` of their project, and not replaced recently."""

@@ -56,8 +56,8 @@ class MirrorStore:
     @contextlib.asynccontextmanager
     async def claim(self, slug: str) -> AsyncIterator[bool]:
         """Whether this mirror is ours within the block: no other gateway works on it."""
-        async with self._database.try_lock(f"mirror {slug}") as is_ours:
-            yield is_ours
+        async with self._database.try_lock(f"mirror {slug}") as held:
+            yield held is not None
 
     async def begin(self, slug: str) -> MirrorRound | None:
         """The next round for this slug, and where an earlier one for the same deployment ended; None: all is well.

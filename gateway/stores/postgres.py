@@ -6,8 +6,9 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 
@@ -20,6 +21,9 @@ CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 10.0
 COMMAND_SECONDS = 20.0
 LOCK_SECONDS = 300.0
+LOCK_POLL_SECONDS = 0.2
+LOCK_HEARTBEAT_SECONDS = 15.0
+"""Well within `idle_in_transaction_session_timeout`, by which the server takes a lock from a gateway that is frozen."""
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_ANSWER_SECONDS = 5.0
 GATEWAY = "buildspace"
@@ -27,6 +31,37 @@ GATEWAY = "buildspace"
 LIMITS = {"statement_timeout": "15s", "idle_in_transaction_session_timeout": "60s"}
 """What the server itself ends, should this process not be there to do it."""
 _SET_LOCAL_LIMITS = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in LIMITS.items())
+
+
+class Held:
+    """A lock, for as long as its transaction lives."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+
+    async def check(self) -> None:
+        """Raises Unavailable when it is lost: for what must not be done by two, ask just before."""
+        async with self._turn:
+            with in_our_words():
+                await self._connection.execute("SELECT 1", timeout=HEARTBEAT_ANSWER_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[Self]:
+        """The server takes it for idle, and for lost at last, unless it hears of it."""
+        leaving = asyncio.Event()
+
+        async def say_so() -> None:
+            with contextlib.suppress(Unavailable):  # who asks is told
+                while not await wait_until(leaving, LOCK_HEARTBEAT_SECONDS):
+                    await self.check()
+
+        saying = asyncio.create_task(say_so())
+        try:
+            yield self
+        finally:
+            leaving.set()
+            await saying
 
 
 class Database:
@@ -66,37 +101,33 @@ class Database:
             yield connection
 
     @contextlib.asynccontextmanager
-    async def lock(self, name: str) -> AsyncIterator[None]:
-        """Nobody else, on any gateway, holds the lock of this name within the block."""
-        async with self._lock_place(), self.transaction() as connection:
-            await connection.execute("SET LOCAL statement_timeout = 0")
-            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '30min'")
-            await connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name, timeout=LOCK_SECONDS
-            )
-            yield
+    async def lock(self, name: str) -> AsyncIterator[Held]:
+        """Nobody else, on any gateway, holds the lock of this name within the block. Raises Unavailable after a while.
+
+        Who waits holds no connection: many who want one lock leave room for those who want others.
+        """
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            async with self.try_lock(name) as held:
+                if held is not None:
+                    yield held
+                    return
+            if time.monotonic() >= deadline:
+                raise Unavailable("Others work on this for too long, or postgres.pool_size is too small for its locks.")
+            await asyncio.sleep(LOCK_POLL_SECONDS)
 
     @contextlib.asynccontextmanager
-    async def _lock_place(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(LOCK_SECONDS):
-                await self._lock_places.acquire()
-        except TimeoutError as error:
-            raise Unavailable("Too much waits for locks: raise postgres.pool_size if that is often so.") from error
-        try:
-            yield
-        finally:
-            self._lock_places.release()
-
-    @contextlib.asynccontextmanager
-    async def try_lock(self, name: str) -> AsyncIterator[bool]:
-        """As `lock`, without waiting for whoever holds it: whether it is ours within the block."""
+    async def try_lock(self, name: str) -> AsyncIterator[Held | None]:
+        """As `lock`, without waiting: None where somebody else holds it, or as many locks are held as may be."""
         if self._lock_places.locked():
-            yield False
+            yield None
             return
         async with self._lock_places, self.transaction() as connection:
-            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '30min'")
-            yield await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name)
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name):
+                yield None
+                return
+            async with Held(connection).kept() as held:
+                yield held
 
     async def listen(
         self,

@@ -174,7 +174,7 @@ async def test_a_listener_that_lost_its_connection_raises_and_hears_again(databa
 async def test_who_only_tries_a_lock_does_not_wait_for_a_place(url):
     """A small pool whose places are taken: it is told that the lock is not to be had."""
     async with open_pool(url, 2) as database, database.lock("one"), database.try_lock("two") as is_ours:
-        assert not is_ours
+        assert is_ours is None
 
 
 async def test_who_waits_too_long_for_a_place_is_told(url, monkeypatch):
@@ -203,3 +203,45 @@ async def test_a_password_that_is_not_encoded_is_told_how(url):
         async with open_pool(url, 2):
             pytest.fail("That is no URL.")
     assert "12" not in refused.value.sentence
+
+
+async def test_a_lock_is_one_holders_at_a_time_and_goes_on_to_the_next(url):
+    async with open_pool(url, 4) as one, open_pool(url, 4) as other:
+        async with one.lock("x") as held, other.try_lock("x") as not_held, other.try_lock("y") as another:
+            await held.check()
+            assert (not_held, another is not None) == (None, True)
+        async with other.lock("x") as held:
+            await held.check()
+
+
+async def test_many_who_wait_for_one_lock_leave_room_for_those_who_want_another(url):
+    async with open_pool(url, 4) as holder, open_pool(url, 4) as database, holder.lock("one"):
+
+        async def wait():
+            async with database.lock("one"):
+                pytest.fail("It is held.")
+
+        waiting = [asyncio.create_task(wait()) for _ in range(10)]
+        async with asyncio.timeout(5), database.lock("another") as held:
+            await held.check()
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_holder_that_says_nothing_loses_the_lock_and_is_told(url, monkeypatch):
+    """As a gateway that is frozen: the server ends its transaction."""
+    monkeypatch.setattr(postgres, "LIMITS", postgres.LIMITS | {"idle_in_transaction_session_timeout": "200ms"})
+    async with open_pool(url, 4) as frozen, open_pool(url, 4) as other:
+        with pytest.raises(Unavailable, match="lost"):
+            async with frozen.lock("x") as held, other.lock("x"):
+                await held.check()
+
+
+async def test_a_holder_that_works_keeps_the_lock(url, monkeypatch):
+    monkeypatch.setattr(postgres, "LIMITS", postgres.LIMITS | {"idle_in_transaction_session_timeout": "200ms"})
+    monkeypatch.setattr(postgres, "LOCK_HEARTBEAT_SECONDS", 0.05)
+    async with open_pool(url, 4) as database, database.lock("x") as held:
+        async with database.acquire() as connection:
+            await connection.execute("SELECT pg_sleep(0.6)")
+        await held.check()

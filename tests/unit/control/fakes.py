@@ -64,6 +64,16 @@ def make_deployment(**changes) -> Deployment:
     return Deployment(**(found | changes))
 
 
+class MemoryLock:
+    """`is_lost`: as when the server has ended its connection."""
+
+    is_lost = False
+
+    async def check(self) -> None:
+        if self.is_lost:
+            raise Unavailable("The connection to the database was lost.")
+
+
 class MemoryDeployments:
     """The rows, each with the fences of the real store. `is_away`: every call raises Unavailable."""
 
@@ -78,6 +88,7 @@ class MemoryDeployments:
         self.released: set[uuid.UUID] = set()
         self.left_behind: set[tuple[str, str]] = set()
         self.is_away = False
+        self.lock = MemoryLock()
         self.lock_waiters = 0
         self._locks: dict[uuid.UUID, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
 
@@ -256,7 +267,7 @@ class MemoryDeployments:
         self.lock_waiters += 1
         async with self._locks[project_id]:
             self.lock_waiters -= 1
-            yield
+            yield self.lock
 
     async def releases_to_sweep(self, keep, replaced_days) -> list[Deployment]:
         self._reach()

@@ -232,6 +232,16 @@ async def test_while_the_store_is_away_the_other_projects_are_not_tried(world):
     assert world.objects.calls_left == -2
 
 
+async def test_who_has_lost_the_lock_of_a_project_deletes_nothing_of_it(world):
+    """What it takes for waste, a publication may have taken up again since."""
+    await world.publish_three_and_wait()
+    before = set(world.objects.bodies)
+    world.deployments.lock.is_lost = True
+    with pytest.raises(Unavailable, match="was lost"):
+        await world.sweeper.sweep()
+    assert set(world.objects.bodies) == before
+
+
 async def test_of_a_project_that_another_database_publishes_nothing_goes(world):
     """As after a move, or with an old backup: what it published since is unknown here."""
     await world.publish_three_and_wait()
