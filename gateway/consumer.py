@@ -34,13 +34,14 @@ class LogConsumer:
     def __init__(self, transport: LogTransport, logs: TakesBatches) -> None:
         self._transport = transport
         self._logs = logs
+        self._limit = FETCH_BATCHES
         self._strikes: collections.Counter[tuple[uuid.UUID, int, int]] = collections.Counter()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         """Work until stopped. While the store is away this raises, uncommitted: run again, it gets the same batches."""
         async with self._transport.subscribe() as records:
             while not stopping.is_set():
-                batches = await records.fetch(FETCH_BATCHES, FETCH_SECONDS)
+                batches = await records.fetch(self._limit, FETCH_SECONDS)
                 if batches:
                     await self._store(records, batches)
                     await records.commit()
@@ -78,8 +79,11 @@ class LogConsumer:
         await records.put_aside(batch, reason)
 
     async def _append(self, batches: Sequence[LineBatch]) -> None:
+        """A store that is slow gets less at once, until that comes to an end in time."""
         try:
             async with asyncio.timeout(APPEND_SECONDS):
                 await self._logs.append(batches)
         except TimeoutError as error:
-            raise Unavailable("The log store did not answer in time.") from error
+            self._limit = max(1, min(self._limit, len(batches)) // 4)
+            raise Unavailable("The log store did not take the lines in time. It is tried with fewer.") from error
+        self._limit = min(FETCH_BATCHES, self._limit * 2)

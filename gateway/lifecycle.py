@@ -18,6 +18,8 @@ CONTAINER_START_SECONDS = 180.0
 """What a container may take to its builder's first sign of life, beside the lease. A lost one is found sooner."""
 LOG_GRACE_SECONDS = 60.0
 """A finished log that still lacks lines is waited for this long after the last line that arrived."""
+MOST_RANGES = 1000
+"""Of missing lines; they are kept with the deployment."""
 LOG_SETTLE_SECONDS = 5.0
 """As above, when nobody said how many lines there are."""
 
@@ -95,8 +97,15 @@ def decide_log_end(last_seq: int | None, missing: list[tuple[int, int]], quiet_s
     said so (lost, canceled, stopped) the log ends with the last stored line, and `missing` holds the gaps before it.
     """
     if last_seq is None:
-        gaps = tuple(span for span in missing if span[1] < MAX_SEQ)
+        gaps = _told([span for span in missing if span[1] < MAX_SEQ])
         return LogEnd(False, gaps) if quiet_seconds >= LOG_SETTLE_SECONDS else None
     if not missing:
         return LogEnd(True, ())
-    return LogEnd(False, tuple(missing)) if quiet_seconds >= LOG_GRACE_SECONDS else None
+    return LogEnd(False, _told(missing)) if quiet_seconds >= LOG_GRACE_SECONDS else None
+
+
+def _told(missing: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Beyond so many the rest is told as one, from the first that is missing to the last."""
+    if len(missing) <= MOST_RANGES:
+        return tuple(missing)
+    return (*missing[: MOST_RANGES - 1], (missing[MOST_RANGES - 1][0], missing[-1][1]))

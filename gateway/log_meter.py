@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
+import dataclasses
 import uuid
 
 from builder.protocol.lines import LineBatch
@@ -11,6 +13,28 @@ from gateway.errors import TooLarge
 REMEMBERED_LOGS = 1000
 LOG_SLACK_BYTES = 4 * 1024 * 1024
 SPARE_LINES = 100_000
+MOST_RUNS = 256
+"""A builder sends its lines in order: what has more gaps than this is not a log."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Taken:
+    """The runs of lines that were taken, apart and in order: where each begins, and the seq after its last."""
+
+    begins: list[int] = dataclasses.field(default_factory=list)
+    ends: list[int] = dataclasses.field(default_factory=list)
+    bytes: int = 0
+
+    def has(self, batch: LineBatch) -> bool:
+        place = bisect.bisect_right(self.begins, batch.first_seq) - 1
+        return place >= 0 and batch.last_seq < self.ends[place]
+
+    def add(self, batch: LineBatch) -> None:
+        begin, end = batch.first_seq, batch.last_seq + 1
+        first, last = bisect.bisect_left(self.ends, begin), bisect.bisect_right(self.begins, end)
+        if first < last:
+            begin, end = min(begin, self.begins[first]), max(end, self.ends[last - 1])
+        self.begins[first:last], self.ends[first:last] = [begin], [end]
 
 
 class LogMeter:
@@ -20,21 +44,24 @@ class LogMeter:
         # The builder counts text, we count records: their frame may double it.
         self._most_bytes = 2 * log_bytes + LOG_SLACK_BYTES
         self.most_lines = log_bytes + SPARE_LINES
-        self._known: collections.OrderedDict[tuple[uuid.UUID, int], tuple[int, int]] = collections.OrderedDict()
+        self._known: collections.OrderedDict[tuple[uuid.UUID, int], _Taken] = collections.OrderedDict()
 
     def check(self, batch: LineBatch, size: int) -> None:
         """Raises TooLarge for a batch beyond the limit."""
-        last_seq, total = self._known.get((batch.deployment_id, batch.attempt), (0, 0))
-        beyond = batch.first_seq > last_seq and total + size > self._most_bytes
+        taken = self._known.get((batch.deployment_id, batch.attempt), _Taken())
+        beyond = not taken.has(batch) and taken.bytes + size > self._most_bytes
         if beyond or batch.last_seq > self.most_lines:
             raise TooLarge(f"The log of a build has at most {self._most_bytes} bytes and {self.most_lines} lines.")
+        if len(taken.begins) >= MOST_RUNS and not taken.has(batch):
+            raise TooLarge(f"The log of a build has at most {MOST_RUNS} gaps.")
 
     def count(self, batch: LineBatch, size: int) -> None:
         """The batch was taken, to be stored."""
         key = (batch.deployment_id, batch.attempt)
-        last_seq, total = self._known.pop(key, (0, 0))
-        if batch.first_seq > last_seq:
-            last_seq, total = batch.last_seq, total + size
-        self._known[key] = (last_seq, total)
+        taken = self._known.pop(key, None) or _Taken()
+        if not taken.has(batch):
+            taken.add(batch)
+            taken.bytes += size
+        self._known[key] = taken
         while len(self._known) > REMEMBERED_LOGS:
             self._known.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -30,6 +31,12 @@ SELECT
     sha256
 FROM migrations
 """
+TABLES = """
+SELECT name
+FROM system.tables
+WHERE database = currentDatabase()
+"""
+MADE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 RECORD = """
 INSERT INTO migrations (
     name,
@@ -47,9 +54,10 @@ async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: T
     Raises ConfigError for a file that differs from what was applied, Unavailable when a server is away.
     """
     migrations = read_migrations(folder)
+    await _reach(pool)
     async with database.lock(LOCK):
         await _make_records(pool)
-        fresh = fresh_of(migrations, await _read_applied(pool))
+        fresh = await _find_fresh(pool, migrations)
         for migration in fresh:
             await _apply(pool, migration)
         return [migration.name for migration in fresh]
@@ -62,16 +70,33 @@ async def missing_clickhouse_migrations(pool: ClickhousePool, folder: Traversabl
     """
     migrations = read_migrations(folder)
     try:
-        applied = await _read_applied(pool)
+        fresh = await _find_fresh(pool, migrations)
     except ClickhouseError as error:
         if error.code != UNKNOWN_TABLE:
             raise
-        applied = {}
-    return [migration.name for migration in fresh_of(migrations, applied)]
+        fresh = migrations
+    return [migration.name for migration in fresh]
 
 
 async def _read_applied(pool: ClickhousePool) -> dict[str, bytes]:
     return {name.decode(): bytes.fromhex(sha256.decode()) for name, sha256 in await pool.fetch(READ_RECORDS)}
+
+
+async def _find_fresh(pool: ClickhousePool, migrations: list[Migration]) -> list[Migration]:
+    """Those that are not applied; all of them where a table that they make is gone: the records outlive it."""
+    fresh = fresh_of(migrations, await _read_applied(pool))
+    there = {name.decode() for (name,) in await pool.fetch(TABLES)}
+    made = {name for migration in migrations if migration not in fresh for name in MADE.findall(migration.sql)}
+    return fresh if made <= there else migrations
+
+
+async def _reach(pool: ClickhousePool) -> None:
+    """Tell of ClickHouse first where PostgreSQL, whose lock this takes, is away as well."""
+    try:
+        await pool.fetch("SELECT 1")
+    except ClickhouseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
 
 
 async def _make_records(pool: ClickhousePool) -> None:

@@ -33,6 +33,7 @@ BLIND_SECONDS = 15.0
 CALLS_AT_ONCE = 100
 """As many builders as ECS describes in one call."""
 LOGS_AT_ONCE = 50
+_FIRST = uuid.UUID(int=0)
 NO_ANSWER = "The launcher does not answer."
 NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
 
@@ -54,7 +55,7 @@ class Since:
         return self._clock() - self._seen.setdefault(fact, self._clock())
 
     def forget_unasked(self) -> None:
-        """Call it once per look."""
+        """Call it once all that matters was asked."""
         self._seen = {fact: since for fact, since in self._seen.items() if fact in self._asked}
         self._asked.clear()
 
@@ -88,7 +89,8 @@ class Reconciler:
         self._clock = clock
         self._looked_at = float("-inf")
         self._reap_after = float("inf")
-        self._since = Since(clock)
+        self._since, self._log_since = Since(clock), Since(clock)
+        self._logs_after = _FIRST
         self._troubles: list[str] = []
         self._is_launcher_silent = False
         self._woken = asyncio.Event()
@@ -190,26 +192,35 @@ class Reconciler:
     def _is_builder_bringing(self, row: Deployment) -> bool:
         """Whether it may still hold lines. Also the builder that nobody can look after does not for ever."""
         late = self._may_bring_lines(row)
-        return row.handle is not None and self._since.seconds(("late", row.id, row.attempt)) < late
+        return row.handle is not None and self._log_since.seconds(("late", row.id, row.attempt)) < late
 
     async def _decide_logs(self) -> None:
-        for row in await self._deployments.undecided_logs(LOGS_AT_ONCE):
-            try:
-                async with asyncio.timeout(CALL_SECONDS):
-                    missing = await self._logs.missing(row.id, row.attempt, lifecycle.look_until(row.last_seq))
-            except (Unavailable, TimeoutError) as error:
-                # No verdict without the store, and the quiet time begins anew once it answers.
-                self._troubles.append(str(error) or "The log store does not answer.")
-                return
-            if missing and (self._is_transport_behind() or self._is_builder_bringing(row)):
-                continue  # they may be on their way; the quiet time begins anew after that
-            quiet = self._since.seconds(("log", row.id, row.attempt, tuple(missing)))
-            end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
-            if end is not None:
-                with contextlib.suppress(Conflict, NotFound):
-                    await self._deployments.set_log_end(row.id, row.attempt, end.complete, end.missing)
-                    if self._compact_log is not None:
-                        await self._compact_log(row.id)
+        """Some in each look, all in turn: many that wait for lines hold up none that are whole."""
+        rows = await self._deployments.undecided_logs(self._logs_after, LOGS_AT_ONCE)
+        try:
+            for row in rows:
+                await self._decide_log(row)
+        except (Unavailable, TimeoutError) as error:
+            # No verdict without the store, and the quiet time begins anew once it answers.
+            self._troubles.append(str(error) or "The log store does not answer.")
+            self._log_since = Since(self._clock)
+            return
+        self._logs_after = rows[-1].id if len(rows) == LOGS_AT_ONCE else _FIRST
+        if self._logs_after == _FIRST:
+            self._log_since.forget_unasked()
+
+    async def _decide_log(self, row: Deployment) -> None:
+        async with asyncio.timeout(CALL_SECONDS):
+            missing = await self._logs.missing(row.id, row.attempt, lifecycle.look_until(row.last_seq))
+        if missing and (self._is_transport_behind() or self._is_builder_bringing(row)):
+            return  # they may be on their way; the quiet time begins anew after that
+        quiet = self._log_since.seconds(("log", row.id, row.attempt, tuple(missing)))
+        end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
+        if end is not None:
+            with contextlib.suppress(Conflict, NotFound):
+                await self._deployments.set_log_end(row.id, row.attempt, end.complete, end.missing)
+                if self._compact_log is not None:
+                    await self._compact_log(row.id)
 
     async def _each(self, items: Sequence[Item], do: Callable[[Item], Awaitable[object]]) -> None:
         """Begun in one turn of the loop, as far as the bound allows: a launcher may make one call of many."""

@@ -102,7 +102,10 @@ def split_text(text: str, limit_bytes: int = MAX_LINE_BYTES) -> list[str]:
 def _decode_line(at: object, stream: object, step: object, text: object) -> Line:
     if stream not in _STREAMS or step not in _STEPS:
         raise ValueError(f"Unknown stream or step: {stream!r}, {step!r}.")
-    return Line(_number(at, 0, 2**53), Stream(str(stream)), Step(str(step)), _text(text))
+    line = Line(_number(at, 0, 2**53), Stream(str(stream)), Step(str(step)), _text(text))
+    if len(line.text) > MAX_LINE_BYTES or len(line.text.encode()) > MAX_LINE_BYTES:
+        raise ValueError(f"A line has at most {MAX_LINE_BYTES} bytes.")
+    return line
 
 
 def _number(value: object, least: int, most: int) -> int:

@@ -37,7 +37,8 @@ class LogOwner:
     is_decided: bool = False
     is_complete: bool = False
     missing: tuple[tuple[int, int], ...] = ()
-    last_seq: int = 0
+    last_seq: int | None = None
+    """How many lines its builder said there are; None: it did not say."""
 
     @classmethod
     def of(cls, deployment: Deployment) -> LogOwner:
@@ -49,7 +50,7 @@ class LogOwner:
             is_decided=is_decided,
             is_complete=is_decided and bool(deployment.log_complete),
             missing=tuple(deployment.log_missing) if is_decided else (),
-            last_seq=deployment.last_seq or 0,
+            last_seq=deployment.last_seq if is_decided else None,
         )
 
 
@@ -77,7 +78,7 @@ class LogPage:
         """No line follows."""
         self.is_end, self.is_final = True, owner.is_decided
         reached = self.position.seq if self.position.attempt == owner.attempt else 0
-        if owner.is_complete and reached < owner.last_seq:
+        if owner.is_complete and owner.last_seq is not None and reached < owner.last_seq:
             self.gone.append((reached + 1, owner.last_seq))
 
 
@@ -112,7 +113,7 @@ async def read_lines(logs: LogStore, owner: LogOwner, page: LogPage, limit: int 
     while left is None or left > 0:
         wanted = READ_LINES if left is None else min(left, READ_LINES)
         found = await _read(logs, owner.deployment_id, page.position, wanted)
-        portion = _contiguous(found, page.position, owner.attempt, is_decided=owner.is_decided)
+        portion = _contiguous(found, page.position, owner)
         if portion:
             page.move(portion, owner)
             left = None if left is None else left - len(portion)
@@ -156,18 +157,19 @@ async def _find_owner(services: Services, deployment_id: uuid.UUID) -> LogOwner:
         return LogOwner(deployment_id, attempt=MAX_ATTEMPT + 1, name=str(deployment_id))
 
 
-def _contiguous(
-    lines: list[LogLine], position: LogPosition, current_attempt: int, *, is_decided: bool
-) -> list[LogLine]:
-    """The lines up to the first gap that may still be filled."""
+def _contiguous(lines: list[LogLine], position: LogPosition, owner: LogOwner) -> list[LogLine]:
+    """The lines up to the first gap that may still be filled, or up to the end that the builder told."""
     attempt, seq = position.attempt, position.seq
     for place, line in enumerate(lines):
         if line.attempt != attempt:
             attempt, seq = line.attempt, 0
-        if line.attempt > current_attempt:
+        if line.attempt > owner.attempt:
             return lines[:place]  # the deployment has moved on since it was read: the next call shows it
-        if line.seq != seq + 1 and line.attempt == current_attempt and not is_decided:
-            return lines[:place]
+        if line.attempt == owner.attempt:
+            if line.seq != seq + 1 and not owner.is_decided:
+                return lines[:place]
+            if owner.last_seq is not None and line.seq > owner.last_seq:
+                return lines[:place]
         seq = line.seq
     return lines
 
@@ -181,22 +183,22 @@ async def _read(logs: LogStore, deployment_id: uuid.UUID, after: LogPosition, li
 
 
 async def _chained(first: list[LogLine], rest: AsyncIterator[list[LogLine]]) -> AsyncIterator[list[LogLine]]:
-    """After the beginning of an answer there is no status any more: an outage ends the page, and the page says so."""
     if first:
         yield first
-    try:
-        async for portion in rest:
-            yield portion
-    except Unavailable as error:
-        log.warning("log page cut short: %s", error)
+    async for portion in rest:
+        yield portion
 
 
 async def _as_json(owner: LogOwner, page: LogPage, portions: AsyncIterator[list[LogLine]]) -> AsyncIterator[bytes]:
     yield b'{"rawLogs": ['
     separator = ""
-    async for portion in portions:
-        yield await asyncio.to_thread(_encode, separator, portion)
-        separator = ", "
+    try:
+        async for portion in portions:
+            yield await asyncio.to_thread(_encode, separator, portion)
+            separator = ", "
+    except Unavailable as error:
+        # There is no status any more: an outage ends the page, and the page says where the next one begins.
+        log.warning("log page cut short: %s", error)
     end = {
         "ended": page.is_final,
         "complete": owner.is_complete and not page.gone,
@@ -212,6 +214,7 @@ def _encode(separator: str, lines: list[LogLine]) -> bytes:
 
 
 async def _as_text(owner: LogOwner, page: LogPage, portions: AsyncIterator[list[LogLine]]) -> AsyncIterator[bytes]:
+    """An outage cuts it off: nothing in it could say that it is not whole."""
     async for portion in portions:
         yield "".join(line.text + "\n" for line in portion).encode("utf-8", "replace")
 
@@ -237,7 +240,7 @@ async def _send(
                 raise ConnectionResetError("The gateway stops.")
             async with asyncio.timeout(WRITE_SECONDS):
                 await response.write(piece)
-    except (ConnectionError, TimeoutError) as error:
+    except (ConnectionError, TimeoutError, Unavailable) as error:
         log.info("log page cut off: %s", error or "the caller reads too slowly")
         _cut_off(request, response)
     except Exception:  # the status is sent: an error can't be answered any more, only logged

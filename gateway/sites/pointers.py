@@ -16,6 +16,7 @@ from gateway.sites.hosts import SiteNames, is_address, split_preview
 from gateway.sites.lru import LeastRecentlyUsed
 
 UNKNOWN_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
 READ_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 MAX_KNOWN = 50_000
@@ -93,10 +94,12 @@ class SitePointers:
             self._flights.begin(host, lambda: self._read(host))
 
     async def _read_or_known(self, host: str) -> SitePointer:
+        """Who has something to show waits only so long for what is newer; the read goes on."""
+        known = self._known.get(host)
         try:
-            return await self._flights.share(host, lambda: self._read(host))
-        except Unavailable:
-            known = self._known.get(host)
+            async with asyncio.timeout(None if known is None else PATIENCE_SECONDS):
+                return await self._flights.share(host, lambda: self._read(host))
+        except (Unavailable, TimeoutError):
             if known is None:
                 raise
             return known.pointer

@@ -168,17 +168,20 @@ class DeploymentAttempts:
             json.dumps(list(missing)),
         )
 
-    async def undecided_logs(self, limit: int) -> list[Deployment]:
-        """Deployments that ended and of whose log it is not yet known whether it is whole, the longest ended first."""
+    async def undecided_logs(self, after: uuid.UUID, limit: int) -> list[Deployment]:
+        """Deployments that ended and of whose log it is not yet known whether it is whole: those whose ids follow this
+        one, in order of their ids.
+        """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
                 SELECT *
                 FROM deployment_rows
-                WHERE log_complete IS NULL AND completed_at IS NOT NULL
-                ORDER BY completed_at
-                LIMIT $1
+                WHERE log_complete IS NULL AND completed_at IS NOT NULL AND id > $1
+                ORDER BY id
+                LIMIT $2
                 """,
+                after,
                 limit,
             )
         return [to_deployment(row) for row in rows]

@@ -177,8 +177,7 @@ class ClickhouseLogStore:
         return len(old)
 
     async def check(self) -> None:
-        """Raises Unavailable. Tells of ClickHouse first: to prepare its tables takes PostgreSQL, too."""
-        await self._pool.fetch("SELECT 1", limit_seconds=CHECK_SECONDS)
+        """Raises Unavailable."""
         await self._fetch(CHECK, limit_seconds=CHECK_SECONDS)
 
     async def _server_now(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -84,7 +85,8 @@ class DeadLetterDesk:
                 letter.value,
                 key=letter.key,
                 headers=letter.headers,
-                timestamp_ms=max(0, letter.timestamp),
+                # Brokers refuse what is of the future.
+                timestamp_ms=min(letter.timestamp, int(time.time() * 1000)),
             )
         except NotSent as error:
             raise self._cluster.explained(error) from error

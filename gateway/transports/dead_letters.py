@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from builder.protocol.kafka import MOST_BYTES, NotSent, RecordProducer, TooLargeToSend
+from builder.protocol.lines import LAST_MOMENT
 from gateway.errors import Unavailable
 from gateway.transports.kafka_cluster import KafkaCluster
 from gateway.transports.kafka_polling import Unreadable
@@ -17,6 +18,8 @@ PREFIX = "dead-letter-"
 HOUR_SECONDS = 3600.0
 KEPT_BYTES = MOST_BYTES - 256 * 1024
 """A longer value is cut, so that a record at the broker's limit still goes aside with its headers."""
+LEAST_BYTES = 256
+"""Where that is too long still: enough to see what it was."""
 KEPT_HEADER_BYTES = 64 * 1024
 REASON_LENGTH = 500
 
@@ -63,13 +66,24 @@ class DeadLetters:
 
     async def put(self, record: Letter, reason: str) -> None:
         """Return once Kafka has it. Raises Unavailable."""
-        topic = self._cluster.settings.dead_letter_topic
-        value, headers = _wrapped(record, reason)
-        try:
-            await self._producer.send(topic, value, key=record.key, headers=headers)
-        except (NotSent, TooLargeToSend) as error:
-            raise self._cluster.explained(error) from error
+        for kept_bytes in (KEPT_BYTES, LEAST_BYTES):
+            try:
+                await self._send(record, reason, kept_bytes)
+                break
+            except TooLargeToSend as error:  # the topic's own limit is lower than what brokers take by default
+                if kept_bytes == LEAST_BYTES:
+                    raise self._cluster.explained(error) from error
         self._written.append(self._clock())
+
+    async def _send(self, record: Letter, reason: str, kept_bytes: int) -> None:
+        value, headers = _wrapped(record, reason, kept_bytes)
+        key = record.key if len(record.key or b"") <= kept_bytes else None
+        if key is None and value is None:
+            value = b""  # aiokafka sends no record that has neither
+        try:
+            await self._producer.send(self._cluster.settings.dead_letter_topic, value, key=key, headers=headers)
+        except NotSent as error:
+            raise self._cluster.explained(error) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,13 +106,12 @@ def unwrap(record: Letter) -> DeadLetter:
     if isinstance(record, Unreadable):  # somebody else wrote it there
         return DeadLetter(record.reason, "?", "?", "?", record.timestamp, None, None, (), is_cut=True)
     said = {name.removeprefix(PREFIX): _text(value) for name, value in record.headers if name.startswith(PREFIX)}
-    timestamp = said.get("timestamp", "")
     return DeadLetter(
         reason=said.get("reason", "It was not said why."),
         topic=said.get("topic", "?"),
         partition=said.get("partition", "?"),
         offset=said.get("offset", "?"),
-        timestamp=int(timestamp) if timestamp.isascii() and timestamp.isdigit() else record.timestamp,
+        timestamp=_moment(said.get("timestamp", ""), record.timestamp),
         key=record.key,
         value=record.value,
         headers=_own_headers(record),
@@ -106,12 +119,11 @@ def unwrap(record: Letter) -> DeadLetter:
     )
 
 
-def _wrapped(record: Letter, reason: str) -> tuple[bytes | None, list[tuple[str, bytes]]]:
+def _wrapped(record: Letter, reason: str, kept_bytes: int) -> tuple[bytes | None, list[tuple[str, bytes]]]:
     kept = _own_headers(record)
-    if sum(len(name) + len(value or b"") for name, value in kept) > KEPT_HEADER_BYTES:
+    if sum(len(name) + len(value or b"") for name, value in kept) > min(KEPT_HEADER_BYTES, kept_bytes):
         kept, reason = (), f"{reason} (Its headers were too long to be kept.)"
-    # aiokafka sends no record that has neither a key nor a value.
-    value = b"" if record.value is None and record.key is None else record.value
+    value = record.value
     facts = {
         "reason": reason[:REASON_LENGTH],
         "topic": record.topic,
@@ -119,9 +131,9 @@ def _wrapped(record: Letter, reason: str) -> tuple[bytes | None, list[tuple[str,
         "offset": str(record.offset),
         "timestamp": str(record.timestamp),
     }
-    if value is not None and len(value) > KEPT_BYTES:
+    if value is not None and len(value) > kept_bytes:
         facts["size"] = str(len(value))
-        value = value[:KEPT_BYTES]
+        value = value[:kept_bytes]
     if isinstance(record, Unreadable):
         facts["size"] = "unknown"
     return value, [*kept, *((PREFIX + name, text.encode(errors="replace")) for name, text in facts.items())]
@@ -130,6 +142,12 @@ def _wrapped(record: Letter, reason: str) -> tuple[bytes | None, list[tuple[str,
 def _own_headers(record: Letter) -> tuple[tuple[str, bytes], ...]:
     """Those that the record came with; a letter that is put aside a second time has no use for the first reason."""
     return tuple((name, value) for name, value in record.headers if not name.startswith(PREFIX))
+
+
+def _moment(said: str, written: int) -> int:
+    """In milliseconds since 1970, and one that a calendar has, whatever stands there."""
+    is_number = said.isascii() and said.isdigit() and len(said) <= len(str(LAST_MOMENT))
+    return min(max(0, int(said) if is_number else written), LAST_MOMENT)
 
 
 def _text(value: bytes | None) -> str:

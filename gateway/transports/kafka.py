@@ -25,6 +25,10 @@ SESSION_SECONDS = 6.0
 HEARTBEAT_SECONDS = 1.5
 REBALANCE_SECONDS = 6.0
 REQUEST_SECONDS = 12.0
+METADATA_SECONDS = 10.0
+"""So soon partitions are seen that were added, and a topic that was made anew. aiokafka's own five minutes are longer
+than a log waits for lines that seem to be missing.
+"""
 REQUEST_SLACK_SECONDS = 5.0
 
 
@@ -126,6 +130,7 @@ class KafkaLogTransport:
             heartbeat_interval_ms=int(HEARTBEAT_SECONDS * 1000),
             rebalance_timeout_ms=int(REBALANCE_SECONDS * 1000),
             request_timeout_ms=int(REQUEST_SECONDS * 1000),
+            metadata_max_age_ms=int(METADATA_SECONDS * 1000),
         )
         consumer.subscribe([self._cluster.settings.topic], listener=membership)
         try:

@@ -130,6 +130,7 @@ class KafkaLogRecords:
 
     def hand_out_again(self) -> None:
         """What was fetched and not committed is fetched once more."""
+        self._watch.moved()  # it was there, and kept nobody but the store waiting
         self._seek(self._first)
         self._first, self._next = {}, {}
         self._origins.clear()

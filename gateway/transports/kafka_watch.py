@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Mapping
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from gateway.errors import Unavailable
 from gateway.transports.kafka_cluster import Broken, KafkaCluster
 
 LOOK_SECONDS = 1.0
@@ -111,8 +110,8 @@ class Watch:
         consumer, topic = self._consumer, self._cluster.settings.topic
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         if not partitions:
-            await consumer.topics()
-            raise Unavailable(f"The topic {topic} has no partitions.")
+            await consumer.topics()  # raises where the brokers are away
+            raise Broken(f"The topic {topic} is gone. It is made anew.")
         ends, begins = await consumer.end_offsets(partitions), await consumer.beginning_offsets(partitions)
         own = consumer.assignment()
         stored = {}

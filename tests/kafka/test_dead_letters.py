@@ -1,5 +1,6 @@
 """`buildspace dead-letters`: what it shows, and that putting back happens once."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -115,6 +116,18 @@ async def test_a_cut_letter_is_left(transport, settings, desk, said):
         "1 records could not be kept whole, and are left where they are.",
         "There is nothing to replay.",
     ]
+
+
+@pytest.mark.parametrize("moment", [b"9" * 20, b"9" * 5000, b"253402300800000", b"-1", b"soon"])
+async def test_a_letter_of_a_moment_that_no_calendar_has_hides_no_other(transport, settings, desk, said, moment):
+    """Whoever may write there can write anything."""
+    await transport._cluster.make_topics()
+    for body, headers in ((b"hostile", [("dead-letter-timestamp", moment)]), (b"honest", [])):
+        await write(dataclasses.replace(settings, topic=settings.dead_letter_topic), (body, headers))
+    await desk.show(10)
+    assert said[-1] == "2 dead letters shown."
+    await desk.replay()
+    assert sorted(record.value for record in await read_topic(settings, settings.topic)) == [b"honest", b"hostile"]
 
 
 async def test_a_broker_that_is_away_is_said(make_settings, said):

@@ -6,9 +6,11 @@ import dataclasses
 import json
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from builder.protocol.lines import LAST_MOMENT, MAX_LINE_BYTES, encode_batch
 from gateway.errors import Unavailable
+from gateway.transports.kafka_cluster import Broken
 from gateway.transports.kafka_reading import PIECES
 from tests.engines.gateway import eventually
 from tests.kafka.parts import (
@@ -291,3 +293,62 @@ async def test_nothing_is_left_running(open_transport, settings):
         await take(records, 1)
     await transport.close()
     assert asyncio.all_tasks() == before
+
+
+async def make_topics(settings, **configs):
+    async with administering(settings) as admin:
+        names = (settings.topic, settings.dead_letter_topic)
+        await admin.create_topics([NewTopic(name, 1, 1, topic_configs=configs) for name in names])
+
+
+@contextlib.asynccontextmanager
+async def administering(settings):
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def test_where_topics_take_less_than_usual_a_record_goes_aside_all_the_same(open_transport, settings):
+    """The dead letter holds more than the record did, and no more than the topic takes."""
+    settings = dataclasses.replace(settings, partitions=1)
+    await make_topics(settings, **{"max.message.bytes": "5000"})
+    transport, after = open_transport(settings), make_batch("after", deployment_id=new_id())
+    async with transport.subscribe() as records:
+        await write(settings, (b"x" * 4700, [("trace", b"y" * 100)]), signed(after), key=b"k")
+        assert await take(records, 1) == [after]
+    (letter,) = await read_topic(settings, settings.dead_letter_topic)
+    assert letter.value == b"x" * 256
+    assert dict(letter.headers)["dead-letter-size"] == b"4700"
+
+
+async def test_partitions_that_are_added_are_read(open_transport, settings, monkeypatch):
+    monkeypatch.setattr("gateway.transports.kafka.METADATA_SECONDS", 0.5)
+    transport = open_transport(settings)
+    first, second = make_batch("first", deployment_id=new_id()), make_batch("second", deployment_id=new_id())
+    async with transport.subscribe() as records:
+        await write(settings, signed(first))
+        assert await take(records, 1) == [first]
+        async with administering(settings) as admin:
+            await admin.create_partitions({settings.topic: NewPartitions(5)})
+        await write(settings, signed(second), partition=4)
+        assert await take(records, 1) == [second]
+
+
+async def test_a_topic_that_was_deleted_is_made_anew_and_read(open_transport, settings, monkeypatch):
+    monkeypatch.setattr("gateway.transports.kafka.METADATA_SECONDS", 0.5)
+    transport, stored = open_transport(settings), make_batch("stored", deployment_id=new_id())
+    later = make_batch("later", deployment_id=new_id())
+    async with transport.subscribe() as records:
+        await write(settings, signed(stored))
+        assert await take(records, 1) == [stored]
+        async with administering(settings) as admin:
+            await admin.delete_topics([settings.topic])
+        with pytest.raises(Broken, match="is gone"):
+            await eventually(lambda: records.fetch(10, 0.1), "the topic is missed", 30)
+    await transport.close()
+    async with transport.subscribe() as records:
+        await write(settings, signed(later))
+        assert await take(records, 1) == [later]

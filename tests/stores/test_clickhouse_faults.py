@@ -250,6 +250,15 @@ async def test_tables_that_are_gone_are_made_anew(server, logs, database):
     await logs.check()
 
 
+async def test_a_table_that_is_gone_is_made_anew_though_its_making_is_recorded(server, logs, database):
+    await logs.check()
+    async with open_clickhouse(server.settings) as pool:
+        await pool.fetch("DROP TABLE log_events")
+    with pytest.raises(Unavailable, match="buildspace migrate"):
+        await logs.check()
+    await logs.check()
+
+
 async def test_a_call_that_is_given_up_leaves_the_others_in_order(server):
     async with open_clickhouse(dataclasses.replace(server.settings, connections=1)) as pool:
         with pytest.raises(TimeoutError):

@@ -288,13 +288,13 @@ async def test_stopping_an_old_builder_does_not_forget_a_new_one(deployments, bu
 
 
 async def test_whether_the_log_is_whole_is_kept(deployments, building):
-    assert await deployments.undecided_logs(10) == []
+    assert await deployments.undecided_logs(uuid.UUID(int=0), 10) == []
     await deployments.fail(building.id, 1, "reason", "build", 1, 40)
-    assert [found.id for found in await deployments.undecided_logs(10)] == [building.id]
+    assert [found.id for found in await deployments.undecided_logs(uuid.UUID(int=0), 10)] == [building.id]
     await deployments.set_log_end(building.id, 1, False, [(3, 5)])
     found = await deployments.get(building.id)
     assert (found.log_complete, found.log_missing) == (False, ((3, 5),))
-    assert await deployments.undecided_logs(10) == []
+    assert await deployments.undecided_logs(uuid.UUID(int=0), 10) == []
     await deployments.set_log_end(building.id, 1, True, [])
     await deployments.set_log_end(building.id, 1, False, [(1, 1)])
     found = await deployments.get(building.id)

@@ -296,3 +296,27 @@ async def test_pages_of_a_whole_log_are_complete(api, deployment, store, query):
     end(api, deployment, last_seq=3)
     answer = await page(api, deployment, query)
     assert (answer["complete"], answer["missing"]) == (True, [])
+
+
+async def test_what_comes_after_the_end_that_the_builder_told_is_not_shown(api, deployment, store):
+    await store(1, 2)
+    end(api, deployment, last_seq=2)
+    await store(3, 4)
+    answer = await page(api, deployment)
+    assert (seqs(answer), answer["complete"]) == ([(1, 1), (1, 2)], True)
+
+
+async def test_a_text_that_an_outage_ends_is_cut_off(api, deployment, store, monkeypatch):
+    """It can't say that it is not whole."""
+    await store(*range(1, 2501))
+    read = api.services.logs.read
+
+    async def fail_later(deployment_id, after, limit):
+        if after.seq >= 2000:
+            raise Unavailable("The log store is away.")
+        return await read(deployment_id, after, limit)
+
+    monkeypatch.setattr(api.services.logs, "read", fail_later)
+    with pytest.raises(aiohttp.ClientError):
+        async with api.session.get(f"{api.url}/logs/{deployment.id}?format=text") as response:
+            await response.text()

@@ -238,9 +238,10 @@ class MemoryDeployments:
             raise Conflict("Another attempt.")
         self._set(row, log_complete=complete, log_missing=tuple(missing))
 
-    async def undecided_logs(self, limit) -> list[Deployment]:
+    async def undecided_logs(self, after, limit) -> list[Deployment]:
         self._reach()
-        return [row for row in self.rows.values() if row.status.is_final and row.log_complete is None][:limit]
+        undecided = [row for row in self.rows.values() if row.status.is_final and row.log_complete is None]
+        return sorted((row for row in undecided if row.id > after), key=lambda row: row.id)[:limit]
 
     async def now(self) -> datetime.datetime:
         self._reach()

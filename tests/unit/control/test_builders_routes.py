@@ -15,8 +15,7 @@ from gateway import log_meter
 from gateway.background import Health, kept_running
 from gateway.config import Builder
 from gateway.consumer import LogConsumer
-from gateway.errors import Invalid, NotFound, TooLarge, Unavailable
-from gateway.log_meter import LogMeter
+from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import BuildSettings, Status
 from gateway.publishing import Publisher
 from gateway.routes import builders
@@ -251,29 +250,6 @@ def no_slack(monkeypatch):
 async def test_a_log_beyond_its_limit_is_refused(no_slack, call, building):
     assert (await call("POST", "lines", encode_batch(make_batch(building, "x" * 1200, first_seq=1))))[0] == 204
     assert (await call("POST", "lines", encode_batch(make_batch(building, "x" * 1200, first_seq=2))))[0] == 413
-
-
-def test_the_meter_refuses_what_exceeds_the_limit(building):
-    meter = LogMeter(1000)
-    size = meter._most_bytes // 2 + 1
-    meter.count(make_batch(building, first_seq=1), size)
-    with pytest.raises(TooLarge):
-        meter.check(make_batch(building, first_seq=2), size)
-
-
-def test_a_batch_that_is_sent_again_is_not_counted_again(building):
-    meter = LogMeter(1000)
-    for _ in range(10):
-        meter.check(make_batch(building), meter._most_bytes)
-        meter.count(make_batch(building), meter._most_bytes)
-
-
-def test_the_meter_forgets_the_oldest(building, monkeypatch):
-    monkeypatch.setattr(log_meter, "REMEMBERED_LOGS", 2)
-    meter = LogMeter(1000)
-    for attempt in (1, 2, 3):
-        meter.count(make_batch(building, attempt=attempt), 1)
-    assert len(meter._known) == 2
 
 
 async def test_lines_that_cannot_be_stored_are_to_be_sent_again(call, building, client, logs):

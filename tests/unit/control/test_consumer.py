@@ -131,3 +131,25 @@ async def test_a_repeated_batch_doubles_nothing(transport, logs, health):
         await transport.send(make_batch(1, "one"))
         await transport.send(make_batch(1, "one"))
     assert logs.lines[ID, 1] == {1: "one"}
+
+
+class SlowLogs:
+    """Takes so long for each batch."""
+
+    def __init__(self):
+        self.stored = []
+
+    async def append(self, batches):
+        await asyncio.sleep(0.02 * len(batches))
+        self.stored += batches
+
+
+async def test_a_store_that_is_slow_gets_less_at_once_until_it_takes_it(transport, health, monkeypatch):
+    """Else the same lines would come again for ever, and none of them be committed."""
+    monkeypatch.setattr(consumer, "APPEND_SECONDS", 0.2)
+    logs = SlowLogs()
+    sending = [asyncio.ensure_future(transport.send(make_batch(seq))) for seq in range(1, 41)]
+    await until(lambda: len(transport._waiting) == 40)
+    async with consuming(transport, logs, health):
+        await asyncio.gather(*sending)
+    assert {batch.first_seq for batch in logs.stored} == set(range(1, 41))

@@ -104,3 +104,9 @@ def test_whatever_happens_a_life_ends_once(events):
             continue
         ends += status.is_final
     assert ends <= 1
+
+
+def test_of_very_many_gaps_the_last_are_told_as_one():
+    missing = [(seq, seq) for seq in range(1, 200_000, 2)]
+    end = lifecycle.decide_log_end(200_000, missing, 60)
+    assert (len(end.missing), end.missing[0], end.missing[-1]) == (1000, (1, 1), (1999, 199_999))

@@ -404,6 +404,28 @@ async def test_a_whole_log_is_decided_whatever_else_waits(late, running, row, de
     assert row().log_complete is True
 
 
+async def test_logs_that_wait_for_lines_hold_up_none_that_are_whole(work, deployments, monkeypatch):
+    monkeypatch.setattr(reconciler, "LOGS_AT_ONCE", 2)
+    for number in range(5):
+        deployments.add(id=uuid.UUID(int=number + 1), status=Status.FAILED, last_seq=9)
+    whole = deployments.add(id=uuid.UUID(int=9), status=Status.READY, last_seq=0)
+    for _ in range(3):
+        await work.look()
+    assert deployments.rows[whole.id].log_complete is True
+
+
+async def test_logs_are_waited_for_in_turn_and_decided_in_the_end(work, deployments, clock, monkeypatch):
+    monkeypatch.setattr(reconciler, "LOGS_AT_ONCE", 2)
+    for number in range(5):
+        deployments.add(id=uuid.UUID(int=number + 1), status=Status.FAILED, last_seq=9)
+    for _ in range(3):
+        await work.look()
+    clock.pass_by(61)
+    for _ in range(3):
+        await work.look()
+    assert {row.log_complete for row in deployments.rows.values()} == {False}
+
+
 async def test_a_builder_that_still_brings_lines_is_let_live(late, running, row, deployments, launcher, clock):
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
     await late.look()

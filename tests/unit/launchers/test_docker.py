@@ -28,6 +28,9 @@ class FakeApi:
     async def network(self, name: str) -> dict[str, Any]:
         return {"Id": "0123456789abcdef", "Driver": "bridge", "Options": {BETWEEN_CONTAINERS: "false"}}
 
+    async def labeled(self, label: str, statuses: Sequence[str]) -> list[dict[str, Any]]:
+        return []
+
     async def create(self, name: str, settings: dict[str, Any]) -> str:
         command = settings["Cmd"][4:]
         self.asked.append(command)

@@ -233,6 +233,18 @@ async def test_a_database_that_hangs_is_away(
         await pointers.find("blog.localhost")
 
 
+async def test_nobody_waits_long_for_a_database_that_hangs_where_something_is_known(
+    pointers: SitePointers, projects: MemoryProjects, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    known = projects.publish("blog", RELEASE)
+    await pointers.find("blog.localhost")
+    clock.now += 10
+    projects.gate.clear()
+    assert await pointers.find("blog.localhost") == known
+    projects.gate.set()
+
+
 async def test_a_project_that_is_gone_is_forgotten(
     pointers: SitePointers, projects: MemoryProjects, clock: Clock
 ) -> None:
