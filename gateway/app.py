@@ -138,7 +138,7 @@ def _builders_app(services: Services) -> web.Application:
 
 def _with_ports(config: Config, sites: int, api: int, builders: int) -> Config:
     """The configuration with the ports that were got where any was asked for."""
-    url = config.sites.url if config.sites.port else re.sub(r"(:\d+)?/?\Z", f":{sites}", config.sites.url)
+    url = config.sites.url if config.sites.port else re.sub(r"(:\d+)?/?\Z", f":{sites}", config.sites.url, count=1)
     return dataclasses.replace(
         config,
         sites=dataclasses.replace(config.sites, port=sites, url=url),

@@ -42,9 +42,10 @@ def check_config(config: Config) -> None:
     try:
         check_allowed_hosts(config.builder.allow_private_hosts)
     except ValueError as error:
+        entries = _shown(", ".join(config.builder.allow_private_hosts))
         raise ConfigError(
             "builder.allow_private_hosts: expected hosts, addresses or networks, each with or without a port, such as"
-            f" git.example.com, 10.0.0.7:8443 or 10.0.0.0/8, not {config.builder.allow_private_hosts}."
+            f" git.example.com, 10.0.0.7:8443 or 10.0.0.0/8, not {entries}."
         ) from error
     for place in dataclasses.fields(config):
         section = getattr(config, place.name)
@@ -64,7 +65,8 @@ def _check_engines(config: Config) -> None:
     for broker in config.kafka.brokers:
         _demand(
             re.fullmatch(rf"{_HOST}(:[0-9]{{1,5}})?", broker, re.ASCII) is not None,
-            f"kafka.brokers (KAFKA_BROKERS): expected host and port, such as kafka.example.com:9092, not {broker!r}.",
+            "kafka.brokers (KAFKA_BROKERS): expected host and port, such as kafka.example.com:9092,"
+            f" not {_shown(broker)}.",
         )
     for name, topic in (
         ("kafka.topic (KAFKA_TOPIC)", config.kafka.topic),
@@ -111,6 +113,7 @@ def _check_engines(config: Config) -> None:
         'ecs.security_groups: name the group of the tasks, such as ["sg-0abc"]: without one they are in the default'
         " group of the VPC, with whatever else is there.",
     )
+    _demand("@" not in config.docker.host, "docker.host: expected an address without a user and a password.")
     _check_endpoint("ecs.endpoint", config.ecs.endpoint, "https://ecs.eu-central-1.amazonaws.com")
     _check_endpoint("builders.url", config.builders.url, "http://10.0.0.5:9001")
     _demand(
@@ -163,9 +166,14 @@ def _check_sites_url(url: str) -> None:
     except ValueError:
         well_formed = False
     _demand(
-        well_formed and url.count("{slug}") == 1 and parts.path in ("", "/") and not parts.query,
-        f"sites.url: {example}, not {url!r}.",
+        well_formed and url.count("{slug}") == 1 and parts.path in ("", "/") and not parts.query and "@" not in url,
+        f"sites.url: {example}, not {_shown(url)}.",
     )
+
+
+def _shown(text: str) -> str:
+    """What stands in the wrong place may hold a password."""
+    return repr(text) if "@" not in text else "one with a user or a password"
 
 
 def _is_address(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,8 +28,9 @@ OURS = "It has no signature, and its deployment is one of this installation."
 
 InstallKey = Callable[[], Awaitable[bytes]]
 IsKnown = Callable[[uuid.UUID], Awaitable[bool]]
-Read = LineBatch | str
-"""What a record holds, or why it can't be stored."""
+Read = LineBatch | str | None
+"""What a record holds, or why it can't be stored. None: of that log this was said already."""
+REMEMBERED_LOGS = 1000
 
 
 class RecordReader:
@@ -39,6 +41,7 @@ class RecordReader:
         self._is_known = is_known
         self._meter = meter
         self._accept_unsigned = accept_unsigned
+        self._too_large: collections.OrderedDict[tuple[uuid.UUID, int], None] = collections.OrderedDict()
 
     async def read(self, records: Sequence[Fetched]) -> list[Read]:
         key = await self._install_key()
@@ -60,7 +63,7 @@ class RecordReader:
             return str(error)
 
     def _judge(self, record: Fetched, batch: Read, known: dict[uuid.UUID, bool]) -> Read:
-        if isinstance(batch, str):
+        if not isinstance(batch, LineBatch):
             return batch
         if not is_signed(record):
             # Its numbers are places in the topic, not sizes: only its deployment is looked at.
@@ -69,9 +72,19 @@ class RecordReader:
         try:
             self._meter.check(batch, size)
         except TooLarge as error:
-            return error.sentence
+            return error.sentence if self._is_first(batch) else None
         self._meter.count(batch, size)
         return batch
+
+    def _is_first(self, batch: LineBatch) -> bool:
+        """One log that has no end must not use up the dead letters of all."""
+        log_of = batch.deployment_id, batch.attempt
+        if log_of in self._too_large:
+            return False
+        self._too_large[log_of] = None
+        while len(self._too_large) > REMEMBERED_LOGS:
+            self._too_large.popitem(last=False)
+        return True
 
 
 class KafkaLogRecords:
@@ -169,7 +182,7 @@ class KafkaLogRecords:
             if isinstance(read, LineBatch):
                 batches.append(read)
                 self._origins.append((read, record))
-            elif not await self._lay_aside(record, read):
+            elif read is not None and not await self._lay_aside(record, read):
                 if number == 0:
                     raise self._dead_letters.flood(read)
                 self._give_back(records[number:])

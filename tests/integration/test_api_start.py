@@ -83,6 +83,20 @@ async def test_it_starts_says_what_people_need_and_stops_with_0(tmp_path):
         assert gateway.output.read_text().count("Access token") == 1
 
 
+async def test_any_free_port_is_taken_where_none_is_named(tmp_path):
+    async with running_gateway(tmp_path, start=False) as gateway:
+        for name in ("BUILDSPACE_SITES_PORT", "BUILDSPACE_API_PORT", "BUILDSPACE_BUILDERS_PORT"):
+            gateway.environment[name] = "0"
+        del gateway.environment["BUILDSPACE_SITES_URL"]
+        await gateway.start(until_ready=False)
+
+        async def greeting():
+            return re.search(r"sites on (\S+) \(http://127\.0\.0\.1:(\d+)", gateway.output.read_text())
+
+        url, port = (await eventually(greeting, "it greets")).groups()
+        assert url == f"http://{{slug}}.localhost:{port}"
+
+
 async def test_ctrl_c_stops_it_too(tmp_path):
     async with running_gateway(tmp_path) as gateway:
         gateway.process.send_signal(signal.SIGINT)

@@ -216,6 +216,18 @@ def original(deployment_id, log):
     return json.dumps({"PROJECT_ID": "blog", "DEPLOYMENT_ID": str(deployment_id), "log": log}).encode()
 
 
+async def test_a_log_without_end_does_not_use_up_the_dead_letters_of_all(open_transport, settings, monkeypatch):
+    monkeypatch.setattr("gateway.log_meter.LOG_SLACK_BYTES", 0)
+    transport = open_transport(dataclasses.replace(settings, dead_letters_per_hour=2), log_bytes=1000)
+    endless, other = new_id(), make_batch("other", deployment_id=new_id())
+    batches = [make_batch("x" * 700, deployment_id=endless, first_seq=seq) for seq in range(1, 8)]
+    async with transport.subscribe() as records:
+        await write(settings, *map(signed, [*batches, other]))
+        assert await take(records, 3) == [*batches[:2], other]
+    (letter,) = await read_topic(settings, settings.dead_letter_topic)
+    assert "at most 2000 bytes" in reason_of(letter)
+
+
 async def test_lines_of_the_original_are_accepted_where_that_is_allowed(open_transport, settings):
     transport = open_transport(dataclasses.replace(settings, accept_unsigned=True))
     deployment_id = new_id()

@@ -74,6 +74,7 @@ def test_no_secret_of_an_engine_shows_in_words_or_in_the_configuration():
         ({"BUILDSPACE_KAFKA_PARTITIONS": "0"}, "kafka.partitions"),
         ({"BUILDSPACE_DOCKER_CPUS": "0"}, "docker.cpus"),
         ({"BUILDSPACE_POSTGRES_POOL_SIZE": "3"}, "postgres.pool_size: at least 4"),
+        ({"BUILDSPACE_DOCKER_HOST": "tcp://user:word@10.0.0.5:2376"}, "docker.host"),
         ({"KAFKA_TOPIC": "bad topic"}, "kafka.topic (KAFKA_TOPIC)"),
         (
             {"BUILDSPACE_BUILDERS_URL": "10.0.0.5:9001"},
@@ -107,3 +108,13 @@ def test_an_engine_that_is_back_is_tried_within_five_seconds():
     """However long it was away. How soon it is used again is measured by bench.recovery."""
     after_a_failure = inspect.signature(kept_running).parameters["last_delay_seconds"].default
     assert max(after_a_failure, duties.WATCH_SECONDS, dispatcher.POLL_SECONDS, reconciler.LOOK_SECONDS) <= 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["KAFKA_BROKERS", "BUILDSPACE_SITES_URL", "BUILDSPACE_DOCKER_HOST", "BUILDSPACE_BUILDER_ALLOW_PRIVATE_HOSTS"],
+)
+def test_a_password_where_none_belongs_is_not_shown(name):
+    with pytest.raises(ConfigError) as refused:
+        load_config(None, {name: "http://user:pass-word@{slug}.example.com"})
+    assert "pass-word" not in refused.value.sentence
