@@ -19,7 +19,8 @@ def running(stage: Stage) -> Deployment:
 
 
 def ended(stage: Stage, *lines: str, **given: object) -> Deployment:
-    deployment = scenes.ready(stage.services, stage.services.projects.add(), 5, **given)
+    values = {"last_seq": len(lines), **given}
+    deployment = scenes.ready(stage.services, stage.services.projects.add(), 5, **values)
     stage.services.logs.write(deployment, *lines)
     return deployment
 
@@ -251,6 +252,7 @@ async def test_scrolling_up_stops_following_and_the_bottom_resumes_it(stage: Sta
 async def test_steps_lead_to_their_lines(stage: Stage, page: Page) -> None:
     deployment = scenes.ready(stage.services, stage.services.projects.add(), 5)
     scenes.write_build(stage.services, deployment, 500)
+    stage.services.deployments.change(deployment.id, last_seq=len(stage.services.logs.lines[deployment.id]))
     await open_log(page, stage, deployment)
     await expect(page.locator("#stage-install")).to_have_text("Install 7.1 s")
     await page.locator("#stage-build").click()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
 import secrets
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,6 +79,25 @@ async def main():
     await asyncio.sleep(60)
 asyncio.run(main())
 """
+KILLED_UNHEARD = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from tests.hostile.confined import PYTHON, a_sandbox, start
+from tests.unit.launchers.waiting import until_now
+async def main():
+    folder, daemon, marker = sys.argv[1:]
+    sandbox = a_sandbox("none", Path(folder))
+    process = await start(sandbox, PYTHON, "-I", "-S", "-c", daemon, marker, "0.2", "60")
+    await process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    until_now(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    await sandbox.kill_all()
+    print(process.returncode)
+if sys.version_info < (3, 12):
+    # Ends are heard by the loop, not by threads that are quicker than this; later Pythons do so by themselves.
+    asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+asyncio.run(main())
+"""
 
 
 @pytest.fixture
@@ -133,29 +150,11 @@ def test_a_sandbox_that_is_killed_leaves_nothing(tmp_path: Path, grade: str, mar
     assert left == []
 
 
-@pytest.fixture
-def ends_heard_by_the_loop() -> Iterator[None]:
-    """Not by threads of their own, which are quicker than a test: from Python 3.12 on this is so by itself."""
-    if sys.version_info >= (3, 12):
-        yield
-        return
-    policy = asyncio.get_event_loop_policy()
-    before = policy.get_child_watcher()
-    policy.set_child_watcher(asyncio.PidfdChildWatcher())
-    yield
-    policy.set_child_watcher(before)
-
-
-@pytest.mark.usefixtures("ends_heard_by_the_loop")
-async def test_a_sandbox_that_has_just_been_killed_is_known_to_have_been(tmp_path: Path, marker: str) -> None:
+def test_a_sandbox_that_has_just_been_killed_is_known_to_have_been(tmp_path: Path, marker: str) -> None:
     """Before the loop hears of it: else nobody ends what it held."""
-    sandbox = a_sandbox("none", tmp_path)
-    process = await start(sandbox, PYTHON, "-I", "-S", "-c", DAEMON, marker, "0.2", "60")
-    await process.stdout.readline()
-    os.kill(process.pid, signal.SIGKILL)
-    until_now(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
-    await sandbox.kill_all()
-    assert (process.returncode, processes_with(marker)) == (-signal.SIGKILL, [])
+    command = [sys.executable, "-c", KILLED_UNHEARD, str(tmp_path), DAEMON, marker]
+    builder = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert (builder.stdout, processes_with(marker)) == (f"{-signal.SIGKILL}\n", [])
 
 
 @EVERY
