@@ -151,6 +151,7 @@ async def _rotate(config: Config) -> int:
 
 def _end_as_by_ctrl_c(*numbers: signal.Signals) -> None:
     """So that a command stops what it has started, however it is told to end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a script it is ignored
     for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))

@@ -131,6 +131,15 @@ def test_a_command_that_is_ended_leaves_no_server_behind(tmp_path, number):
     assert not (tmp_path / "buildspace-data" / "postgres" / "data" / "postmaster.pid").exists()
 
 
+def test_a_command_in_the_background_of_a_script_can_be_ended_too(tmp_path):
+    """There Ctrl-C is ignored."""
+    script = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *COMMAND, "doctor"]
+    with subprocess.Popen(script, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE) as doctor:
+        next(line for line in iter(doctor.stdout.readline, b"") if b" postgres:" in line)
+        doctor.terminate()
+    assert doctor.returncode == 130
+
+
 def test_who_stops_reading_gets_no_traceback(tmp_path):
     with subprocess.Popen(
         [*COMMAND, "doctor"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
