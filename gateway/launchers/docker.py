@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 INHERITED = ("TZ", "npm_config_registry", "NPM_CONFIG_REGISTRY")
 """What the image can't know. Paths of this machine mean nothing in it."""
+LABEL = "buildspace.launcher"
 WORK = "/work"
 TEMPORARY_BYTES = 256 * 1024**2
 SPARE_PROCESSES = 64
@@ -168,13 +169,18 @@ class DockerLauncher:
             raise Unavailable(f"Docker does not show the container {container[:60]} ({error.message}).") from error
 
     async def _sweep(self) -> None:
-        """Containers that nobody stopped: their attempt was forgotten, or a gateway died between two calls."""
+        """Containers that nobody stopped: their attempt was forgotten, or a gateway died between two calls.
+
+        And the work folders of those that somebody else removed, or with which the engine died.
+        """
+        label = f"{LABEL}={self.name}"
         try:
-            for found in await self._api.labeled(f"buildspace.launcher={self.name}", ("created", "exited", "dead")):
+            for found in await self._api.labeled(label, ("created", "exited", "dead")):
                 if time.time() - float(found.get("Created", 0)) > LEFT_SECONDS + self._builder.time_limit_seconds:
                     await self._api.remove(str(found["Id"]))
+            await self._api.remove_left_volumes(label)
         except (DockerRefusal, GatewayError) as error:
-            log.warning("leftover containers could not be removed: %s", error)
+            log.warning("leftover builders could not be removed: %s", error)
 
     def _container(self, order: LaunchOrder) -> Found:
         # An account of its own: the kernel counts processes by it, over all containers.
@@ -184,7 +190,7 @@ class DockerLauncher:
             "Env": environment_list(self._environment(order)),
             "User": f"{account}:{account}",
             "Labels": {
-                "buildspace.launcher": self.name,
+                LABEL: self.name,
                 "buildspace.deployment": str(order.deployment_id),
                 "buildspace.attempt": str(order.attempt),
             },
@@ -214,7 +220,7 @@ class DockerLauncher:
             "SecurityOpt": ["no-new-privileges"],
             # An init of Docker's would show the token, which is in its environment, to every build.
             "Init": False,
-            "Mounts": [{"Type": "volume", "Target": WORK}],
+            "Mounts": [{"Type": "volume", "Target": WORK, "VolumeOptions": {"Labels": {LABEL: self.name}}}],
             "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={TEMPORARY_BYTES}"},  # noqa: S108 - in the container
             # Open files are limited by the builder: an engine may not be allowed more than it has itself.
             "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],

@@ -11,6 +11,7 @@ from typing import Any
 import aiodocker
 import aiohttp
 from aiodocker.exceptions import DockerError
+from aiodocker.volumes import DockerVolume
 
 from gateway.errors import ConfigError, Unavailable
 
@@ -90,6 +91,15 @@ class DockerApi:
             found = await self._client.containers.list(all=True, filters=filters)
             return [dict(each._container) for each in found]
 
+    async def remove_left_volumes(self, label: str) -> None:
+        """Those whose container has gone without them. One that a container is being made for stays."""
+        filters = {"label": [label], "dangling": ["true"]}
+        with self._speaking():
+            left = (await self._client.volumes.list(filters=filters))["Volumes"] or []
+            for each in left:
+                with _missing_is_fine(), _use_is_fine():
+                    await DockerVolume(self._client, each["Name"]).delete()
+
     async def tail(self, container: str, lines: int) -> str:
         """What it wrote last, on both streams."""
         with self._speaking(), _missing_is_fine():
@@ -166,6 +176,15 @@ def _under_way_is_fine() -> Iterator[None]:
         yield
     except DockerError as error:
         if error.status != 409 or "already in progress" not in error.message:
+            raise
+
+
+@contextlib.contextmanager
+def _use_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except DockerError as error:
+        if error.status != 409 or "in use" not in error.message:
             raise
 
 

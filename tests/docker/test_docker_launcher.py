@@ -226,3 +226,21 @@ async def test_a_container_that_nobody_stopped_goes_with_a_later_launch(
             assert await launcher.find(running) is BuilderState.RUNNING
             for handle in (running, later):
                 await same_engine.stop(handle, "The test is over.")
+
+
+async def test_the_work_of_a_container_that_somebody_removed_goes_with_a_later_launch(
+    on: OpenLauncher, engine: DockerEngine
+) -> None:
+    async with on("sleeps") as launcher:
+        removed = await launcher.launch(order())
+        work = work_of(engine, removed)
+        engine.docker("rm", "--force", removed.removeprefix("docker:"))
+        later = await launcher.launch(order())
+        volumes = engine.docker("volume", "ls", "--quiet").split()
+        assert (work in volumes, work_of(engine, later) in volumes) == (False, True)
+        await launcher.stop(later, "The test is over.")
+
+
+def work_of(engine: DockerEngine, handle: str) -> str:
+    """The name of its volume."""
+    return engine.docker("inspect", "--format", "{{(index .Mounts 0).Name}}", handle.removeprefix("docker:")).strip()
