@@ -24,6 +24,8 @@ class _Taken:
     begins: list[int] = dataclasses.field(default_factory=list)
     ends: list[int] = dataclasses.field(default_factory=list)
     bytes: int = 0
+    is_refused: bool = False
+    """Whether one of its batches was."""
 
     def has(self, batch: LineBatch) -> bool:
         place = bisect.bisect_right(self.begins, batch.first_seq) - 1
@@ -57,11 +59,20 @@ class LogMeter:
 
     def count(self, batch: LineBatch, size: int) -> None:
         """The batch was taken, to be stored."""
-        key = (batch.deployment_id, batch.attempt)
-        taken = self._known.pop(key, None) or _Taken()
+        taken = self._log_of(batch)
         if not taken.has(batch):
             taken.add(batch)
             taken.bytes += size
-        self._known[key] = taken
+
+    def refuse(self, batch: LineBatch) -> bool:
+        """The batch was not taken. Says whether it is the first one of its log."""
+        taken = self._log_of(batch)
+        is_first, taken.is_refused = not taken.is_refused, True
+        return is_first
+
+    def _log_of(self, batch: LineBatch) -> _Taken:
+        key = (batch.deployment_id, batch.attempt)
+        taken = self._known[key] = self._known.pop(key, _Taken())
         while len(self._known) > REMEMBERED_LOGS:
             self._known.popitem(last=False)
+        return taken

@@ -21,6 +21,7 @@ LOOK_SECONDS = 0.05
 FIRST_LINES = 20
 STOP_SECONDS = 4
 """After SIGTERM a container has this long, then it is killed."""
+MISSING = 404
 CANNOT_CONNECT = 900
 """aiodocker's own number."""
 
@@ -71,18 +72,19 @@ class DockerApi:
 
     async def inspect(self, container: str) -> Found | None:
         """None: the engine knows no such container."""
-        with self._speaking(), _missing_is_fine():
+        with self._speaking(), _fine_if(MISSING):
             return dict(await self._client.containers.container(container).show())
         return None
 
     async def stop(self, container: str) -> None:
         """One that is gone is not an error."""
-        with self._speaking(), _missing_is_fine():
+        with self._speaking(), _fine_if(MISSING):
             await self._client.containers.container(container).stop(t=STOP_SECONDS, timeout=_TIMEOUT)
 
     async def remove(self, container: str) -> None:
         """Kill it if it runs, and remove it with what it wrote. One that is gone is not an error."""
-        with self._speaking(), _missing_is_fine(), _under_way_is_fine():
+        # Another gateway, or our own earlier call, may be removing it.
+        with self._speaking(), _fine_if(MISSING), _fine_if(409, "already in progress"):
             await self._client.containers.container(container).delete(force=True, v=True, timeout=_TIMEOUT)
 
     async def labeled(self, label: str, statuses: Sequence[str]) -> list[Found]:
@@ -97,12 +99,12 @@ class DockerApi:
         with self._speaking():
             left = (await self._client.volumes.list(filters=filters))["Volumes"] or []
             for each in left:
-                with _missing_is_fine(), _use_is_fine():
+                with _fine_if(MISSING), _fine_if(409, "in use"):
                     await DockerVolume(self._client, each["Name"]).delete()
 
     async def tail(self, container: str, lines: int) -> str:
         """What it wrote last, on both streams."""
-        with self._speaking(), _missing_is_fine():
+        with self._speaking(), _fine_if(MISSING):
             pieces = await self._client.containers.container(container).log(
                 stdout=True, stderr=True, tail=lines, timeout=_TIMEOUT
             )
@@ -161,30 +163,12 @@ def was_refused(error: DockerRefusal, status: int, *words: str) -> bool:
 
 
 @contextlib.contextmanager
-def _missing_is_fine() -> Iterator[None]:
+def _fine_if(status: int, words: str = "") -> Iterator[None]:
+    """An answer of this status with these words is as good as the one that was wanted."""
     try:
         yield
     except DockerError as error:
-        if error.status != 404:
-            raise
-
-
-@contextlib.contextmanager
-def _under_way_is_fine() -> Iterator[None]:
-    """Another gateway, or our own earlier call, is removing it."""
-    try:
-        yield
-    except DockerError as error:
-        if error.status != 409 or "already in progress" not in error.message:
-            raise
-
-
-@contextlib.contextmanager
-def _use_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except DockerError as error:
-        if error.status != 409 or "in use" not in error.message:
+        if error.status != status or words not in str(error.message):
             raise
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,7 +29,6 @@ InstallKey = Callable[[], Awaitable[bytes]]
 IsKnown = Callable[[uuid.UUID], Awaitable[bool]]
 Read = LineBatch | str | None
 """What a record holds, or why it can't be stored. None: of that log this was said already."""
-REMEMBERED_LOGS = 1000
 
 
 class RecordReader:
@@ -41,7 +39,6 @@ class RecordReader:
         self._is_known = is_known
         self._meter = meter
         self._accept_unsigned = accept_unsigned
-        self._too_large: collections.OrderedDict[tuple[uuid.UUID, int], None] = collections.OrderedDict()
 
     async def read(self, records: Sequence[Fetched]) -> list[Read]:
         key = await self._install_key()
@@ -72,19 +69,10 @@ class RecordReader:
         try:
             self._meter.check(batch, size)
         except TooLarge as error:
-            return error.sentence if self._is_first(batch) else None
+            # One log that has no end must not use up the dead letters of all.
+            return error.sentence if self._meter.refuse(batch) else None
         self._meter.count(batch, size)
         return batch
-
-    def _is_first(self, batch: LineBatch) -> bool:
-        """One log that has no end must not use up the dead letters of all."""
-        log_of = batch.deployment_id, batch.attempt
-        if log_of in self._too_large:
-            return False
-        self._too_large[log_of] = None
-        while len(self._too_large) > REMEMBERED_LOGS:
-            self._too_large.popitem(last=False)
-        return True
 
 
 class KafkaLogRecords:

@@ -27,7 +27,8 @@ from gateway.publishing import Publisher
 from gateway.transports import HttpLogTransport
 from tests.engines.postgres import MIGRATIONS, UNSAFE_BUT_QUICK, running_postgres
 from tests.integration.control_parts import open_parts
-from tests.unit.control.fakes import MemoryDeployments, MemoryObjects, until
+from tests.unit.control.fake_engines import MemoryObjects
+from tests.unit.control.fakes import MemoryDeployments, until
 from tests.unit.control.outputs import make_manifest, upload
 
 SITE = {"index.html": b"<h1>Hello</h1>", "app.js": b"1"}

@@ -29,7 +29,8 @@ from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import ProjectStore
 from gateway.stores.sweeps import SweepStore
 from gateway.transports import HttpLogTransport
-from tests.unit.control.fakes import Clock, FakeLauncher
+from tests.unit.control.fake_engines import FakeLauncher
+from tests.unit.control.fakes import Clock
 
 
 class Parts:

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from gateway import consumer
-from tests.unit.control.fakes import Clock, FakeLauncher, MemoryDeployments, MemoryLogs, MemoryObjects
+from gateway.reconciler import Reconciler
+from tests.unit.control.fake_engines import FakeLauncher, MemoryLogs, MemoryObjects
+from tests.unit.control.fakes import Clock, MemoryDeployments
 
 
 @pytest.fixture
@@ -31,6 +33,24 @@ def logs():
 @pytest.fixture
 def launcher():
     return FakeLauncher()
+
+
+@pytest.fixture
+def work(deployments, launcher, logs, clock):
+    """A reconciler."""
+    return Reconciler(deployments, launcher, logs, 3, time_limit_seconds=900, clock=clock)
+
+
+@pytest.fixture
+def running(deployments, launcher):
+    """A deployment whose builder runs."""
+    launcher.running.add("fake:1")
+    return deployments.add_building(handle="fake:1")
+
+
+@pytest.fixture
+def row(deployments, running):
+    return lambda: deployments.rows[running.id]
 
 
 @pytest.fixture

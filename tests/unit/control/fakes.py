@@ -1,4 +1,4 @@
-"""Stores, a launcher and a transport in memory, which keep the promises of the real ones."""
+"""A clock, and the tables of the database in memory, which keep the promises of the real ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import collections
 import contextlib
 import dataclasses
 import datetime
-import hashlib
-import itertools
 import uuid
 
 from gateway import lifecycle
-from gateway.errors import Conflict, Invalid, NotFound, Unavailable
+from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.lifecycle import Event
-from gateway.models import BuildSettings, Deployment, LogLine, Status, StepTiming
-from gateway.roles import BuilderState, ObjectInfo
+from gateway.models import BuildSettings, Deployment, Status, StepTiming
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
@@ -323,111 +320,6 @@ def _reason(status, reason) -> dict[str, str | None]:
     return {"reason": reason} if status.is_final else {"queue_reason": reason}
 
 
-class MemoryLogs:
-    """Appending twice is harmless. `append_error` is raised by each append while it is set."""
-
-    def __init__(self) -> None:
-        self.lines: dict[tuple[uuid.UUID, int], dict[int, str]] = collections.defaultdict(dict)
-        self.append_error: Exception | None = None
-        self.poison: Exception | None = None
-        self.is_away = False
-        self.appends = 0
-        self.dropped: list[datetime.date] = []
-
-    async def append(self, batches) -> None:
-        self.appends += 1
-        if self.append_error is not None:
-            raise self.append_error
-        if self.poison is not None and any(line.text == "poison" for batch in batches for line in batch.lines):
-            raise self.poison
-        for batch in batches:
-            lines = self.lines[batch.deployment_id, batch.attempt]
-            lines |= {batch.first_seq + offset: line.text for offset, line in enumerate(batch.lines)}
-
-    async def read(self, deployment_id, after, limit) -> list[LogLine]:
-        raise NotImplementedError
-
-    async def missing(self, deployment_id, attempt, last_seq) -> list[tuple[int, int]]:
-        if self.is_away:
-            raise Unavailable("The log store is away.")
-        stored = sorted(seq for seq in self.lines[deployment_id, attempt] if seq <= last_seq)
-        edges = [0, *stored, last_seq + 1]
-        return [(before + 1, after - 1) for before, after in itertools.pairwise(edges) if after - before > 1]
-
-    async def drop_before(self, day) -> int:
-        if self.is_away:
-            raise Unavailable("The log store is away.")
-        self.dropped.append(day)
-        return 0
-
-
-class MemoryReader:
-    def __init__(self, info, body) -> None:
-        self.info = info
-        self._body = body
-
-    async def chunks(self):
-        yield self._body
-
-
-class MemoryObjects:
-    """Objects with the time of their writing. `broken` is raised by whatever `breaks_at` calls later."""
-
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
-        self.bodies: dict[str, bytes] = {}
-        self.written: dict[str, datetime.datetime] = {}
-        self.broken: Exception = Unavailable("The object store is away.")
-        self.calls_left = float("inf")
-
-    async def put(self, key, chunks, *, size, sha256=None) -> None:
-        self._count()
-        body = b"".join([chunk async for chunk in chunks])
-        if len(body) != size or sha256 not in (None, hashlib.sha256(body).hexdigest()):
-            raise Invalid("Another size or digest than announced.")
-        self.keep(key, body)
-
-    def keep(self, key, body) -> None:
-        self.bodies[key] = body
-        self.written[key] = self.clock.now()
-
-    @contextlib.asynccontextmanager
-    async def open(self, key, start=0, length=None):
-        self._count()
-        if key not in self.bodies:
-            raise NotFound("There is no such object.")
-        yield MemoryReader(self._info(key), self.bodies[key])
-
-    async def exists(self, key) -> bool:
-        self._count()
-        await asyncio.sleep(0)
-        return key in self.bodies
-
-    async def list(self, prefix):
-        for key in [key for key in self.bodies if key.startswith(prefix)]:
-            self._count()
-            yield self._info(key)
-
-    async def delete(self, keys) -> None:
-        for key in keys:
-            self._count()
-            self.bodies.pop(key, None)
-
-    async def tidy(self) -> int:
-        return 0
-
-    async def check(self) -> None:
-        self._count()
-
-    def _info(self, key) -> ObjectInfo:
-        return ObjectInfo(key, len(self.bodies[key]), self.written[key])
-
-    def _count(self) -> None:
-        self.calls_left -= 1
-        if self.calls_left < 0:
-            raise self.broken
-
-
 class MemorySweeps:
     """The sweep of all projects that have a deployment."""
 
@@ -453,50 +345,3 @@ class MemorySweeps:
 
     async def end(self) -> None:
         self.ended_at = self._clock()
-
-
-class FakeLauncher:
-    """Builders that run until they are stopped or `kill`ed. The same order finds the same builder."""
-
-    name = "fake"
-    needs_sandbox = True
-    start_seconds = 0.0
-
-    def __init__(self) -> None:
-        self.orders = []
-        self.stopped: list[tuple[str, str]] = []
-        self.running: set[str] = set()
-        self.launch_error: Exception | None = None
-        self.error: Exception | None = None
-        self.on_stop = None
-
-    async def launch(self, order) -> str:
-        self.orders.append(order)
-        if self.launch_error is not None:
-            raise self.launch_error
-        handle = f"fake:{order.deployment_id}/{order.attempt}"
-        self.running.add(handle)
-        return handle
-
-    async def find(self, handle) -> BuilderState:
-        if self.error is not None:
-            raise self.error
-        return BuilderState.RUNNING if handle in self.running else BuilderState.GONE
-
-    async def stop(self, handle, reason) -> None:
-        if self.error is not None:
-            raise self.error
-        if self.on_stop is not None:
-            await self.on_stop()
-        self.running.discard(handle)
-        self.stopped.append((handle, reason))
-
-    async def last_words(self, handle) -> str:
-        return ""
-
-    async def check(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-    def kill(self, handle) -> None:
-        self.running.discard(handle)

@@ -17,7 +17,8 @@ from gateway.publishing import Publisher
 from gateway.retention import Sweeper
 from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
-from tests.unit.control.fakes import Clock, MemoryDeployments, MemoryLogs, MemoryObjects, MemorySweeps, until
+from tests.unit.control.fake_engines import MemoryLogs, MemoryObjects
+from tests.unit.control.fakes import Clock, MemoryDeployments, MemorySweeps, until
 from tests.unit.control.outputs import OK, make_manifest, sha256_of, upload
 
 DAY = 86400
