@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -13,6 +12,7 @@ from pathlib import Path, PurePath
 from builder.disk import watched_disk
 from builder.errors import BuildFailed
 from builder.logs import LineSender
+from builder.protocol.branches import check_branch
 from builder.protocol.giturls import GitUrl, parse_git_url
 from builder.protocol.steps import Stream
 from builder.remote import Remote, find_remote
@@ -27,19 +27,11 @@ SLOW_SECONDS = 60
 MESSAGE_LETTERS = 500
 PASSED_ON = ("PATH", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE")
 
-_BRANCH = re.compile(r"(?!.*(?:\.\.|//|@\{))(?![-./])[^\x00-\x20\x7f~^:?*\[\\]{1,255}(?<![./])\Z")
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Commit:
     sha: str
     message: str
-
-
-def check_branch(branch: str) -> None:
-    """Raises ValueError with a sentence for what git would not take as the name of a branch or tag."""
-    if not _BRANCH.match(branch) or any(part.endswith(".lock") for part in branch.split("/")):
-        raise ValueError("The branch is not a name that git accepts.")
 
 
 async def clone(

@@ -11,12 +11,12 @@ from typing import Any
 import marshmallow
 from marshmallow import ValidationError, fields, validate
 
+from builder.protocol.branches import MAX_BRANCH, check_branch
 from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
 from gateway.errors import Invalid, NotFound
 from gateway.models import BuildSettings, LogPosition
 
 MAX_NAME = 100
-MAX_BRANCH = 255
 MAX_PATH = 1024
 MAX_COMMAND = 1000
 MAX_NODE_VERSION = 100
@@ -27,9 +27,6 @@ MAX_LOG_PAGE = 10_000
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 """One line without control characters."""
 _VISIBLE = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\Z"
-_BRANCH = re.compile(
-    r"(?!-)(?!/)(?!@\Z)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|\Z)))(?!\.)[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z"
-)
 _NODE_PART = r"(?:\^|~>?|>=|<=|>|<|=)?\s?v?(?:[0-9]{1,9}|[xX*])(?:\.(?:[0-9]{1,9}|[xX*])){0,2}(?:[-+][0-9A-Za-z.+-]+)?"
 _NODE_VERSION = (
     rf"^(?:{_NODE_PART}(?:(?: - | ?\|\| ?| ){_NODE_PART})*|node|latest|stable|current|lts(?:/(?:\*|[a-z]{{1,20}}))?)?\Z"
@@ -91,8 +88,11 @@ def _check_git_url(text: str) -> None:
 
 
 def _check_branch(text: str) -> None:
-    if text and not _BRANCH.match(text):
-        raise ValidationError("must be a name that git takes for a branch or tag, such as main")
+    """Empty means the default branch."""
+    try:
+        check_branch(text or "main")
+    except ValueError as error:
+        raise ValidationError("must be a name that git accepts for a branch or tag, such as main") from error
 
 
 def _check_path(text: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from builder import disk
-from builder.clone import check_branch, clone
+from builder.clone import clone
 from builder.errors import BuildFailed
 from builder.logs import LineSender
 from builder.protocol.giturls import parse_git_url
@@ -83,31 +83,10 @@ async def test_a_branch_that_is_not_there_is_named(server, bring):
         await bring(server.create("site", {"a": "1"}), "nope")
 
 
-@pytest.mark.parametrize(
-    "branch",
-    [
-        "--upload-pack=touch x",
-        "-c",
-        "a b",
-        "a..b",
-        "a~1",
-        "a:b",
-        "a\nb",
-        "",
-        "/a",
-        "a/",
-        "a.lock",
-        "x/a.lock/b",
-        "@{-1}",
-        "a\\b",
-        "*",
-    ],
-)
+@pytest.mark.parametrize("branch", ["--upload-pack=touch x", "-c", "@", "feature/.hidden", "a\nb", ""])
 async def test_an_evil_branch_never_reaches_git(bring, branch):
     with pytest.raises(BuildFailed, match="not a name that git accepts"):
         await bring("https://example.org/a", branch)
-    with pytest.raises(ValueError, match="not a name"):
-        check_branch(branch)
 
 
 async def test_an_empty_repository_is_told(server, bring, tmp_path):

@@ -73,13 +73,7 @@ def test_names_that_are_fine(name):
     assert new(name=name).name == name
 
 
-@pytest.mark.parametrize(
-    "branch",
-    [
-        *("-main", "--upload-pack=x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "/a", "a/", "a//b"),
-        *(".a", "a/.b", "a.lock", "a.lock/b", "a.", "@", "a@{b", "a\nb", "main\n", "a\x7f", "x" * 256, 1, []),
-    ],
-)
+@pytest.mark.parametrize("branch", ["-main", "@", "feature/.hidden", "a\nb", "x" * 256, 1, []])
 def test_branches_that_git_would_not_take(branch):
     assert refusal(branch=branch).fields.keys() == {"branch"}
 
