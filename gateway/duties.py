@@ -45,6 +45,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         await keep(DATABASE, watch, needs_database=False)
         await keep("site changes", _listener(services))
         await keep("object store", _watch("object store", services.objects.check), needs_database=False)
+        await keep("releases", _watch("releases", services.proxy.releases.check), needs_database=False)
         await keep("log store", _watch("log store", services.logs.check), needs_database=False)
         await keep("launcher", _watch("launcher", services.launcher.check), needs_database=False)
         await keep("log consumer", services.consumer.run, needs_database=False)

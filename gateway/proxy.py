@@ -59,7 +59,7 @@ class SiteProxy:
     ) -> None:
         self._pointers = pointers
         self._objects = objects
-        self._releases = Releases(objects)
+        self.releases = Releases(objects)
         self._blobs = BlobCache(objects, cache_bytes)
         self._plain = PlainSites(objects)
         self._sender = Sender(write_seconds)
@@ -122,7 +122,7 @@ class SiteProxy:
         try:
             if pointer is None or pointer.deployment_id is None:
                 return await self._reply_without_release(pointer, asked)
-            release = await self._releases.get(pointer.project_id, pointer.deployment_id)
+            release = await self.releases.get(pointer.project_id, pointer.deployment_id)
             return await self._fetch(decide(release, asked), pointer, asked)
         except NotFound:
             return None

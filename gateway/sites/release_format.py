@@ -6,24 +6,31 @@ import datetime
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import Invalid
 from gateway.models import Blob, Release, ReleaseFile
 from gateway.sites.paths import check_file_path
 
-FORMAT_VERSION = 1
+# A capability that an older gateway would serve wrongly gets a name here, and whether a release needs it. Readers take
+# every release whose features they know, so a release names no feature that it can do without.
+FEATURES: dict[str, Callable[[Release], bool]] = {}
 HTML_HANDLINGS = ("auto", "drop-trailing-slash", "force-trailing-slash", "none")
 CODINGS = ("br", "gzip")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NO_ENCODINGS: Mapping[str, Blob] = {}
 
 
+class UnknownFeatures(ValueError):
+    """A newer gateway wrote this release, and the release needs what this gateway cannot do."""
+
+
 def encode_release(release: Release) -> bytes:
     """Compact JSON; `decode_release` gives an equal release."""
     fields = {
-        "version": FORMAT_VERSION,
+        "version": 1,  # gateways that know no features read nothing else
+        "features": [name for name, is_needed in FEATURES.items() if is_needed(release)],
         "project": str(release.project_id),
         "deployment": str(release.deployment_id),
         "number": release.number,
@@ -38,11 +45,10 @@ def encode_release(release: Release) -> bytes:
 
 
 def decode_release(body: bytes) -> Release:
-    """Raises ValueError for anything that `encode_release` did not write."""
+    """Raises UnknownFeatures, and ValueError for anything else that `encode_release` did not write."""
     try:
         fields = json.loads(body)
-        if fields["version"] != FORMAT_VERSION:
-            raise ValueError(f"This release has the format {fields['version']!r}, not {FORMAT_VERSION}.")
+        _check_features(fields)
         return _to_release(fields)
     except (TypeError, KeyError, AttributeError, RecursionError, UnicodeError, Invalid) as error:
         raise ValueError(f"This is not a release: {error}") from error
@@ -55,6 +61,14 @@ def check_blob(sha256: str, size: int) -> Blob:
     if type(size) is not int or size < 0:
         raise Invalid(f"{size!r:.80} is not a size in bytes.")
     return Blob(sha256, size)
+
+
+def _check_features(fields: Mapping[str, Any]) -> None:
+    if unknown := [name for name in fields.get("features", []) if name not in FEATURES]:
+        raise UnknownFeatures(
+            f"The release of deployment {uuid.UUID(fields['deployment'])} needs {', '.join(map(repr, unknown))}, which"
+            " this gateway does not know: upgrade the gateway, or promote an earlier deployment."
+        )
 
 
 def _encode_file(file: ReleaseFile) -> list[Any]:

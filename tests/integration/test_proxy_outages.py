@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.errors import Unavailable
 from gateway.sites.keys import blob_key, release_key
 from tests.integration.site_server import Sites, running_sites
 from tests.unit.sites.fakes import DEPLOYMENT, PROJECT, make_release, sha256_of
@@ -61,6 +63,16 @@ async def test_a_missing_release_is_a_503(sites: Sites) -> None:
     response = await sites.get("blog", Accept="text/html")
     assert response.status == 503
     assert b"<h1>The site cannot be read just now</h1>" in response.body
+
+
+async def test_a_release_that_needs_an_unknown_feature_is_a_503_of_its_site_alone(sites: Sites) -> None:
+    newer = sites.objects.keep(make_release(FILES, deployment_id=uuid.UUID(int=5)), FILES)
+    key = release_key(PROJECT, newer.deployment_id)
+    sites.objects.bodies[key] = sites.objects.bodies[key].replace(b'"features":[]', b'"features":["time-travel"]')
+    sites.projects.publish("shop", newer)
+    assert [(await sites.get(name)).status for name in ("shop", "blog")] == [503, 200]
+    with pytest.raises(Unavailable, match="'time-travel'"):
+        await sites.proxy.releases.check()
 
 
 async def test_a_site_that_was_never_asked_for_is_a_503_while_the_database_is_away(sites: Sites) -> None:

@@ -16,7 +16,7 @@ from gateway.errors import Invalid
 from gateway.models import Blob, BuildSettings, Deployment, ReleaseFile, Status
 from gateway.sites.compile import compile_release
 from gateway.sites.keys import blob_key, output_key, release_key
-from gateway.sites.release_format import FORMAT_VERSION, decode_release, encode_release
+from gateway.sites.release_format import FEATURES, UnknownFeatures, decode_release, encode_release
 from tests.unit.sites.fakes import DEPLOYMENT, PROJECT, PUBLISHED, blob_of, make_release, sha256_of
 
 RELEASE = make_release(
@@ -106,7 +106,8 @@ def test_any_release_comes_back_as_it_was(files: dict[str, bytes]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": FORMAT_VERSION + 1},
+        {"features": None},
+        {"features": 1},
         {"project": "none"},
         {"number": "7"},
         {"publishedAt": "2026-03-04T05:06:07"},
@@ -127,6 +128,48 @@ def test_a_release_that_is_not_as_we_write_them_is_a_value_error(change: dict[st
     fields = json.loads(encode_release(RELEASE)) | change
     with pytest.raises(ValueError):
         decode_release(json.dumps(fields).encode())
+
+
+WITHOUT_FEATURES = (
+    b'{"version":1,"project":"11111111-1111-4111-8111-111111111111","deployment":"22222222-2222-4222-8222-222222222222"'
+    b',"number":1,"publishedAt":"2026-03-04T05:06:07.890000+00:00","framework":"vite","isSinglePage":true,'
+    b'"htmlHandling":"none","hashedFolders":["assets"],"files":{"index.html":['
+    b'"3660315a9af3df255d8f19ab077e4797822b41488a0e2a04bc6af71213c23274",4],"app.js":['
+    b'"21a0270b7f66a1e4c25933f13a1e5a1bbb4757578072930c8189131f9c6aaae1",6,{"br":['
+    b'"81db8ebbbbc69c6c6ad4a6aa92b76e0c08af547da236b9e2c9dbe1d8285a8130",5]}]}}'
+)
+"""The bytes that a gateway stored before releases named their features."""
+
+
+def test_a_release_from_before_features_is_read() -> None:
+    assert decode_release(WITHOUT_FEATURES) == make_release(
+        {"index.html": b"page", "app.js": b"script"},
+        encodings={"app.js": {"br": b"small"}},
+        framework="vite",
+        is_single_page=True,
+        html_handling="none",
+        hashed_folders=("assets",),
+    )
+
+
+def test_a_release_with_an_unknown_feature_is_refused_by_its_name() -> None:
+    fields = json.loads(encode_release(RELEASE)) | {"features": ["time-travel"]}
+    with pytest.raises(UnknownFeatures, match=f"deployment {DEPLOYMENT} needs 'time-travel'.*upgrade the gateway"):
+        decode_release(json.dumps(fields).encode())
+
+
+def test_a_release_with_a_known_feature_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FEATURES, "single-page", lambda release: release.is_single_page)
+    assert decode_release(encode_release(RELEASE)) == RELEASE
+
+
+@pytest.mark.parametrize(("is_single_page", "features"), [(True, ["single-page"]), (False, [])])
+def test_a_release_names_only_the_features_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch, is_single_page: bool, features: list[str]
+) -> None:
+    monkeypatch.setitem(FEATURES, "single-page", lambda release: release.is_single_page)
+    body = encode_release(dataclasses.replace(RELEASE, is_single_page=is_single_page))
+    assert json.loads(body)["features"] == features
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"1", b"\xff", b"[" * 100_000, b'{"version":1}'])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
 import uuid
 
@@ -197,3 +198,34 @@ def test_a_complaint_is_made_once_in_a_while_and_counts_the_others(caplog: pytes
         "Something else: 3 (0 more since the last)",
         "The store is away: 4 (1 more since the last)",
     ]
+
+
+@pytest.fixture
+def newer(objects: MemoryObjects) -> MemoryObjects:
+    """The release needs a feature that only a newer gateway has."""
+    key = release_key(PROJECT, DEPLOYMENT)
+    objects.bodies[key] = json.dumps(json.loads(objects.bodies[key]) | {"features": ["time-travel"]}).encode()
+    return objects
+
+
+async def test_a_release_that_needs_an_unknown_feature_is_read_once_and_named_to_ready(newer: MemoryObjects) -> None:
+    clock = Clock()
+    kept = Releases(newer, clock=clock)
+    await kept.check()
+    with pytest.raises(Unavailable, match="'time-travel'"):
+        await kept.get(PROJECT, DEPLOYMENT)
+    with pytest.raises(Unavailable, match="'time-travel'"):
+        await kept.get(PROJECT, DEPLOYMENT)
+    assert len(newer.opened) == 1
+    with pytest.raises(Unavailable, match=r"'time-travel'.*upgrade the gateway"):
+        await kept.check()
+    clock.now += releases.REFUSED_SECONDS
+    await kept.check()
+
+
+async def test_a_release_that_needs_an_unknown_feature_harms_no_other(newer: MemoryObjects) -> None:
+    other = newer.keep(make_release(FILES, project_id=OTHER_PROJECT, deployment_id=uuid.UUID(int=5)), FILES)
+    kept = Releases(newer)
+    with pytest.raises(Unavailable):
+        await kept.get(PROJECT, DEPLOYMENT)
+    assert await kept.get(OTHER_PROJECT, other.deployment_id) == other
