@@ -47,10 +47,9 @@ class BuildersApi:
         """What to build. Raises Lost when the gateway does not answer."""
         return Job.from_json(await self._call("GET", "job"))
 
-    async def heartbeat(self) -> bool:
-        """One try. True: the user asked to cancel. Raises Lost when nobody answered."""
-        body = await self._call("POST", "heartbeat", seconds=HEARTBEAT_TIMEOUT_SECONDS, patience=0.0)
-        return _field(body, "cancel") is True
+    async def heartbeat(self) -> None:
+        """One try. Raises Ended for a canceled or replaced attempt, Lost when the gateway does not answer."""
+        await self._call("POST", "heartbeat", seconds=HEARTBEAT_TIMEOUT_SECONDS, patience=0.0)
 
     async def start_step(self, step: str, at: int) -> None:
         await self._call("POST", "step", StepStarted(step, at).to_json())

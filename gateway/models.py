@@ -79,7 +79,6 @@ class Deployment:
     lease_until: datetime.datetime | None
     launcher: str | None
     handle: str | None
-    cancel_requested_at: datetime.datetime | None
     queue_reason: str | None
     reason: str | None
     exit_code: int | None

@@ -5,7 +5,7 @@ All under `/builds/{deployment}/{attempt}/`, with `Authorization: Bearer <build 
 | call | body | answer |
 |---|---|---|
 | `GET job` | | 200 Job |
-| `POST heartbeat` | | 200 `{"cancel": bool}` |
+| `POST heartbeat` | | 204 |
 | `POST step` | Step name, milliseconds | 204 |
 | `POST facts` | Facts | 204 |
 | `POST lines` | a line batch | 204 once it is stored |

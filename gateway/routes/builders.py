@@ -107,8 +107,8 @@ class BuildersApi:
 
     async def heartbeat(self, request: web.Request) -> web.Response:
         deployment_id, attempt = await self._authorized(request)
-        canceled = await _ended_if_unknown(self._deployments.heartbeat(deployment_id, attempt, calls.LEASE_SECONDS))
-        return _json(json.dumps({"cancel": canceled}).encode())
+        await _ended_if_unknown(self._deployments.heartbeat(deployment_id, attempt, calls.LEASE_SECONDS))
+        return web.Response(status=204)
 
     async def step(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)

@@ -20,23 +20,19 @@ class DeploymentAttempts:
 
     _database: Database
 
-    async def heartbeat(self, deployment_id: uuid.UUID, attempt: int, lease_seconds: float) -> bool:
-        """Believe in the attempt for that long from now. Says whether its end was asked for."""
-        async with self._database.acquire() as connection:
-            row = await connection.fetchrow(
-                """
-                UPDATE deployments
-                SET lease_until = now() + make_interval(secs => $3)
-                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
-                RETURNING cancel_requested_at IS NOT NULL AS is_canceled
-                """,
-                deployment_id,
-                attempt,
-                lease_seconds,
-            )
-            if row is None:
-                raise await stale(connection, deployment_id, attempt)
-            return bool(row["is_canceled"])
+    async def heartbeat(self, deployment_id: uuid.UUID, attempt: int, lease_seconds: float) -> None:
+        """Believe in the attempt for that long from now."""
+        await self._change(
+            """
+            UPDATE deployments
+            SET lease_until = now() + make_interval(secs => $3)
+            WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+            RETURNING id
+            """,
+            deployment_id,
+            attempt,
+            lease_seconds,
+        )
 
     async def start_step(self, deployment_id: uuid.UUID, attempt: int, step: str, at_ms: int) -> None:
         """The step begins, the one before it ends. A step that began already is not begun again."""

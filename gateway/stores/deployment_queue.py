@@ -196,7 +196,6 @@ class DeploymentQueue:
                 SET status = 'CANCELED',
                     reason = $2,
                     queue_reason = NULL,
-                    cancel_requested_at = now(),
                     completed_at = now(),
                     lease_until = NULL,
                     manifest = NULL,

@@ -46,7 +46,6 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         lease_until=row["lease_until"],
         launcher=row["launcher"],
         handle=row["handle"],
-        cancel_requested_at=row["cancel_requested_at"],
         queue_reason=row["queue_reason"],
         reason=row["reason"],
         exit_code=row["exit_code"],

@@ -52,7 +52,6 @@ class BuildersServer:
         self.port = 0
         self.failing: dict[str, int] = {}
         self.ended = False
-        self.is_cancel_requested = False
         self.calls: list[str] = []
         self.steps: list[str] = []
         self.facts: dict[str, Any] = {}
@@ -62,6 +61,8 @@ class BuildersServer:
         self.blobs: dict[str, bytes] = {}
         self.finish: Finish | None = None
         self.finished = asyncio.Event()
+        self.heard = asyncio.Event()
+        """The builder gave a sign of life."""
 
     @property
     def url(self) -> str:
@@ -101,7 +102,8 @@ class BuildersServer:
         return web.Response(body=self.job.to_json(), content_type="application/json")
 
     def _heartbeat(self, body: bytes) -> web.Response:
-        return web.json_response({"cancel": self.is_cancel_requested})
+        self.heard.set()
+        return web.Response(status=204)
 
     def _step(self, body: bytes) -> web.Response:
         self.steps.append(json.loads(body)["step"])

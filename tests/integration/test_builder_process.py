@@ -201,7 +201,7 @@ async def test_a_cancel_stops_the_builder_and_all_its_children(git, tmp_path):
     url = git.create("site", node_project("console.log('pid', process.pid); setInterval(() => {}, 1000)"))
     async with builders_server(make_job(url)) as server, started_builder(server, tmp_path / "work") as process:
         pid = await eventually(server_shows_pid(server), "the build shows its process")
-        server.is_cancel_requested = True
+        server.ended = True
         async with asyncio.timeout(30):
             assert await process.wait() == 3
         assert not os.path.exists(f"/proc/{pid}")

@@ -54,6 +54,7 @@ async def test_a_cancel_ends_a_builder_while_kafka_is_away(git_url, tmp_path, no
         builders_server(make_job(git_url, kafka=nowhere)) as server,
         started_builder(server, tmp_path / "work") as builder,
     ):
-        server.is_cancel_requested = True
+        await asyncio.wait_for(server.heard.wait(), 60)
+        server.ended = True
         assert await asyncio.wait_for(builder.wait(), 60) == 3
         assert server.finish is None

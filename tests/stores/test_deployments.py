@@ -193,10 +193,6 @@ async def test_the_time_is_that_of_the_database(deployments, database):
     assert before <= now <= after
 
 
-async def test_a_heartbeat_says_that_nobody_asked_for_the_end(deployments, building):
-    assert await deployments.heartbeat(building.id, 1, 60) is False
-
-
 async def test_a_step_ends_the_one_before_it(deployments, building):
     await deployments.start_step(building.id, 1, "clone", 1_000)
     await deployments.start_step(building.id, 1, "install", 3_500)

@@ -167,10 +167,9 @@ class MemoryDeployments:
         status = lifecycle.follow(row.status, Event.REFUSED, is_last_try=self.refusals[row.id] >= limit)
         return self._set(row, status=status, **_reason(status, reason)).status
 
-    async def heartbeat(self, deployment_id, attempt, lease_seconds) -> bool:
+    async def heartbeat(self, deployment_id, attempt, lease_seconds) -> None:
         row = self._fenced(deployment_id, attempt)
         self._set(row, lease_until=self._later(lease_seconds))
-        return row.cancel_requested_at is not None
 
     async def start_step(self, deployment_id, attempt, step, at_ms) -> None:
         row = self._fenced(deployment_id, attempt)
