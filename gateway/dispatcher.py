@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from builder.protocol.calls import LEASE_SECONDS
 from builder.protocol.tokens import make_token
-from gateway import config, lifecycle
+from gateway import config
 from gateway.background import wait_until_any
 from gateway.errors import Conflict, GatewayError, LaunchRefused, NotFound, Unanswered, Unavailable
 from gateway.models import Deployment
@@ -52,7 +52,6 @@ class Dispatcher:
         self._adopt_seconds = adopt_seconds
         self._launch_seconds = launch_seconds
         self._woken = asyncio.Event()
-        self._refusals: dict[uuid.UUID, int] = {}
         self._without_handle: dict[_Try, float] = {}
         self._launches: dict[_Try, asyncio.Task[None]] = {}
 
@@ -153,7 +152,6 @@ class Dispatcher:
             raise Unanswered(f"The launcher did not answer within {self._launch_seconds:.0f} s.") from error
 
     async def _record(self, deployment: Deployment, handle: str) -> None:
-        self._refusals.pop(deployment.id, None)
         try:
             await self._deployments.launched(deployment.id, deployment.attempt, handle)
         except Conflict:
@@ -166,11 +164,7 @@ class Dispatcher:
 
     async def _refuse(self, deployment: Deployment, sentence: str, *, final: bool = False) -> None:
         log.warning("launch refused deployment %s final %s: %s", deployment.id, final, sentence)
-        earlier = self._refusals.pop(deployment.id, 0)
-        delay, limit = lifecycle.refusal_delay_seconds(earlier), 0 if final else lifecycle.REFUSALS
-        status = await self._deployments.refused(deployment.id, deployment.attempt, sentence, delay, limit)
-        if not status.is_final:
-            self._refusals[deployment.id] = earlier + 1
+        await self._deployments.refused(deployment.id, deployment.attempt, sentence, final=final)
 
     async def _quietly(self, deployment: Deployment, recording: Awaitable[None]) -> None:
         """A row that could not be written is BUILDING without a handle: adopted later, ended by its lease at last."""

@@ -10,7 +10,8 @@ from gateway.errors import Conflict
 from gateway.models import Deployment, Status
 
 REFUSALS = 20
-"""So often may the launcher refuse one deployment; with the delays below that is about an hour."""
+"""So often may the launcher refuse one deployment. It waits twice as long after each, which makes about an hour."""
+FIRST_REFUSAL_SECONDS = 2.0
 LONGEST_REFUSAL_SECONDS = 240.0
 GRACE_SECONDS = 300.0
 """What an attempt may take beyond the build's own time limit: to start, to upload, to finish."""
@@ -58,11 +59,6 @@ def follow(status: Status, event: Event, *, is_last_try: bool = False) -> Status
 def is_running(deployment: Deployment, attempt: int) -> bool:
     """Whether this attempt may still say anything: its token opens the builders' API for so long."""
     return deployment.status is Status.BUILDING and deployment.attempt == attempt
-
-
-def refusal_delay_seconds(refusals: int) -> float:
-    """How long to wait after the refusal that follows `refusals` others."""
-    return min(2.0 * 2.0 ** min(refusals, 16), LONGEST_REFUSAL_SECONDS)
 
 
 def bound_seconds(time_limit_seconds: float) -> float:

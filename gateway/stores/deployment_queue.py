@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from gateway import lifecycle
 from gateway.errors import Conflict, NotFound
 from gateway.models import Deployment, Status
 from gateway.stores.postgres import Database, storable
@@ -124,23 +125,22 @@ class DeploymentQueue:
             if row is None or row["status"] != Status.BUILDING:
                 raise await stale(connection, deployment_id, attempt)
 
-    async def refused(
-        self, deployment_id: uuid.UUID, attempt: int, reason: str, retry_seconds: float, limit: int
-    ) -> Status:
-        """The launcher did not start it: back to QUEUE, later, with the launcher's words; FAILED at the limit.
+    async def refused(self, deployment_id: uuid.UUID, attempt: int, reason: str, *, final: bool = False) -> Status:
+        """The launcher did not start it: back to QUEUE with the launcher's words, each time for twice as long.
 
-        Raises Conflict where its builder runs already: another gateway, to which the launcher answered, has started it.
+        FAILED when the refusal is final, or one too many. Raises Conflict where its builder runs already: another gateway, to which the launcher answered, has started it.
         """
         async with self._database.acquire() as connection:
             status = await connection.fetchval(
                 """
                 UPDATE deployments
-                SET status = CASE WHEN refusals + 1 >= $5 THEN 'FAILED' ELSE 'QUEUE' END,
-                    reason = CASE WHEN refusals + 1 >= $5 THEN $3 END,
-                    completed_at = CASE WHEN refusals + 1 >= $5 THEN now() END,
-                    queue_reason = CASE WHEN refusals + 1 >= $5 THEN NULL ELSE $3 END,
+                SET status = CASE WHEN refusals + 1 >= $4 THEN 'FAILED' ELSE 'QUEUE' END,
+                    reason = CASE WHEN refusals + 1 >= $4 THEN $3 END,
+                    completed_at = CASE WHEN refusals + 1 >= $4 THEN now() END,
+                    queue_reason = CASE WHEN refusals + 1 >= $4 THEN NULL ELSE $3 END,
                     refusals = refusals + 1,
-                    launch_after = now() + make_interval(secs => $4),
+                    -- Computed here: every gateway, also one that has just started, waits on from the refusals so far.
+                    launch_after = now() + make_interval(secs => least($5 * 2.0 ^ least(refusals, 16), $6)),
                     lease_until = NULL,
                     started_at = NULL
                 WHERE id = $1
@@ -153,8 +153,9 @@ class DeploymentQueue:
                 deployment_id,
                 attempt,
                 storable(reason),
-                retry_seconds,
-                limit,
+                0 if final else lifecycle.REFUSALS,
+                lifecycle.FIRST_REFUSAL_SECONDS,
+                lifecycle.LONGEST_REFUSAL_SECONDS,
             )
             if status is None:
                 raise await stale(connection, deployment_id, attempt)

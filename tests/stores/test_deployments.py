@@ -6,8 +6,10 @@ import uuid
 import pytest
 
 from builder.protocol.calls import Facts
+from gateway import lifecycle
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import BuildSettings, Status
+from gateway.stores.deployments import DeploymentStore
 
 NOBODY = uuid.UUID(int=7)
 
@@ -111,10 +113,32 @@ async def test_a_launched_attempt_has_a_handle(deployments, building):
 
 
 async def test_a_refusal_waits_in_the_queue_with_the_launchers_words(deployments, building):
-    assert await deployments.refused(building.id, 1, "No room.", 30, 3) is Status.QUEUE
+    assert await deployments.refused(building.id, 1, "No room.") is Status.QUEUE
     found = await deployments.get(building.id)
     assert (found.attempt, found.queue_reason, found.reason) == (1, "No room.", None)
     assert await deployments.claim("process", 60) == []
+
+
+async def waits(deployments, database, building):
+    """Refuse it once more; how long it waits then, after which it is claimed again."""
+    await deployments.refused(building.id, 1, "No room.")
+    wait = "SELECT extract(epoch FROM launch_after - now()) FROM deployments WHERE status = 'QUEUE'"
+    seconds = await database.pool.fetchval(wait)
+    await database.pool.execute("UPDATE deployments SET launch_after = now()")
+    await deployments.claim("process", 60)
+    return float(seconds or 0)
+
+
+async def test_each_refusal_waits_twice_as_long_whichever_gateway_tells_it(deployments, database, building):
+    others = [deployments, DeploymentStore(database), DeploymentStore(database)]
+    assert [round(await waits(each, database, building)) for each in others] == [2, 4, 8]
+
+
+async def test_a_refused_deployment_gives_up_after_about_an_hour(deployments, database, building):
+    delays = [await waits(deployments, database, building) for _ in range(lifecycle.REFUSALS)]
+    assert max(delays) <= lifecycle.LONGEST_REFUSAL_SECONDS
+    assert 45 * 60 < sum(delays) < 75 * 60
+    assert (await deployments.get(building.id)).status is Status.FAILED
 
 
 async def test_a_builder_whose_attempt_is_followed_by_another_is_remembered_until_it_was_stopped(deployments, building):
@@ -139,20 +163,18 @@ async def test_a_builder_that_was_stopped_in_time_is_not_left_over(deployments, 
 async def test_what_runs_can_not_be_refused(deployments, building):
     await deployments.launched(building.id, 1, "ecs:1")
     with pytest.raises(Conflict):
-        await deployments.refused(building.id, 1, "No capacity.", 0, 3)
+        await deployments.refused(building.id, 1, "No capacity.")
     assert (await deployments.get(building.id)).status is Status.BUILDING
 
 
 async def test_what_has_given_a_sign_of_life_can_not_be_refused(deployments, building):
     await deployments.start_step(building.id, 1, "prepare", 1_000)
     with pytest.raises(Conflict):
-        await deployments.refused(building.id, 1, "No capacity.", 0, 0)
+        await deployments.refused(building.id, 1, "No capacity.", final=True)
 
 
-async def test_the_last_refusal_fails_with_the_launchers_words(deployments, building):
-    await deployments.refused(building.id, 1, "No room.", 0, 2)
-    await deployments.claim("process", 60)
-    assert await deployments.refused(building.id, 1, "Still no room.", 0, 2) is Status.FAILED
+async def test_a_final_refusal_fails_at_once_with_the_launchers_words(deployments, building):
+    assert await deployments.refused(building.id, 1, "Still no room.", final=True) is Status.FAILED
     found = await deployments.get(building.id)
     assert (found.reason, found.queue_reason, found.completed_at is None) == ("Still no room.", None, False)
 

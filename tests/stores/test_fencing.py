@@ -12,7 +12,7 @@ from gateway.models import Status
 
 FENCED = {
     "launched": lambda store, build, attempt: store.launched(build, attempt, "handle"),
-    "refused": lambda store, build, attempt: store.refused(build, attempt, "No.", 0, 3),
+    "refused": lambda store, build, attempt: store.refused(build, attempt, "No."),
     "heartbeat": lambda store, build, attempt: store.heartbeat(build, attempt, 60),
     "start_step": lambda store, build, attempt: store.start_step(build, attempt, "clone", 1_000),
     "add_facts": lambda store, build, attempt: store.add_facts(build, attempt, Facts(commit_sha="forged")),

@@ -158,13 +158,14 @@ class MemoryDeployments:
     async def launched(self, deployment_id, attempt, handle) -> None:
         self._set(self._fenced(deployment_id, attempt), handle=handle)
 
-    async def refused(self, deployment_id, attempt, reason, retry_seconds, limit) -> Status:
+    async def refused(self, deployment_id, attempt, reason, *, final=False) -> Status:
         row = self._fenced(deployment_id, attempt)
         if row.handle is not None or row.steps:
             raise Conflict("Its builder runs.")
         self.refusals[row.id] += 1
-        self.due[row.id] = self.clock.seconds + retry_seconds
-        status = lifecycle.follow(row.status, Event.REFUSED, is_last_try=self.refusals[row.id] >= limit)
+        self.due[row.id] = self.clock.seconds + 2.0 ** self.refusals[row.id]
+        is_last_try = final or self.refusals[row.id] >= lifecycle.REFUSALS
+        status = lifecycle.follow(row.status, Event.REFUSED, is_last_try=is_last_try)
         return self._set(row, status=status, **_reason(status, reason)).status
 
     async def heartbeat(self, deployment_id, attempt, lease_seconds) -> None:

@@ -72,13 +72,12 @@ async def test_a_refusal_waits_with_the_launchers_words(deployments, launcher, c
     assert len(launcher.orders) == 1
 
 
-async def test_each_refusal_waits_longer(deployments, launcher, clock, make_dispatcher):
+async def test_each_refusal_waits_longer_also_after_a_restart(deployments, launcher, clock, make_dispatcher):
     waiting = deployments.add()
     launcher.launch_error = LaunchRefused("No capacity.")
-    work = make_dispatcher()
-    await work.dispatch()
+    await make_dispatcher().dispatch()
     clock.pass_by(2)
-    await work.dispatch()
+    await make_dispatcher().dispatch()
     assert deployments.due[waiting.id] - clock.seconds == 4
 
 

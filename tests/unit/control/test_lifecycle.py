@@ -50,15 +50,6 @@ def test_what_waits_cannot_end_as_if_it_had_run(event):
         lifecycle.follow(Status.QUEUE, event)
 
 
-def test_a_refused_deployment_gives_up_after_about_an_hour():
-    assert 45 * 60 < sum(map(lifecycle.refusal_delay_seconds, range(lifecycle.REFUSALS))) < 75 * 60
-
-
-def test_refusals_back_off_to_a_limit():
-    delays = [lifecycle.refusal_delay_seconds(refusals) for refusals in (0, 1, 2, 10**9)]
-    assert delays == [2, 4, 8, lifecycle.LONGEST_REFUSAL_SECONDS]
-
-
 def test_an_attempt_is_bound_by_its_time_limit_and_a_grace():
     assert lifecycle.bound_seconds(900) == 1200
 
