@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Protocol
 
 from gateway.errors import Unavailable
@@ -103,3 +103,21 @@ async def wait_until_any(*events: asyncio.Event, timeout_seconds: float) -> None
     finally:
         for wait in waits:
             wait.cancel()
+
+
+class Since:
+    """Since when something has been so, without a break. Forgets what is asked about no more."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: dict[Hashable, float] = {}
+        self._asked: set[Hashable] = set()
+
+    def seconds(self, fact: Hashable) -> float:
+        self._asked.add(fact)
+        return self._clock() - self._seen.setdefault(fact, self._clock())
+
+    def forget_unasked(self) -> None:
+        """Call it once all that matters was asked."""
+        self._seen = {fact: since for fact, since in self._seen.items() if fact in self._asked}
+        self._asked.clear()

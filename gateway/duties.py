@@ -51,6 +51,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         await keep("log consumer", services.consumer.run, needs_database=False)
         stack.push_async_callback(services.launcher.close)
         await keep("reconciler", services.reconciler.run)
+        await keep("log ends", services.log_ends.run)
         await keep("retention", _sweeper(services).run)
         if services.config.storage.mirror_outputs:
             await keep("mirror", _mirror(services).run)

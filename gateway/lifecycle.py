@@ -61,6 +61,11 @@ def is_running(deployment: Deployment, attempt: int) -> bool:
     return deployment.status is Status.BUILDING and deployment.attempt == attempt
 
 
+def may_bring_lines(deployment: Deployment) -> bool:
+    """Whether the builder of this ended attempt may still bring lines that the transport did not take."""
+    return deployment.last_seq is not None and deployment.log_complete is None
+
+
 def bound_seconds(time_limit_seconds: float) -> float:
     """Longer than this no attempt may take."""
     return time_limit_seconds + GRACE_SECONDS

@@ -1,4 +1,4 @@
-"""The reconciler: ends what nobody else will end. Lost builders, expired leases, overdue builds, orphans, open logs."""
+"""The reconciler: ends what nobody else will end. Lost builders, expired leases, overdue builds, orphans."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import contextlib
 import dataclasses
 import logging
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from builder.protocol.calls import LEASE_SECONDS
 from gateway import config, lifecycle
-from gateway.background import wait_until_any
-from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.background import Since, wait_until_any
+from gateway.errors import Conflict, Unavailable
 from gateway.models import Deployment, Status
-from gateway.roles import BuilderState, Launcher, LogStore
+from gateway.roles import BuilderState, Launcher
 from gateway.stores.deployments import DeploymentStore
 from gateway.workers import together
 
@@ -32,32 +31,12 @@ BLIND_SECONDS = 15.0
 """Who has not seen the database for this long can't tell a dead builder from one whose heartbeats were not recorded."""
 CALLS_AT_ONCE = 100
 """As many builders as ECS describes in one call."""
-LOGS_AT_ONCE = 50
-_FIRST = uuid.UUID(int=0)
 NO_ANSWER = "The launcher does not answer."
 NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
 
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-
-
-class Since:
-    """Since when something has been so, without a break. Forgets what is asked about no more."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._seen: dict[Hashable, float] = {}
-        self._asked: set[Hashable] = set()
-
-    def seconds(self, fact: Hashable) -> float:
-        self._asked.add(fact)
-        return self._clock() - self._seen.setdefault(fact, self._clock())
-
-    def forget_unasked(self) -> None:
-        """Call it once all that matters was asked."""
-        self._seen = {fact: since for fact, since in self._seen.items() if fact in self._asked}
-        self._asked.clear()
 
 
 class Reconciler:
@@ -67,36 +46,29 @@ class Reconciler:
         self,
         deployments: DeploymentStore,
         launcher: Launcher,
-        logs: LogStore,
         attempts: int,
         *,
-        compact_log: Callable[[uuid.UUID], Awaitable[int]] | None = None,
         time_limit_seconds: float = config.Builder().time_limit_seconds,
-        is_transport_behind: Callable[[], bool] = lambda: False,
         late_lines_seconds: float = 0.0,
         look_seconds: float = LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._deployments = deployments
         self._launcher = launcher
-        self._logs = logs
         self._attempts = attempts
-        self._compact_log = compact_log
         self._time_limit_seconds = time_limit_seconds
-        self._is_transport_behind = is_transport_behind
         self._late_lines_seconds = late_lines_seconds
         self._look_seconds = look_seconds
         self._clock = clock
         self._looked_at = float("-inf")
         self._reap_after = float("inf")
-        self._since, self._log_since = Since(clock), Since(clock)
-        self._logs_after = _FIRST
+        self._since = Since(clock)
         self._troubles: list[str] = []
         self._is_launcher_silent = False
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """A deployment has ended: look at once, so that its log is decided and its builder stopped."""
+        """A deployment has ended: look at once, so that its builder is stopped."""
         self._woken.set()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
@@ -113,7 +85,6 @@ class Reconciler:
         self._troubles.clear()
         self._is_launcher_silent = False
         # What needs no launcher comes first: one that is silent takes its time.
-        await self._decide_logs()
         ended = await self._fail_overdue() + await self._reap_expired()
         await self._each(ended, lambda row: self._stop(row.launcher, row.handle, row.reason or ""))
         await self._find_builders(await self._deployments.building())
@@ -178,49 +149,12 @@ class Reconciler:
 
     async def _is_gone_or_stopped(self, row: Deployment, handle: str) -> bool:
         state = await self._find(handle)
-        overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS + self._may_bring_lines(row)
+        late = self._late_lines_seconds if lifecycle.may_bring_lines(row) else 0.0
+        overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS + late
         if state is None or not (state is BuilderState.GONE or overstayed or row.status is Status.CANCELED):
             return False
         # Also one that is gone: its launcher frees what it has left behind.
         return await self._stop(row.launcher, handle, row.reason or "Its attempt has ended.")
-
-    def _may_bring_lines(self, row: Deployment) -> float:
-        """For how long the builder of this ended attempt may still bring lines that the transport did not take."""
-        is_waited_for = row.last_seq is not None and row.log_complete is None
-        return self._late_lines_seconds if is_waited_for else 0.0
-
-    def _is_builder_bringing(self, row: Deployment) -> bool:
-        """Whether it may still hold lines. Also the builder that nobody can look after does not for ever."""
-        late = self._may_bring_lines(row)
-        return row.handle is not None and self._log_since.seconds(("late", row.id, row.attempt)) < late
-
-    async def _decide_logs(self) -> None:
-        """Some in each look, all in turn: many that wait for lines hold up none that are whole."""
-        rows = await self._deployments.undecided_logs(self._logs_after, LOGS_AT_ONCE)
-        try:
-            for row in rows:
-                await self._decide_log(row)
-        except (Unavailable, TimeoutError) as error:
-            # No verdict without the store, and the quiet time begins anew once it answers.
-            self._troubles.append(str(error) or "The log store does not answer.")
-            self._log_since = Since(self._clock)
-            return
-        self._logs_after = rows[-1].id if len(rows) == LOGS_AT_ONCE else _FIRST
-        if self._logs_after == _FIRST:
-            self._log_since.forget_unasked()
-
-    async def _decide_log(self, row: Deployment) -> None:
-        async with asyncio.timeout(CALL_SECONDS):
-            missing = await self._logs.missing(row.id, row.attempt, lifecycle.look_until(row.last_seq))
-        if missing and (self._is_transport_behind() or self._is_builder_bringing(row)):
-            return  # they may be on their way; the quiet time begins anew after that
-        quiet = self._log_since.seconds(("log", row.id, row.attempt, tuple(missing)))
-        end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
-        if end is not None:
-            with contextlib.suppress(Conflict, NotFound):
-                await self._deployments.set_log_end(row.id, row.attempt, end.complete, end.missing)
-                if self._compact_log is not None:
-                    await self._compact_log(row.id)
 
     async def _each(self, items: Sequence[Item], do: Callable[[Item], Awaitable[object]]) -> None:
         """Begun in one turn of the loop, as far as the bound allows: a launcher may make one call of many."""

@@ -21,6 +21,7 @@ from gateway.entrance import Access
 from gateway.errors import Unavailable
 from gateway.isolation import Isolation
 from gateway.launchers.sandbox import Grade
+from gateway.log_ends import LogEnds
 from gateway.metrics import CountedLogs, Metrics
 from gateway.proxy import SiteProxy
 from gateway.publishing import Publisher
@@ -51,6 +52,7 @@ class Services:
     launcher: Launcher
     dispatcher: Dispatcher
     reconciler: Reconciler
+    log_ends: LogEnds
     publisher: Publisher
     transport: LogTransport
     consumer: LogConsumer
@@ -137,10 +139,13 @@ def _compose(
     reconciler = Reconciler(
         deployments,
         launcher,
-        logs,
         config.builder.attempts,
-        compact_log=logs.compact,
         time_limit_seconds=config.builder.time_limit_seconds,
+        late_lines_seconds=transport.late_lines_seconds,
+    )
+    log_ends = LogEnds(
+        deployments,
+        logs,
         is_transport_behind=transport.is_behind,
         late_lines_seconds=transport.late_lines_seconds,
     )
@@ -148,6 +153,7 @@ def _compose(
     def on_finished() -> None:
         dispatcher.wake()
         reconciler.wake()
+        log_ends.wake()
 
     return Services(
         config=config,
@@ -163,6 +169,7 @@ def _compose(
         launcher=launcher,
         dispatcher=dispatcher,
         reconciler=reconciler,
+        log_ends=log_ends,
         publisher=Publisher(deployments, objects, config.builder, on_finished),
         transport=transport,
         consumer=LogConsumer(transport, CountedLogs(logs, metrics.log_lines)),

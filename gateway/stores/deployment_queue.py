@@ -128,7 +128,8 @@ class DeploymentQueue:
     async def refused(self, deployment_id: uuid.UUID, attempt: int, reason: str, *, final: bool = False) -> Status:
         """The launcher did not start it: back to QUEUE with the launcher's words, each time for twice as long.
 
-        FAILED when the refusal is final, or one too many. Raises Conflict where its builder runs already: another gateway, to which the launcher answered, has started it.
+        FAILED when the refusal is final, or one too many. Raises Conflict where its builder runs already: the launcher
+        answered another gateway, which has started it.
         """
         async with self._database.acquire() as connection:
             status = await connection.fetchval(

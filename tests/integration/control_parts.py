@@ -16,6 +16,7 @@ from gateway import config
 from gateway.background import Health, kept_running
 from gateway.consumer import LogConsumer
 from gateway.dispatcher import Dispatcher
+from gateway.log_ends import LogEnds
 from gateway.models import BuildSettings, Deployment, LogPosition
 from gateway.publishing import Publisher
 from gateway.reconciler import Reconciler
@@ -34,7 +35,7 @@ from tests.unit.control.fakes import Clock
 
 
 class Parts:
-    """One gateway's control plane. `clock` is what the reconciler measures its waiting with."""
+    """One gateway's control plane. `clock` measures how long the jobs wait."""
 
     def __init__(self, database: Database, folder: Path, settings: config.Builder, launcher: FakeLauncher) -> None:
         self.database = database
@@ -51,7 +52,8 @@ class Parts:
         self.consumer = LogConsumer(self.transport, self.logs)
         self.publisher = Publisher(self.deployments, self.objects, settings)
         self.dispatcher = self.make_dispatcher()
-        self.reconciler = Reconciler(self.deployments, launcher, self.logs, settings.attempts, clock=self.clock)
+        self.reconciler = Reconciler(self.deployments, launcher, settings.attempts, clock=self.clock)
+        self.log_ends = LogEnds(self.deployments, self.logs, clock=self.clock)
         self.url = ""
 
     def make_dispatcher(self, **options) -> Dispatcher:
@@ -71,9 +73,10 @@ class Parts:
         return await self.deployments.get(waiting.id)
 
     async def look(self, seconds: float = 0.0) -> None:
-        """The reconciler's next look, so much later."""
+        """The next look of the reconciler and of the log ends, so much later."""
         self.clock.pass_by(seconds)
         await self.reconciler.look()
+        await self.log_ends.look()
 
     @contextlib.asynccontextmanager
     async def builder(self, deployment_id: uuid.UUID, attempt: int = 1) -> AsyncIterator[BuildersApi]:

@@ -157,6 +157,16 @@ async def test_a_canceled_build_is_stopped_and_its_builder_hears_of_it(parts):
     assert (found.status, found.handle, found.log_complete) == (Status.CANCELED, None, False)
 
 
+async def test_a_log_store_that_is_silent_delays_no_cancel(parts):
+    canceled, ended = await parts.launch(), await parts.launch()
+    parts.logs.missing = lambda *question: asyncio.Event().wait()
+    await parts.deployments.fail(ended.id, 1, "It failed.", last_seq=5)
+    await parts.deployments.cancel(canceled.id)
+    async with asyncio.timeout(5):
+        await parts.reconciler.look()
+    assert canceled.handle not in parts.launcher.running
+
+
 async def test_an_expired_lease_is_noticed_by_the_databases_clock(parts):
     building = await parts.launch()
     await parts.database.pool.execute("UPDATE deployments SET lease_until = now() - interval '1 second'")

@@ -36,9 +36,9 @@ def launcher():
 
 
 @pytest.fixture
-def work(deployments, launcher, logs, clock):
+def work(deployments, launcher, clock):
     """A reconciler."""
-    return Reconciler(deployments, launcher, logs, 3, time_limit_seconds=900, clock=clock)
+    return Reconciler(deployments, launcher, 3, time_limit_seconds=900, clock=clock)
 
 
 @pytest.fixture

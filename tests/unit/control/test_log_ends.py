@@ -6,8 +6,9 @@ import uuid
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
-from gateway import reconciler
+from gateway import log_ends
 from gateway.errors import Unavailable
+from gateway.log_ends import LogEnds
 from gateway.models import Status
 from gateway.reconciler import Reconciler
 
@@ -19,17 +20,21 @@ def is_behind():
 
 
 @pytest.fixture
-def late(deployments, launcher, logs, clock, is_behind):
-    """A reconciler for builders whose lines go another way than their calls."""
-    return Reconciler(
-        deployments,
-        launcher,
-        logs,
-        3,
-        is_transport_behind=lambda: bool(is_behind),
-        late_lines_seconds=900,
-        clock=clock,
-    )
+def work(deployments, logs, clock):
+    """The job that decides logs."""
+    return LogEnds(deployments, logs, clock=clock)
+
+
+@pytest.fixture
+def late(deployments, logs, clock, is_behind):
+    """The same, for builders whose lines go another way than their calls."""
+    return LogEnds(deployments, logs, is_transport_behind=lambda: bool(is_behind), late_lines_seconds=900, clock=clock)
+
+
+@pytest.fixture
+def stops(deployments, launcher, clock):
+    """A reconciler for such builders."""
+    return Reconciler(deployments, launcher, 3, late_lines_seconds=900, clock=clock)
 
 
 async def store(logs, deployment, first_seq, count):
@@ -57,11 +62,13 @@ async def test_a_log_that_lacks_lines_is_waited_for(work, running, row, deployme
 
 
 async def test_no_log_is_called_incomplete_while_its_lines_may_be_on_their_way(
-    late, running, row, deployments, clock, is_behind
+    late, stops, running, row, deployments, clock, is_behind
 ):
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
+    await stops.look()
     await late.look()
     clock.pass_by(3600)
+    await stops.look()
     await late.look()
     assert row().log_complete is None
     is_behind.clear()
@@ -82,7 +89,7 @@ async def test_a_whole_log_is_decided_whatever_else_waits(late, running, row, de
 
 
 async def test_logs_that_wait_for_lines_hold_up_none_that_are_whole(work, deployments, monkeypatch):
-    monkeypatch.setattr(reconciler, "LOGS_AT_ONCE", 2)
+    monkeypatch.setattr(log_ends, "LOGS_AT_ONCE", 2)
     for number in range(5):
         deployments.add(id=uuid.UUID(int=number + 1), status=Status.FAILED, last_seq=9)
     whole = deployments.add(id=uuid.UUID(int=9), status=Status.READY, last_seq=0)
@@ -92,7 +99,7 @@ async def test_logs_that_wait_for_lines_hold_up_none_that_are_whole(work, deploy
 
 
 async def test_logs_are_waited_for_in_turn_and_decided_in_the_end(work, deployments, clock, monkeypatch):
-    monkeypatch.setattr(reconciler, "LOGS_AT_ONCE", 2)
+    monkeypatch.setattr(log_ends, "LOGS_AT_ONCE", 2)
     for number in range(5):
         deployments.add(id=uuid.UUID(int=number + 1), status=Status.FAILED, last_seq=9)
     for _ in range(3):
@@ -103,27 +110,26 @@ async def test_logs_are_waited_for_in_turn_and_decided_in_the_end(work, deployme
     assert {row.log_complete for row in deployments.rows.values()} == {False}
 
 
-async def test_a_builder_that_still_brings_lines_is_let_live(late, running, row, deployments, launcher, clock):
+async def test_a_builder_that_still_brings_lines_is_let_live(stops, running, deployments, launcher, clock):
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
-    await late.look()
+    await stops.look()
     clock.pass_by(890)
-    await late.look()
+    await stops.look()
     assert launcher.running == {"fake:1"}
     clock.pass_by(20)
-    await late.look()
+    await stops.look()
     assert launcher.running == set()
 
 
 async def test_a_builder_that_alone_can_not_reach_the_transport_has_its_time_too(
-    late, running, row, deployments, launcher, logs, clock, is_behind
+    late, stops, running, row, deployments, launcher, logs, clock, is_behind
 ):
     is_behind.clear()
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
-    await late.look()
-    clock.pass_by(61)
-    await late.look()
-    clock.pass_by(500)
-    await late.look()
+    for seconds in (61, 500, 0):
+        await stops.look()
+        await late.look()
+        clock.pass_by(seconds)
     assert (launcher.running, row().log_complete) == ({"fake:1"}, None)
     await store(logs, running, 1, 5)
     await late.look()
@@ -131,13 +137,13 @@ async def test_a_builder_that_alone_can_not_reach_the_transport_has_its_time_too
 
 
 async def test_once_such_a_builder_is_gone_its_log_is_decided(
-    late, running, row, deployments, launcher, clock, is_behind
+    late, stops, running, row, deployments, launcher, clock, is_behind
 ):
     is_behind.clear()
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
     await late.look()
     launcher.running.clear()
-    await late.look()
+    await stops.look()
     await late.look()
     clock.pass_by(61)
     await late.look()
@@ -145,7 +151,7 @@ async def test_once_such_a_builder_is_gone_its_log_is_decided(
 
 
 async def test_a_builder_that_nobody_can_look_after_does_not_keep_its_log_open_for_ever(
-    late, running, row, deployments, launcher, clock, is_behind
+    late, running, row, deployments, clock, is_behind
 ):
     is_behind.clear()
     deployments.rows[running.id] = dataclasses.replace(running, launcher="another")
@@ -158,12 +164,15 @@ async def test_a_builder_that_nobody_can_look_after_does_not_keep_its_log_open_f
     assert row().log_complete is False
 
 
-async def test_a_builder_whose_log_is_whole_has_no_reason_to_stay(late, running, deployments, launcher, logs, clock):
+async def test_a_builder_whose_log_is_whole_has_no_reason_to_stay(
+    late, stops, running, deployments, launcher, logs, clock
+):
     await store(logs, running, 1, 5)
     await deployments.fail(running.id, 1, "npm ended with 1.", "build", 1, 5)
     await late.look()
+    await stops.look()
     clock.pass_by(6)
-    await late.look()
+    await stops.look()
     assert launcher.running == set()
 
 

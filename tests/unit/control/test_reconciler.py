@@ -199,7 +199,7 @@ async def test_a_builder_whose_stop_failed_is_stopped_though_its_deployment_is_b
 
 
 async def test_a_launcher_that_is_silent_is_waited_for_once_and_after_all_that_needs_none(
-    work, logs, launcher, deployments, monkeypatch
+    work, launcher, deployments, monkeypatch, ago
 ):
     monkeypatch.setattr(reconciler, "CALL_SECONDS", 0.01)
     asked = []
@@ -213,11 +213,11 @@ async def test_a_launcher_that_is_silent_is_waited_for_once_and_after_all_that_n
     for number in range(3):
         deployments.add_building(handle=f"fake:{number}")
         deployments.add(status=Status.READY, launcher="fake", handle=f"fake:old-{number}", last_seq=0)
-    ended = deployments.add(status=Status.READY, last_seq=0)
+    overdue = deployments.add_building(started_at=ago(1300))
     with pytest.raises(Unavailable, match=r"The launcher does not answer\."):
         await work.look()
     assert asked == ["fake:0", "fake:1", "fake:2"]
-    assert deployments.rows[ended.id].log_complete is True
+    assert deployments.rows[overdue.id].status is Status.FAILED
 
 
 async def test_a_hundred_builders_are_asked_for_at_once(work, launcher, deployments, monkeypatch):
