@@ -18,13 +18,18 @@ class Addresses:
 
     def deployment(self, slug: str, deployment_id: uuid.UUID) -> str:
         """The deployment's own host, whether it is live or not."""
-        return self.site(f"{slug}-{str(deployment_id)[:8]}")
+        return self.site(deployment_label(slug, deployment_id))
 
     def log(self, deployment_id: uuid.UUID) -> str:
         return f"/logs/{deployment_id}"
 
     def page(self, deployment_id: uuid.UUID) -> str:
         return f"/d/{deployment_id}"
+
+
+def deployment_label(slug: str, deployment_id: uuid.UUID) -> str:
+    """What stands in the place of the slug in the address of one deployment."""
+    return f"{slug}-{str(deployment_id)[:8]}"
 
 
 def is_loopback_address(text: str) -> bool:

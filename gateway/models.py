@@ -156,5 +156,4 @@ class SitePointer:
     slug: str
     deployment_id: uuid.UUID | None
     newest_status: Status | None
-    newest_deployment_id: uuid.UUID | None
     is_preview: bool = False

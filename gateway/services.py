@@ -29,6 +29,7 @@ from gateway.reconciler import Reconciler
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.sites.pointers import SitePointers
 from gateway.stores.deployments import DeploymentStore
+from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import ProjectStore
@@ -129,12 +130,14 @@ def _compose(
     isolation: Isolation,
     opened: _Engines,
 ) -> Services:
-    projects, deployments = ProjectStore(database), DeploymentStore(database)
+    pointers = SitePointers(HostStore(database), config.sites.url, config.sites.pointer_seconds)
+    api_labels = [pointers.label_of(name.lower().removesuffix(".")) for name in config.api.names]
+    projects = ProjectStore(database, [label for label in api_labels if label is not None])
+    deployments = DeploymentStore(database)
     installation = InstallationStore(database)
     objects, logs, transport, launcher = opened.objects, opened.logs, opened.transport, opened.launcher
     access = Access(config.api, installation, config.auth.token)
     metrics = Metrics(StatisticsStore(database), health)
-    pointers = SitePointers(projects, config.sites.url, config.sites.pointer_seconds)
     dispatcher = Dispatcher(deployments, launcher, access.install_key, config.builders_url, config.builder)
     reconciler = Reconciler(
         deployments,

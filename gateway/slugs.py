@@ -1,9 +1,29 @@
-"""Two random words that name a project: `crimson-elephant`. The words are ours, short, and inoffensive."""
+"""Slugs: two random words that name a project (`crimson-elephant`), and which names no project may have."""
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Collection
 
+from gateway.errors import Invalid
+
+LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+"""One label of a host name, in lower case."""
+MAX_SLUG = 54
+"""A label has at most 63 characters, and a deployment's own adds a hyphen and 8 digits."""
+# Browsers and mail programs trust some of these names by themselves (wpad, autoconfig); others pose as the platform.
+_RESERVED = """
+    abuse account accounts admin api app auth autoconfig autodiscover billing cdn dashboard dns docs ftp git help hooks
+    imap internal isatap localhost login logout mail ns1 ns2 oauth pop postmaster register root security signin signup
+    smtp sso static status support webmail wpad www
+"""
+_REFUSED = (
+    (re.compile(".*-git-"), "contain '-git-', as the addresses of branches do"),
+    (re.compile(r".*-pr-[0-9]+\Z"), "end in '-pr-' and digits, as the addresses of pull requests do"),
+    (re.compile(r".*-[0-9a-f]{8}\Z"), "end in a hyphen and 8 hexadecimal digits, as the addresses of deployments do"),
+    (re.compile("xn--"), "begin with 'xn--', which marks names in other scripts"),
+)
 _ADJECTIVES = """
     able agile airy amber ample apt azure balmy bold bonny brave breezy bright brisk bronze bubbly
     calm candid carefree cheery chief civic classic clean clear clever coastal cobalt cool copper coral cosmic
@@ -38,6 +58,7 @@ _ANIMALS = """
 """
 ADJECTIVES = tuple(_ADJECTIVES.split())
 ANIMALS = tuple(_ANIMALS.split())
+RESERVED = frozenset(_RESERVED.split())
 
 
 def random_slug() -> str:
@@ -48,3 +69,22 @@ def random_slug() -> str:
 def random_long_slug() -> str:
     """For when nearly all short names are taken. Never mistaken for a deployment's own address (8 hex digits)."""
     return f"{random_slug()}-{secrets.randbelow(9000) + 1000}"
+
+
+def check_slug(slug: str, api_labels: Collection[str]) -> None:
+    """Raises Invalid for a slug that is no label, takes addresses of other projects, or poses as the platform.
+
+    `api_labels`: the slugs whose addresses are those of the API.
+    """
+    if not LABEL.match(slug) or len(slug) > MAX_SLUG:
+        raise Invalid(
+            f"A slug has at most {MAX_SLUG} lower-case letters, digits and hyphens, and no hyphen at its ends, as in"
+            " crimson-elephant."
+        )
+    for pattern, what in _REFUSED:
+        if pattern.match(slug):
+            raise Invalid(f"A slug must not {what}. Choose another one than '{slug}'.")
+    if slug in RESERVED:
+        raise Invalid(f"The slug '{slug}' is reserved, as its address would pass for a part of the platform.")
+    if slug in api_labels:
+        raise Invalid(f"The slug '{slug}' is taken: its address is that of the API.")

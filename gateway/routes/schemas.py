@@ -15,6 +15,7 @@ from builder.protocol.branches import MAX_BRANCH, check_branch
 from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
 from gateway.errors import Invalid, NotFound
 from gateway.models import BuildSettings, LogPosition
+from gateway.slugs import LABEL
 
 MAX_NAME = 100
 MAX_PATH = 1024
@@ -31,7 +32,6 @@ _NODE_PART = r"(?:\^|~>?|>=|<=|>|<|=)?\s?v?(?:[0-9]{1,9}|[xX*])(?:\.(?:[0-9]{1,9
 _NODE_VERSION = (
     rf"^(?:{_NODE_PART}(?:(?: - | ?\|\| ?| ){_NODE_PART})*|node|latest|stable|current|lts(?:/(?:\*|[a-z]{{1,20}}))?)?\Z"
 )
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _CURSOR = re.compile(r"[A-Za-z0-9_=-]{1,200}\Z")
 _LOG_CURSOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,15})\Z")
@@ -203,7 +203,7 @@ def read_deployment_id(text: str) -> uuid.UUID:
 
 def read_slug(text: str) -> str:
     """Raises NotFound: what is no slug names no project."""
-    if not _SLUG.match(text):
+    if not LABEL.match(text):
         raise NotFound(f"No project is called {text[:80]!a}.")
     return text
 

@@ -1,4 +1,4 @@
-"""Host names: the strict syntax of an authority, and which project a name means."""
+"""Host names: the strict syntax of an authority, and the label that stands in the place of a slug."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import re
 import urllib.parse
 
 from gateway.errors import ConfigError, Invalid
+from gateway.slugs import LABEL
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,254})(?::([0-9]{0,5}))?\Z")
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
-_PREVIEW = re.compile(r"(.+)-([0-9a-f]{8})\Z")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ def parse_authority(text: str) -> Authority:
     if host.startswith("["):
         return Authority(_address(host), port)
     host = host.removesuffix(".")
-    if len(host) > 253 or not all(_LABEL.match(label) for label in host.split(".")):
+    if len(host) > 253 or not all(LABEL.match(label) for label in host.split(".")):
         raise Invalid("The Host is not a host name: letters, digits and hyphens between single dots.")
     return Authority(host, port)
 
@@ -40,12 +39,6 @@ def parse_authority(text: str) -> Authority:
 def is_address(host: str) -> bool:
     """An IP address never names a site."""
     return host.startswith("[") or host.rpartition(".")[2].isdigit()
-
-
-def split_preview(label: str) -> tuple[str, str] | None:
-    """`blog-1a2b3c4d` as the slug and the deployment's first digits, if it can be a deployment's own host."""
-    match = _PREVIEW.match(label)
-    return (match[1], match[2]) if match else None
 
 
 class SiteNames:
@@ -58,7 +51,7 @@ class SiteNames:
     def label_of(self, host: str) -> str | None:
         """What stands in the place of the slug. None: the name is none of ours."""
         label = host.removeprefix(self._before).removesuffix(self._after)
-        return label if self._before + label + self._after == host and _LABEL.match(label) else None
+        return label if self._before + label + self._after == host and LABEL.match(label) else None
 
 
 def _host_of(url_template: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Protocol
 from gateway.errors import NotFound, Unavailable
 from gateway.models import SitePointer
 from gateway.sites.flights import Flights
-from gateway.sites.hosts import SiteNames, is_address, split_preview
+from gateway.sites.hosts import SiteNames, is_address
 from gateway.sites.lru import LeastRecentlyUsed
 
 UNKNOWN_SECONDS = 1.0
@@ -23,14 +22,9 @@ MAX_KNOWN = 50_000
 MAX_UNKNOWN = 10_000
 
 
-class Projects(Protocol):
-    """Each raises NotFound, and Unavailable while the database is away."""
-
-    async def find_site(self, slug: str) -> SitePointer: ...
-
-    async def find_preview(self, slug: str, deployment8: str) -> SitePointer: ...
-
-    async def find_custom_domain(self, host: str) -> SitePointer: ...
+class Hosts(Protocol):
+    async def find(self, name: str) -> SitePointer:
+        """What a label or a whole domain leads to. Raises NotFound, and Unavailable while the database is away."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -44,9 +38,9 @@ class SitePointers:
     """`forget` belongs to the notices of the database; without them an answer is at most `seconds` old."""
 
     def __init__(
-        self, projects: Projects, url_template: str, seconds: float, clock: Callable[[], float] = time.monotonic
+        self, hosts: Hosts, url_template: str, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._projects = projects
+        self._hosts = hosts
         self._names = SiteNames(url_template)
         self._seconds = seconds
         self._clock = clock
@@ -135,15 +129,7 @@ class SitePointers:
 
     async def _ask(self, host: str) -> SitePointer:
         label = self._names.label_of(host)
-        if label is not None:
-            return await self._ask_label(label)
-        if is_address(host):
-            raise NotFound("An address is no site.")
-        return await self._projects.find_custom_domain(host)
-
-    async def _ask_label(self, label: str) -> SitePointer:
-        preview = split_preview(label)
-        if preview is not None:
-            with contextlib.suppress(NotFound):
-                return await self._projects.find_preview(*preview)
-        return await self._projects.find_site(label)
+        # Without a dot it would be taken for a label, and the site would answer under a name that is not its own.
+        if label is None and (is_address(host) or "." not in host):
+            raise NotFound("There is no such site.")
+        return await self._hosts.find(label or host)

@@ -1,19 +1,21 @@
-"""Remembers projects, and what their host names lead to."""
+"""Remembers projects."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import asyncpg
 
-from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import BuildSettings, Deployment, Project, SitePointer
-from gateway.slugs import random_long_slug, random_slug
+from gateway.errors import Conflict, Invalid, NotFound, Unavailable
+from gateway.models import BuildSettings, Deployment, Project
+from gateway.slugs import check_slug, random_long_slug, random_slug
+from gateway.stores.hosts import reserve_slug
 from gateway.stores.postgres import Database, decode_cursor, encode_cursor
-from gateway.stores.rows import add_deployment, fetch_deployment, to_pointer, to_project
+from gateway.stores.rows import add_deployment, fetch_deployment, to_project
 
 SITE_CHANGED = "site_changed"
 """The channel that hears the slug of a project in the transaction that changes its live release."""
@@ -26,10 +28,12 @@ class ProjectStore:
     def __init__(
         self,
         database: Database,
+        api_labels: Collection[str] = (),
         choose_slug: Callable[[], str] = random_slug,
         choose_long_slug: Callable[[], str] = random_long_slug,
     ) -> None:
         self._database = database
+        self._api_labels = api_labels
         self._choosers = [choose_slug] * SHORT_SLUG_TRIES + [choose_long_slug] * LONG_SLUG_TRIES
 
     async def create(
@@ -81,102 +85,46 @@ class ProjectStore:
         more = len(rows) > limit and projects
         return projects, _cursor_after(projects[-1]) if more else None
 
-    async def find_site(self, slug: str) -> SitePointer:
-        """What `<slug>.<domain>` leads to. Raises NotFound."""
-        async with self._database.acquire() as connection:
-            row = await connection.fetchrow(
-                """
-                SELECT
-                    projects.id AS project_id,
-                    projects.subdomain AS slug,
-                    projects.live_deployment_id AS deployment_id,
-                    newest.status AS newest_status,
-                    newest.id AS newest_deployment_id
-                FROM projects
-                LEFT JOIN LATERAL (
-                    SELECT id, status
-                    FROM deployments
-                    WHERE project_id = projects.id
-                    ORDER BY number DESC
-                    LIMIT 1
-                ) AS newest ON true
-                WHERE projects.subdomain = $1
-                """,
-                slug,
-            )
-        return to_pointer(_found(row, slug))
-
-    async def find_custom_domain(self, host: str) -> SitePointer:
-        """What a project's own domain leads to. Raises NotFound."""
-        async with self._database.acquire() as connection:
-            slug = await connection.fetchval(
-                "SELECT subdomain FROM projects WHERE custom_domain = $1",
-                host,
-            )
-        if slug is None:
-            raise NotFound(f"No project has the domain '{host}'.")
-        return await self.find_site(slug)
-
-    async def find_preview(self, slug: str, deployment8: str) -> SitePointer:
-        """What `<slug>-<first 8 digits of a deployment>.<domain>` leads to. Raises NotFound unless it has a release."""
-        async with self._database.acquire() as connection:
-            row = await connection.fetchrow(
-                """
-                SELECT
-                    projects.id AS project_id,
-                    projects.subdomain AS slug,
-                    deployments.id AS deployment_id,
-                    deployments.status AS newest_status,
-                    deployments.id AS newest_deployment_id
-                FROM deployments
-                JOIN projects ON projects.id = deployments.project_id
-                WHERE left(deployments.id::text, 8) = $2
-                    AND projects.subdomain = $1
-                    AND deployments.status = 'READY'
-                    AND deployments.released_at IS NOT NULL
-                ORDER BY deployments.number DESC
-                LIMIT 1
-                """,
-                slug,
-                deployment8,
-            )
-        if row is None:
-            raise NotFound(f"The project '{slug}' has no release {deployment8}.")
-        return to_pointer(row, is_preview=True)
-
     async def _insert(
         self, connection: asyncpg.Connection, name: str, git_url: str, settings: BuildSettings
     ) -> uuid.UUID:
-        for choose in self._choosers:
-            project_id: uuid.UUID | None = await connection.fetchval(
-                """
-                INSERT INTO projects (
-                    name,
-                    git_url,
-                    subdomain,
-                    branch,
-                    root_directory,
-                    install_command,
-                    build_command,
-                    output_directory,
-                    node_version
-                )
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                ON CONFLICT (subdomain) DO NOTHING
-                RETURNING id
-                """,
+        project_id = uuid.uuid4()
+        await connection.execute(
+            """
+            INSERT INTO projects (
+                id,
                 name,
                 git_url,
-                choose(),
-                settings.branch,
-                settings.root_directory,
-                settings.install_command,
-                settings.build_command,
-                settings.output_directory,
-                settings.node_version,
+                subdomain,
+                branch,
+                root_directory,
+                install_command,
+                build_command,
+                output_directory,
+                node_version
             )
-            if project_id is not None:
-                return project_id
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            """,
+            project_id,
+            name,
+            git_url,
+            await self._reserve_slug(connection, project_id),
+            settings.branch,
+            settings.root_directory,
+            settings.install_command,
+            settings.build_command,
+            settings.output_directory,
+            settings.node_version,
+        )
+        return project_id
+
+    async def _reserve_slug(self, connection: asyncpg.Connection, project_id: uuid.UUID) -> str:
+        for choose in self._choosers:
+            slug = choose()
+            with contextlib.suppress(Invalid):
+                check_slug(slug, self._api_labels)
+                if await reserve_slug(connection, slug, project_id):
+                    return slug
         raise Unavailable("No free name was found for the project. Try again.")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import Conflict, NotFound
-from gateway.models import BuildSettings, Deployment, Project, SitePointer, Status, StepTiming
+from gateway.models import BuildSettings, Deployment, Project, Status, StepTiming
+from gateway.stores.hosts import reserve_deployment
 
 
 def to_project(row: Mapping[str, Any]) -> Project:
@@ -64,17 +65,6 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
     )
 
 
-def to_pointer(row: Mapping[str, Any], *, is_preview: bool = False) -> SitePointer:
-    return SitePointer(
-        project_id=row["project_id"],
-        slug=row["slug"],
-        deployment_id=row["deployment_id"],
-        newest_status=Status(row["newest_status"]) if row["newest_status"] else None,
-        newest_deployment_id=row["newest_deployment_id"],
-        is_preview=is_preview,
-    )
-
-
 async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.UUID) -> Deployment:
     """Raises NotFound."""
     row = await connection.fetchrow("SELECT * FROM deployment_rows WHERE id = $1", deployment_id)
@@ -85,7 +75,7 @@ async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.U
 
 async def add_deployment(connection: asyncpg.Connection, project_id: uuid.UUID, trigger: str) -> Deployment:
     """A deployment in QUEUE, with the project's next number and its settings of now."""
-    deployment_id = uuid.uuid4()
+    deployment_id = await reserve_deployment(connection, project_id)
     await connection.execute(
         """
         WITH numbered AS (

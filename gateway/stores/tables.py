@@ -16,6 +16,7 @@ TABLES = (
     "users",
     "projects",
     "deployments",
+    "hosts",
     "installation",
     "idempotency_keys",
     "mirrors",

@@ -14,7 +14,7 @@ from gateway.proxy import SiteProxy, create_site_server
 from gateway.roles import ObjectStore
 from gateway.sites.listener import SiteServer
 from gateway.sites.pointers import SitePointers
-from tests.unit.sites.fakes import MemoryObjects, MemoryProjects
+from tests.unit.sites.fakes import MemoryHosts, MemoryObjects
 
 TEMPLATE = "http://{slug}.localhost:8000"
 READ_SECONDS = 20.0
@@ -73,9 +73,9 @@ class Connection:
 class Sites:
     """The running listener."""
 
-    def __init__(self, objects: Any, projects: MemoryProjects, pointers: SitePointers, proxy: SiteProxy) -> None:
+    def __init__(self, objects: Any, hosts: MemoryHosts, pointers: SitePointers, proxy: SiteProxy) -> None:
         self.objects = objects
-        self.projects = projects
+        self.hosts = hosts
         self.pointers = pointers
         self.proxy = proxy
         self.responses: list[tuple[int, int]] = []
@@ -115,11 +115,11 @@ async def until(condition: Callable[[], object]) -> None:
 @contextlib.asynccontextmanager
 async def running_sites(objects: ObjectStore | None = None, **settings: Any) -> AsyncIterator[Sites]:
     store: Any = objects if objects is not None else MemoryObjects()
-    projects = MemoryProjects()
-    pointers = SitePointers(projects, TEMPLATE, settings.pop("pointer_seconds", 5.0))
+    hosts = MemoryHosts()
+    pointers = SitePointers(hosts, TEMPLATE, settings.pop("pointer_seconds", 5.0))
     responses: list[tuple[int, int]] = []
     proxy = SiteProxy(pointers, store, on_response=lambda status, size, _: responses.append((status, size)), **settings)
-    sites = Sites(store, projects, pointers, proxy)
+    sites = Sites(store, hosts, pointers, proxy)
     sites.responses = responses
     sites.server = create_site_server(proxy)
     runner = web.ServerRunner(sites.server, shutdown_timeout=1.0)

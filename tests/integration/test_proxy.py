@@ -30,7 +30,7 @@ BARE = {"index.html": b"bare"}
 async def sites() -> AsyncIterator[Sites]:
     async with running_sites() as running:
         running.objects.keep(RELEASE, FILES, BROTLI)
-        running.projects.publish("blog", RELEASE)
+        running.hosts.publish("blog", RELEASE)
         yield running
 
 
@@ -138,7 +138,7 @@ async def test_the_sites_own_error_page_is_shown(sites: Sites) -> None:
 async def test_a_path_that_is_not_in_the_release_asks_the_store_nothing(sites: Sites) -> None:
     bare = make_release(BARE)
     sites.objects.keep(bare, BARE)
-    sites.projects.publish("bare", bare)
+    sites.hosts.publish("bare", bare)
     await sites.get("bare")
     sites.objects.opened.clear()
     paths = ["/x", "/__blobs", "/__releases/x", "/.well-known/x", "/index.html.bak"]
@@ -183,7 +183,7 @@ async def test_hosts_that_are_no_sites_are_unknown(sites: Sites, host: str) -> N
 async def test_a_project_without_a_release_says_how_it_stands(
     sites: Sites, status: Status | None, sentence: str, retry: str | None
 ) -> None:
-    sites.projects.await_release("young", status)
+    sites.hosts.await_release("young", status)
     response = await sites.get("young", Accept="text/html")
     assert (response.status, response.headers.get("retry-after")) == (404, retry)
     assert sentence in response.body.decode()
@@ -197,7 +197,7 @@ async def test_a_release_that_goes_live_is_seen_after_its_notice(sites: Sites) -
     assert (await sites.get("blog")).body == FILES["index.html"]
     newer = make_release(BARE, deployment_id=PROJECT)
     sites.objects.keep(newer, BARE)
-    sites.projects.publish("blog", newer)
+    sites.hosts.publish("blog", newer)
     sites.pointers.forget("blog")
     assert (await sites.get("blog")).body == b"bare"
 
@@ -208,7 +208,7 @@ async def test_before_a_404_an_old_pointer_is_read_again(sites: Sites, monkeypat
     files = {"new.txt": b"new"}
     newer = make_release(files, deployment_id=PROJECT)
     sites.objects.keep(newer, files)
-    sites.projects.publish("blog", newer)
+    sites.hosts.publish("blog", newer)
     response = await sites.get("blog", "/new.txt")
     assert (response.status, response.body) == (200, b"new")
 
@@ -221,7 +221,7 @@ async def test_before_a_503_for_a_swept_release_an_old_pointer_is_read_again(
     await sites.pointers.find("blog.localhost")
     newer = make_release(BARE, deployment_id=PROJECT)
     sites.objects.keep(newer, BARE)
-    sites.projects.publish("blog", newer)
+    sites.hosts.publish("blog", newer)
     del sites.objects.bodies[release_key(PROJECT, RELEASE.deployment_id)]
     response = await sites.get("blog")
     assert (response.status, response.body) == (200, b"bare")
@@ -244,7 +244,7 @@ async def test_files_without_a_project_are_served_from_the_plain_layout(sites: S
 
 
 async def test_a_project_without_a_release_is_served_from_the_plain_layout_too(sites: Sites) -> None:
-    sites.projects.await_release("young", Status.BUILDING)
+    sites.hosts.await_release("young", Status.BUILDING)
     sites.objects.bodies["__outputs/young/index.html"] = b"from another builder"
     assert (await sites.get("young")).body == b"from another builder"
 
@@ -281,4 +281,4 @@ async def test_identical_requests_share_one_read(sites: Sites) -> None:
     assert {response.body for response in await asyncio.gather(*asked)} == {FILES["app.js"]}
     blob = blob_key(PROJECT, sha256_of(FILES["app.js"]))
     assert sites.objects.opened.count(blob) == 1
-    assert sites.projects.asked.count("blog") == 1
+    assert sites.hosts.asked.count("blog") == 1

@@ -40,7 +40,7 @@ async def publish(sites: Sites, slug: str) -> None:
     bodies[release_key(release.project_id, release.deployment_id)] = encode_release(release)
     for key, body in bodies.items():
         await sites.objects.put(key, one_chunk(body), size=len(body))
-    sites.projects.publish(slug, release)
+    sites.hosts.publish(slug, release)
 
 
 async def one_chunk(body: bytes):

@@ -20,20 +20,20 @@ FILES = {"index.html": b"home", "cold.txt": b"never asked for", "big.bin": b"0" 
 @pytest.fixture
 async def sites() -> AsyncIterator[Sites]:
     async with running_sites(pointer_seconds=0.0) as running:
-        running.projects.publish("blog", running.objects.keep(make_release(FILES), FILES))
+        running.hosts.publish("blog", running.objects.keep(make_release(FILES), FILES))
         yield running
 
 
 async def test_what_is_in_memory_is_served_with_every_engine_down(sites: Sites) -> None:
     assert (await sites.get("blog")).status == 200
-    sites.projects.is_away = sites.objects.is_away = True
+    sites.hosts.is_away = sites.objects.is_away = True
     responses = await asyncio.gather(*(sites.get("blog") for _ in range(10)))
     assert {(response.status, response.body) for response in responses} == {(200, FILES["index.html"])}
 
 
 async def test_answers_without_a_body_need_no_engine(sites: Sites) -> None:
     etag = (await sites.get("blog", "/cold.txt", "HEAD")).headers["etag"]
-    sites.projects.is_away = sites.objects.is_away = True
+    sites.hosts.is_away = sites.objects.is_away = True
     assert (await sites.get("blog", "/cold.txt", "HEAD")).status == 200
     assert (await sites.get("blog", "/cold.txt", If_None_Match=etag)).status == 304
     assert (await sites.get("blog", "/index.html")).status == 308
@@ -69,14 +69,14 @@ async def test_a_release_that_needs_an_unknown_feature_is_a_503_of_its_site_alon
     newer = sites.objects.keep(make_release(FILES, deployment_id=uuid.UUID(int=5)), FILES)
     key = release_key(PROJECT, newer.deployment_id)
     sites.objects.bodies[key] = sites.objects.bodies[key].replace(b'"features":[]', b'"features":["time-travel"]')
-    sites.projects.publish("shop", newer)
+    sites.hosts.publish("shop", newer)
     assert [(await sites.get(name)).status for name in ("shop", "blog")] == [503, 200]
     with pytest.raises(Unavailable, match="'time-travel'"):
         await sites.proxy.releases.check()
 
 
 async def test_a_site_that_was_never_asked_for_is_a_503_while_the_database_is_away(sites: Sites) -> None:
-    sites.projects.is_away = True
+    sites.hosts.is_away = True
     assert (await sites.get("blog")).status == 503
 
 
@@ -95,6 +95,6 @@ async def test_a_fault_that_nobody_foresaw_is_a_500_and_the_next_site_goes_on(
 
 async def test_an_outage_does_not_fill_the_log(sites: Sites, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    sites.projects.is_away = True
+    sites.hosts.is_away = True
     await asyncio.gather(*(sites.get("blog") for _ in range(50)))
     assert len(caplog.records) == 1

@@ -22,8 +22,8 @@ GET = b"GET / HTTP/1.1\r\nHost: blog.localhost\r\n"
 @pytest.fixture
 async def sites() -> AsyncIterator[Sites]:
     async with running_sites() as running:
-        running.projects.publish("blog", running.objects.keep(make_release(FILES), FILES))
-        running.projects.publish("shop", running.objects.keep(make_release(OTHER, deployment_id=OTHER_ID), OTHER))
+        running.hosts.publish("blog", running.objects.keep(make_release(FILES), FILES))
+        running.hosts.publish("shop", running.objects.keep(make_release(OTHER, deployment_id=OTHER_ID), OTHER))
         yield running
 
 

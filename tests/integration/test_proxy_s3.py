@@ -48,7 +48,7 @@ async def blog(sites):
     await put(sites.objects, release_key(PROJECT, RELEASE.deployment_id), encode_release(RELEASE))
     for body in FILES.values():
         await put(sites.objects, blob_key(PROJECT, sha256_of(body)), body)
-    sites.projects.publish("blog", RELEASE)
+    sites.hosts.publish("blog", RELEASE)
     return sites
 
 
@@ -150,7 +150,7 @@ async def test_what_is_in_memory_is_served_while_s3_is_away_and_the_rest_when_it
             await put(objects, release_key(PROJECT, RELEASE.deployment_id), encode_release(RELEASE))
             for body in FILES.values():
                 await put(objects, blob_key(PROJECT, sha256_of(body)), body)
-            sites.projects.publish("blog", RELEASE)
+            sites.hosts.publish("blog", RELEASE)
             assert (await sites.get("blog")).body == b"home"
             server.kill()
             with pytest.raises(Unavailable):

@@ -35,7 +35,7 @@ LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio"
 @contextlib.asynccontextmanager
 async def large_sites() -> AsyncIterator[Sites]:
     async with running_sites(write_seconds=0.5) as running:
-        running.projects.publish("blog", running.objects.keep(make_release(FILES), FILES))
+        running.hosts.publish("blog", running.objects.keep(make_release(FILES), FILES))
         yield running
 
 
@@ -85,7 +85,7 @@ async def download_sparse_file(root: Path, size: int) -> tuple[int, int]:
     async with running_sites(DirectoryObjectStore(root)) as sites:
         encoded = encode_release(release)
         await sites.objects.put(release_key(PROJECT, DEPLOYMENT), one_chunk(encoded), size=len(encoded))
-        sites.projects.publish("blog", release)
+        sites.hosts.publish("blog", release)
         assert (await sites.get("blog", "/big.bin", Range="bytes=-10")).body == bytes(10)
         before, samples = resident_bytes(), []
         request = GET_BIG.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -188,7 +188,7 @@ async def test_a_large_error_page_streams_too(sites: Sites) -> None:
 
 async def test_a_stop_cuts_a_download_and_never_shows_it_as_whole() -> None:
     async with running_sites() as sites:
-        sites.projects.publish("blog", sites.objects.keep(make_release(FILES), FILES))
+        sites.hosts.publish("blog", sites.objects.keep(make_release(FILES), FILES))
         connection = await sites.connect()
         connection.send(GET_BIG)
         await connection.reader.readexactly(MEBIBYTE)

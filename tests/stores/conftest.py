@@ -12,6 +12,7 @@ from gateway.models import BuildSettings
 from gateway.resources import clickhouse_migrations_folder
 from gateway.stores.clickhouse import open_clickhouse
 from gateway.stores.deployments import DeploymentStore
+from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
@@ -63,7 +64,8 @@ async def database(url, way):
     """Empty. One for all tests, emptied before each: six times quicker than a new one."""
     async with open_pool(url, 10, is_pooled=way == "pooler") as database:
         await database.pool.execute(
-            "TRUNCATE projects, deployments, installation, idempotency_keys, mirrors, sweeps, leftover_builders CASCADE"
+            "TRUNCATE projects, deployments, hosts, installation, idempotency_keys, mirrors, sweeps, leftover_builders"
+            " CASCADE"
         )
         await database.pool.execute("SELECT drop_log_partitions('9999-01-01')")
         yield database
@@ -110,6 +112,11 @@ def prepare_clickhouse(clickhouse_pool, request):
 @pytest.fixture
 def projects(database):
     return ProjectStore(database)
+
+
+@pytest.fixture
+def hosts(database):
+    return HostStore(database)
 
 
 @pytest.fixture

@@ -65,10 +65,17 @@ async def test_when_short_names_are_taken_a_longer_one_is_chosen(database):
         await projects.create("Three", URL, BuildSettings())
 
 
+async def test_a_slug_that_is_refused_is_chosen_again(database):
+    names = iter(["red-fox-pr-1", "deploy", "blue-fox"])
+    projects = ProjectStore(database, ["deploy"], choose_slug=lambda: next(names))
+    assert (await projects.create("One", URL, BuildSettings())).project_slug == "blue-fox"
+
+
 async def test_a_project_that_fails_to_be_made_leaves_nothing(projects, database):
     with pytest.raises(Invalid, match="NUL"):
         await projects.create("Blog", URL, BuildSettings(), trigger="\0")
     assert await database.pool.fetchval("SELECT count(*) FROM projects") == 0
+    assert await database.pool.fetchval("SELECT count(*) FROM hosts") == 0
 
 
 async def test_a_list_is_read_page_by_page_newest_first(projects):
@@ -91,44 +98,6 @@ async def test_a_bad_cursor_is_invalid(projects, deployments, queued, cursor):
         await projects.list(10, cursor)
     with pytest.raises(Invalid, match="cursor"):
         await deployments.list(queued.project_slug, 10, cursor)
-
-
-async def test_a_site_without_a_release_points_to_nothing_yet(projects, queued):
-    pointer = await projects.find_site(queued.project_slug)
-    assert (pointer.deployment_id, pointer.newest_status) == (None, Status.QUEUE)
-    assert pointer.newest_deployment_id == queued.id
-
-
-async def test_a_site_points_to_the_live_release(projects, deployments, building):
-    await deployments.publish(building.id, 1, 3, 100, 7)
-    pointer = await projects.find_site(building.project_slug)
-    assert (pointer.project_id, pointer.deployment_id) == (building.project_id, building.id)
-    assert not pointer.is_preview
-
-
-async def test_a_custom_domain_leads_to_its_project(projects, database, queued):
-    await database.pool.execute("UPDATE projects SET custom_domain = 'www.example.com'")
-    assert (await projects.find_custom_domain("www.example.com")).slug == queued.project_slug
-    with pytest.raises(NotFound):
-        await projects.find_custom_domain("example.org")
-
-
-async def test_a_preview_is_found_by_the_beginning_of_its_deployment(projects, deployments, building):
-    await deployments.publish(building.id, 1, 3, 100, 7)
-    pointer = await projects.find_preview(building.project_slug, str(building.id)[:8])
-    assert (pointer.deployment_id, pointer.is_preview) == (building.id, True)
-
-
-async def test_a_deployment_that_is_not_ready_has_no_preview(projects, building):
-    with pytest.raises(NotFound):
-        await projects.find_preview(building.project_slug, str(building.id)[:8])
-
-
-async def test_a_preview_belongs_to_its_own_project_alone(projects, deployments, building):
-    other = await projects.create("Shop", URL, BuildSettings())
-    await deployments.publish(building.id, 1, 3, 100, 7)
-    with pytest.raises(NotFound):
-        await projects.find_preview(other.project_slug, str(building.id)[:8])
 
 
 async def test_the_install_key_is_made_once(installation):

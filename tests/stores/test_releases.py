@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from gateway.addresses import deployment_label
 from gateway.errors import Conflict, NotFound
 from gateway.models import Status
 
@@ -114,7 +115,7 @@ async def test_the_sweep_spares_the_live_the_newest_and_the_recently_replaced(re
     assert [deployment.id for deployment in swept] == [releases[1].id, releases[2].id]
 
 
-async def test_what_was_swept_has_no_release_any_more(release, projects, deployments):
+async def test_what_was_swept_has_no_release_any_more(release, hosts, deployments):
     first, second = await release(), await release()
     await deployments.mark_swept(first.id)
     assert await deployments.kept_releases(first.project_id) == [second.id]
@@ -122,7 +123,7 @@ async def test_what_was_swept_has_no_release_any_more(release, projects, deploym
     with pytest.raises(Conflict, match="cleaned up"):
         await deployments.promote(first.id)
     with pytest.raises(NotFound):
-        await projects.find_preview(first.project_slug, str(first.id)[:8])
+        await hosts.find(deployment_label(first.project_slug, first.id))
 
 
 async def test_the_live_release_cannot_be_swept(release, deployments):

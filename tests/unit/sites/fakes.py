@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import hashlib
 import uuid
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from gateway.addresses import deployment_label
 from gateway.errors import NotFound, Unavailable
 from gateway.models import Blob, Release, ReleaseFile, SitePointer, Status
 from gateway.roles import ObjectInfo
@@ -127,13 +129,11 @@ class MemoryObjects:
             raise Unavailable("The store is away.")
 
 
-class MemoryProjects:
-    """The part of the project store that the sites ask."""
+class MemoryHosts:
+    """What the store of hosts finds, by label or by whole domain."""
 
     def __init__(self) -> None:
         self.sites: dict[str, SitePointer] = {}
-        self.previews: dict[tuple[str, str], SitePointer] = {}
-        self.domains: dict[str, SitePointer] = {}
         self.asked: list[str] = []
         self.is_away = False
         self.gate = asyncio.Event()
@@ -141,36 +141,24 @@ class MemoryProjects:
 
     def publish(self, slug: str, release: Release) -> SitePointer:
         """Point the slug and the deployment's own host to the release."""
-        pointer = SitePointer(release.project_id, slug, release.deployment_id, Status.READY, release.deployment_id)
-        own = SitePointer(
-            release.project_id, slug, release.deployment_id, Status.READY, release.deployment_id, is_preview=True
-        )
+        pointer = SitePointer(release.project_id, slug, release.deployment_id, Status.READY)
         self.sites[slug] = pointer
-        self.previews[slug, str(release.deployment_id)[:8]] = own
+        self.sites[deployment_label(slug, release.deployment_id)] = dataclasses.replace(pointer, is_preview=True)
         return pointer
 
     def await_release(self, slug: str, status: Status | None) -> SitePointer:
         """A project without a release whose newest deployment stands like this."""
-        self.sites[slug] = SitePointer(PROJECT, slug, None, status, DEPLOYMENT if status else None)
+        self.sites[slug] = SitePointer(PROJECT, slug, None, status)
         return self.sites[slug]
 
-    async def find_site(self, slug: str) -> SitePointer:
-        return await self._find(slug, self.sites.get(slug))
-
-    async def find_preview(self, slug: str, deployment8: str) -> SitePointer:
-        return await self._find(f"{slug}-{deployment8}", self.previews.get((slug, deployment8)))
-
-    async def find_custom_domain(self, host: str) -> SitePointer:
-        return await self._find(host, self.domains.get(host))
-
-    async def _find(self, name: str, found: SitePointer | None) -> SitePointer:
+    async def find(self, name: str) -> SitePointer:
         self.asked.append(name)
         await self.gate.wait()
         if self.is_away:
             raise Unavailable("The database is away.")
-        if found is None:
+        if name not in self.sites:
             raise NotFound("There is no such site.")
-        return found
+        return self.sites[name]
 
 
 class Clock:

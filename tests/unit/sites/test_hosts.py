@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ConfigError, Invalid
-from gateway.sites.hosts import Authority, SiteNames, is_address, parse_authority, split_preview
+from gateway.sites.hosts import Authority, SiteNames, is_address, parse_authority
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,6 @@ def test_the_label_is_what_stands_in_the_place_of_the_slug(template: str, host: 
 def test_a_template_that_names_no_site_is_a_wrong_configuration(template: str) -> None:
     with pytest.raises(ConfigError):
         SiteNames(template)
-
-
-def test_a_deployments_own_label_splits_into_slug_and_digits() -> None:
-    assert split_preview("crimson-elephant-0a1b2c3d") == ("crimson-elephant", "0a1b2c3d")
-
-
-@pytest.mark.parametrize(
-    "label", ["crimson-elephant", "crimson-elephant-1234", "0a1b2c3d", "blog-0A1B2C3D", "b-0a1b2c3g"]
-)
-def test_other_labels_do_not_split(label: str) -> None:
-    assert split_preview(label) is None
 
 
 def test_addresses_are_told_from_names() -> None:

@@ -10,15 +10,15 @@ from gateway.errors import NotFound, Unavailable
 from gateway.models import Status
 from gateway.sites import pointers as module
 from gateway.sites.pointers import SitePointers
-from tests.unit.sites.fakes import Clock, MemoryProjects, make_release
+from tests.unit.sites.fakes import Clock, MemoryHosts, make_release
 
 TEMPLATE = "http://{slug}.localhost:8000"
 RELEASE = make_release(["index.html"])
 
 
 @pytest.fixture
-def projects() -> MemoryProjects:
-    return MemoryProjects()
+def hosts() -> MemoryHosts:
+    return MemoryHosts()
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pointers(projects: MemoryProjects, clock: Clock) -> SitePointers:
-    return SitePointers(projects, TEMPLATE, 5.0, clock)
+def pointers(hosts: MemoryHosts, clock: Clock) -> SitePointers:
+    return SitePointers(hosts, TEMPLATE, 5.0, clock)
 
 
 async def settle() -> None:
@@ -37,187 +37,178 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_slug_leads_to_its_site(pointers: SitePointers, projects: MemoryProjects) -> None:
-    published = projects.publish("blog", RELEASE)
+async def test_a_slug_leads_to_its_site(pointers: SitePointers, hosts: MemoryHosts) -> None:
+    published = hosts.publish("blog", RELEASE)
     assert await pointers.find("blog.localhost") == published
 
 
-async def test_a_deployments_own_host_leads_to_it_as_a_preview(
-    pointers: SitePointers, projects: MemoryProjects
-) -> None:
-    projects.publish("blog", RELEASE)
+async def test_a_deployments_own_host_leads_to_it_as_a_preview(pointers: SitePointers, hosts: MemoryHosts) -> None:
+    hosts.publish("blog", RELEASE)
     found = await pointers.find("blog-22222222.localhost")
     assert (found.deployment_id, found.is_preview) == (RELEASE.deployment_id, True)
 
 
-async def test_a_slug_that_looks_like_a_deployments_host_is_found_too(
-    pointers: SitePointers, projects: MemoryProjects
-) -> None:
-    published = projects.publish("blog-deadbeef", RELEASE)
-    assert await pointers.find("blog-deadbeef.localhost") == published
-
-
-async def test_a_custom_domain_leads_to_its_site(pointers: SitePointers, projects: MemoryProjects) -> None:
-    projects.domains["www.example.com"] = projects.publish("blog", RELEASE)
+async def test_a_custom_domain_leads_to_its_site(pointers: SitePointers, hosts: MemoryHosts) -> None:
+    hosts.sites["www.example.com"] = hosts.publish("blog", RELEASE)
     assert (await pointers.find("www.example.com")).slug == "blog"
 
 
-async def test_an_address_leads_nowhere_and_asks_nobody(pointers: SitePointers, projects: MemoryProjects) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "blog", "localhost"])
+async def test_an_address_or_a_bare_label_leads_nowhere(pointers: SitePointers, hosts: MemoryHosts, host: str) -> None:
+    hosts.publish("blog", RELEASE)
     with pytest.raises(NotFound):
-        await pointers.find("127.0.0.1")
-    assert projects.asked == []
+        await pointers.find(host)
+    assert hosts.asked == []
 
 
-async def test_a_pointer_is_kept_for_its_seconds(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock
-) -> None:
-    projects.publish("blog", RELEASE)
+async def test_a_pointer_is_kept_for_its_seconds(pointers: SitePointers, hosts: MemoryHosts, clock: Clock) -> None:
+    hosts.publish("blog", RELEASE)
     await pointers.find("blog.localhost")
     clock.now += 4.9
     await pointers.find("blog.localhost")
-    assert projects.asked == ["blog"]
+    assert hosts.asked == ["blog"]
     clock.now += 0.2
     await pointers.find("blog.localhost")
-    assert projects.asked == ["blog", "blog"]
+    assert hosts.asked == ["blog", "blog"]
 
 
-async def test_who_wants_a_younger_one_gets_it(pointers: SitePointers, projects: MemoryProjects, clock: Clock) -> None:
-    projects.publish("blog", RELEASE)
+async def test_who_wants_a_younger_one_gets_it(pointers: SitePointers, hosts: MemoryHosts, clock: Clock) -> None:
+    hosts.publish("blog", RELEASE)
     await pointers.find("blog.localhost")
     clock.now += 0.9
     await pointers.find("blog.localhost", 1.0)
-    assert len(projects.asked) == 1
+    assert len(hosts.asked) == 1
     clock.now += 0.2
     await pointers.find("blog.localhost", 1.0)
-    assert len(projects.asked) == 2
+    assert len(hosts.asked) == 2
 
 
 async def test_a_name_without_a_site_is_remembered_for_a_second(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock
+    pointers: SitePointers, hosts: MemoryHosts, clock: Clock
 ) -> None:
     with pytest.raises(NotFound):
         await pointers.find("none.localhost")
     with pytest.raises(NotFound):
         await pointers.find("none.localhost")
-    assert projects.asked == ["none"]
+    assert hosts.asked == ["none"]
     clock.now += 1.1
-    published = projects.publish("none", RELEASE)
+    published = hosts.publish("none", RELEASE)
     assert await pointers.find("none.localhost") == published
 
 
 async def test_made_up_names_fill_no_memory_and_push_out_no_site(
-    pointers: SitePointers, projects: MemoryProjects, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    pointers: SitePointers, hosts: MemoryHosts, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(module, "MAX_UNKNOWN", 10)
-    pointers = SitePointers(projects, TEMPLATE, 5.0, clock)
-    projects.publish("blog", RELEASE)
+    pointers = SitePointers(hosts, TEMPLATE, 5.0, clock)
+    hosts.publish("blog", RELEASE)
     await pointers.find("blog.localhost")
     names = [f"name{number}.localhost" for number in range(100)]
     found = await asyncio.gather(*map(pointers.find, names), return_exceptions=True)
     assert {type(error) for error in found} == {NotFound}
     assert len(pointers._unknown) == 10
-    projects.asked.clear()
+    hosts.asked.clear()
     await pointers.find("blog.localhost")
-    assert projects.asked == []
+    assert hosts.asked == []
 
 
-async def test_a_notice_makes_the_next_one_read_again(pointers: SitePointers, projects: MemoryProjects) -> None:
-    projects.publish("blog", RELEASE)
-    projects.publish("shop", RELEASE)
+async def test_a_notice_makes_the_next_one_read_again(pointers: SitePointers, hosts: MemoryHosts) -> None:
+    hosts.publish("blog", RELEASE)
+    hosts.publish("shop", RELEASE)
     await asyncio.gather(pointers.find("blog.localhost"), pointers.find("shop.localhost"))
     pointers.forget("blog")
     await asyncio.gather(pointers.find("blog.localhost"), pointers.find("shop.localhost"))
-    assert sorted(projects.asked) == ["blog", "blog", "shop"]
+    assert sorted(hosts.asked) == ["blog", "blog", "shop"]
 
 
-async def test_a_notice_for_all_makes_all_read_again(pointers: SitePointers, projects: MemoryProjects) -> None:
-    projects.publish("blog", RELEASE)
-    projects.publish("shop", RELEASE)
+async def test_a_notice_for_all_makes_all_read_again(pointers: SitePointers, hosts: MemoryHosts) -> None:
+    hosts.publish("blog", RELEASE)
+    hosts.publish("shop", RELEASE)
     await asyncio.gather(pointers.find("blog.localhost"), pointers.find("shop.localhost"))
     pointers.forget("")
     await asyncio.gather(pointers.find("blog.localhost"), pointers.find("shop.localhost"))
-    assert sorted(projects.asked) == ["blog", "blog", "shop", "shop"]
+    assert sorted(hosts.asked) == ["blog", "blog", "shop", "shop"]
 
 
 async def test_a_read_that_began_before_a_notice_is_not_believed_after_it(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock
+    pointers: SitePointers, hosts: MemoryHosts, clock: Clock
 ) -> None:
-    projects.await_release("blog", Status.BUILDING)
-    projects.gate.clear()
+    hosts.await_release("blog", Status.BUILDING)
+    hosts.gate.clear()
     early = asyncio.create_task(pointers.find("blog.localhost"))
     await settle()
     clock.now += 0.1
     pointers.forget("blog")
-    projects.gate.set()
+    hosts.gate.set()
     await early
-    published = projects.publish("blog", RELEASE)
+    published = hosts.publish("blog", RELEASE)
     assert await pointers.find("blog.localhost") == published
 
 
-async def test_identical_reads_are_one(pointers: SitePointers, projects: MemoryProjects) -> None:
-    projects.publish("blog", RELEASE)
+async def test_identical_reads_are_one(pointers: SitePointers, hosts: MemoryHosts) -> None:
+    hosts.publish("blog", RELEASE)
     await asyncio.gather(*(pointers.find("blog.localhost") for _ in range(50)))
-    assert projects.asked == ["blog"]
+    assert hosts.asked == ["blog"]
 
 
-async def test_one_who_leaves_does_not_take_the_read_with_him(pointers: SitePointers, projects: MemoryProjects) -> None:
-    published = projects.publish("blog", RELEASE)
-    projects.gate.clear()
+async def test_one_who_leaves_does_not_take_the_read_with_him(pointers: SitePointers, hosts: MemoryHosts) -> None:
+    published = hosts.publish("blog", RELEASE)
+    hosts.gate.clear()
     impatient = asyncio.create_task(pointers.find("blog.localhost"))
     patient = asyncio.create_task(pointers.find("blog.localhost"))
     await settle()
     impatient.cancel()
     await settle()
-    projects.gate.set()
+    hosts.gate.set()
     assert await patient == published
-    assert projects.asked == ["blog"]
+    assert hosts.asked == ["blog"]
 
 
 async def test_while_the_database_is_away_what_was_known_goes_on_however_old(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock
+    pointers: SitePointers, hosts: MemoryHosts, clock: Clock
 ) -> None:
-    published = projects.publish("blog", RELEASE)
+    published = hosts.publish("blog", RELEASE)
     await pointers.find("blog.localhost")
-    projects.is_away = True
+    hosts.is_away = True
     pointers.forget("")
     clock.now += 100_000
     assert await pointers.find("blog.localhost") == published
 
 
 async def test_while_the_database_is_away_an_unknown_name_is_unavailable(
-    pointers: SitePointers, projects: MemoryProjects
+    pointers: SitePointers, hosts: MemoryHosts
 ) -> None:
-    projects.is_away = True
+    hosts.is_away = True
     with pytest.raises(Unavailable):
         await pointers.find("blog.localhost")
 
 
 async def test_nobody_waits_for_a_database_that_is_known_to_be_away(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock
+    pointers: SitePointers, hosts: MemoryHosts, clock: Clock
 ) -> None:
-    published = projects.publish("blog", RELEASE)
+    published = hosts.publish("blog", RELEASE)
     await pointers.find("blog.localhost")
-    projects.is_away = True
+    hosts.is_away = True
     clock.now += 10
     await pointers.find("blog.localhost")
-    projects.gate.clear()
+    hosts.gate.clear()
     clock.now += 10
     async with asyncio.timeout(1):
         assert await pointers.find("blog.localhost") == published
-    projects.gate.set()
+    hosts.gate.set()
     await settle()
 
 
 async def test_a_database_that_is_back_is_noticed_at_the_next_visit(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock
+    pointers: SitePointers, hosts: MemoryHosts, clock: Clock
 ) -> None:
-    projects.await_release("blog", Status.BUILDING)
+    hosts.await_release("blog", Status.BUILDING)
     await pointers.find("blog.localhost")
-    projects.is_away = True
+    hosts.is_away = True
     clock.now += 10
     await pointers.find("blog.localhost")
-    projects.is_away = False
-    published = projects.publish("blog", RELEASE)
+    hosts.is_away = False
+    published = hosts.publish("blog", RELEASE)
     clock.now += 1
     await pointers.find("blog.localhost")
     await settle()
@@ -225,32 +216,30 @@ async def test_a_database_that_is_back_is_noticed_at_the_next_visit(
 
 
 async def test_a_database_that_hangs_is_away(
-    pointers: SitePointers, projects: MemoryProjects, monkeypatch: pytest.MonkeyPatch
+    pointers: SitePointers, hosts: MemoryHosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "READ_SECONDS", 0.01)
-    projects.gate.clear()
+    hosts.gate.clear()
     with pytest.raises(Unavailable):
         await pointers.find("blog.localhost")
 
 
 async def test_nobody_waits_long_for_a_database_that_hangs_where_something_is_known(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    pointers: SitePointers, hosts: MemoryHosts, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
-    known = projects.publish("blog", RELEASE)
+    known = hosts.publish("blog", RELEASE)
     await pointers.find("blog.localhost")
     clock.now += 10
-    projects.gate.clear()
+    hosts.gate.clear()
     assert await pointers.find("blog.localhost") == known
-    projects.gate.set()
+    hosts.gate.set()
 
 
-async def test_a_project_that_is_gone_is_forgotten(
-    pointers: SitePointers, projects: MemoryProjects, clock: Clock
-) -> None:
-    projects.publish("blog", RELEASE)
+async def test_a_project_that_is_gone_is_forgotten(pointers: SitePointers, hosts: MemoryHosts, clock: Clock) -> None:
+    hosts.publish("blog", RELEASE)
     await pointers.find("blog.localhost")
-    del projects.sites["blog"]
+    del hosts.sites["blog"]
     clock.now += 10
     with pytest.raises(NotFound):
         await pointers.find("blog.localhost")
