@@ -19,16 +19,19 @@ from gateway.roles import ObjectInfo, ignore
 from gateway.stores.files import (
     ABSENT,
     INCOMING,
+    TRIAL,
+    check_key,
     delete_files,
+    discard,
     info_of,
     is_file,
     is_key,
     make_held,
+    move_into_place,
     open_file,
-    open_folder,
     prepare_folders,
     scan,
-    split_key,
+    try_folder,
 )
 
 T = TypeVar("T")
@@ -50,7 +53,7 @@ class DirectoryObjectStore:
         """Make the folder and remove what a crash left unfinished. `put` does this, too, the first time."""
         async with self._cleaning:
             if not self._is_clean:
-                await _in_thread(prepare_folders, self._root, words=_trouble)
+                await _in_thread(prepare_folders, self._root, INCOMING, words=_trouble)
                 self._is_clean = True
 
     async def put(
@@ -63,7 +66,7 @@ class DirectoryObjectStore:
         content_type: str = "",
     ) -> None:
         """Store exactly `size` bytes: readers see nothing or all. On Invalid, Conflict, Unavailable nothing is kept."""
-        segments = split_key(key)
+        check_key(key)
         await self.prepare()
         incoming = await _in_thread(_Incoming, self._root, on_cancel=_Incoming.close, words=_trouble)
         try:
@@ -72,13 +75,13 @@ class DirectoryObjectStore:
                     raise Invalid(f"There are more than the {size} bytes that were announced.")
                 await _in_thread(incoming.write, piece, words=_trouble)
             incoming.check(size, sha256)
-            await _in_thread(incoming.move_to, segments, words=_refusal)
+            await _in_thread(incoming.move_to, key, words=_refusal)
         finally:
             await _in_thread(incoming.close, words=_trouble)
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str = "") -> None:
         """Store the object `source` under another key, too. Not a link: whoever writes into one must not reach both."""
-        split_key(target)
+        check_key(target)
         async with self.open(source) as reader:
             await self.put(target, reader.chunks(), size=size)
 
@@ -118,9 +121,12 @@ class DirectoryObjectStore:
         return 0
 
     async def check(self) -> None:
-        """Raises Unavailable when the folder cannot be made or used."""
-        await self.prepare()
-        await _in_thread(os.statvfs, self._root, words=_trouble)
+        """Raises Unavailable, with the folder's name, when a file cannot be written, read and removed in it."""
+        try:
+            await self.prepare()
+            await _in_thread(try_folder, self._root, TRIAL, words=_trouble)
+        except Unavailable as error:
+            raise Unavailable(f"{error.sentence} It is {self._root}.") from error
 
 
 class DirectoryReader:
@@ -163,7 +169,7 @@ class _Incoming:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._path, self._file = make_held(root / INCOMING)
+        self._path, self._file = make_held(root, INCOMING)
         self._lock = threading.Lock()
         self._digest = hashlib.sha256()
         self.size = 0
@@ -182,19 +188,10 @@ class _Incoming:
         if sha256 is not None and self._digest.hexdigest() != sha256:
             raise Invalid(f"The bytes have the sha256 {self._digest.hexdigest()}, not {sha256}.")
 
-    def move_to(self, segments: list[str]) -> None:
+    def move_to(self, key: str) -> None:
         with self._lock:
             os.fsync(self._file)
-            for attempt in range(3):
-                with open_folder(self._root, segments[:-1], make=True) as folder:
-                    try:
-                        os.rename(self._path, segments[-1], dst_dir_fd=folder)
-                    except FileNotFoundError:  # the empty folder was removed meanwhile
-                        if attempt == 2:
-                            raise
-                    else:
-                        os.fsync(folder)
-                        return
+            move_into_place(self._root, key, self._path)
 
     def close(self) -> None:
         """Whatever was not moved is gone."""
@@ -202,7 +199,7 @@ class _Incoming:
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
-                self._path.unlink(missing_ok=True)
+                discard(self._root, f"{INCOMING}/{self._path.name}")
 
 
 async def _in_thread(

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from gateway.config import S3
 from gateway.errors import NotFound, Unavailable
 from gateway.roles import ObjectInfo, ignore
-from gateway.stores.files import is_key, split_key
+from gateway.stores.files import check_key, is_key
 from gateway.stores.s3_client import S3Client
 from gateway.stores.s3_uploads import Incoming, Uploads
 from gateway.stores.s3_words import NoSuchRange, Unexplained
@@ -65,12 +65,12 @@ class S3ObjectStore:
         content_type: str = BYTES,
     ) -> None:
         """Store exactly `size` bytes: readers see nothing or all. On Invalid, Conflict, Unavailable nothing is kept."""
-        split_key(key)
+        check_key(key)
         await self._uploads.put(key, Incoming(chunks, size, sha256), size, content_type)
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str = BYTES) -> None:
         """Store the object `source`, which has this size, under another key, too. Raises NotFound, as `open` does."""
-        split_key(target)
+        check_key(target)
         if not is_key(source):
             raise NotFound("There is no such object.")
         if size > COPY_BYTES:

@@ -6,16 +6,23 @@ import contextlib
 import datetime
 import errno
 import fcntl
+import functools
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.errors import Invalid
+from gateway.modes import set_back
 from gateway.roles import ObjectInfo
 
+T = TypeVar("T")
+More = ParamSpec("More")
+
 INCOMING = ".incoming"
+TRIAL = ".trial"
 MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG})
@@ -23,19 +30,53 @@ ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errn
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def prepare_folders(root: Path) -> None:
+def mending(function: Callable[Concatenate[Path, str, More], T]) -> Callable[Concatenate[Path, str, More], T]:
+    """Where modes forbid what is done with a key, set them back and do it again: a build may have changed them."""
+
+    @functools.wraps(function)
+    def mended(root: Path, key: str, *arguments: More.args, **options: More.kwargs) -> T:
+        try:
+            return function(root, key, *arguments, **options)
+        except PermissionError:
+            if not any([set_back(root, INCOMING), set_back(root, key)]):
+                raise
+        return function(root, key, *arguments, **options)
+
+    return mended
+
+
+@mending
+def prepare_folders(root: Path, incoming: str) -> None:
     """Closed to others. Whatever waits there that nobody holds is what a crash left."""
-    incoming = root / INCOMING
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    incoming.mkdir(mode=0o700, exist_ok=True)
-    for left in incoming.iterdir():
+    (root / incoming).mkdir(mode=0o700, exist_ok=True)
+    for left in (root / incoming).iterdir():
         _remove_unless_held(left)
 
 
-def make_held(folder: Path) -> tuple[Path, int]:
+@mending
+def try_folder(root: Path, name: str) -> None:
+    """Write, move, read and remove a file, as a put, an open and a delete do. Raises OSError.
+
+    Nothing is synced: this is done every few seconds, and must not keep a disk awake.
+    """
+    path, file = make_held(root, INCOMING)
+    try:
+        os.write(file, path.name.encode())
+        path.rename(root / name)
+        if (root / name).read_text() != path.name:
+            raise OSError(errno.EIO, "it does not give back what was written")
+    finally:
+        os.close(file)
+        path.unlink(missing_ok=True)
+        (root / name).unlink(missing_ok=True)
+
+
+@mending
+def make_held(root: Path, folder: str) -> tuple[Path, int]:
     """A new file to write to, ours for as long as it is open: see flock(2)."""
     while True:
-        path = folder / secrets.token_hex(16)
+        path = root / folder / secrets.token_hex(16)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         # Where somebody prepares the folders just now, it is held by them, or gone.
         if _hold(file) and os.fstat(file).st_nlink:
@@ -64,10 +105,31 @@ def _hold(file: int) -> bool:
     return True
 
 
-def split_key(key: str) -> list[str]:
+@mending
+def move_into_place(root: Path, key: str, path: Path) -> None:
+    """The file is under its key from now on, whatever happens to the machine."""
+    *folders, name = key.split("/")
+    for attempt in range(3):
+        with open_folder(root, folders, make=True) as folder:
+            try:
+                os.rename(path, name, dst_dir_fd=folder)
+            except FileNotFoundError:  # the empty folder was removed meanwhile
+                if attempt == 2:
+                    raise
+            else:
+                os.fsync(folder)
+                return
+
+
+@mending
+def discard(root: Path, path: str) -> None:
+    (root / path).unlink(missing_ok=True)
+
+
+def check_key(key: str) -> None:
+    """Raises Invalid."""
     if not is_key(key):
         raise Invalid(f"{key!r:.80} is not a key: it must be relative, without empty, '.' and '..' segments.")
-    return key.split("/")
 
 
 def is_key(key: str) -> bool:
@@ -80,7 +142,7 @@ def is_key(key: str) -> bool:
         and not any(letter in key for letter in "\0\\")
         and all(name not in (b"", b".", b"..") and len(name) <= MAX_NAME_BYTES for name in names)
         and sum(map(len, names)) + len(names) <= MAX_KEY_BYTES
-        and names[0] != INCOMING.encode()
+        and names[0] not in (INCOMING.encode(), TRIAL.encode())
     )
 
 
@@ -105,6 +167,7 @@ def _makeopen_folder(name: str, above: int) -> None:
         os.fsync(above)
 
 
+@mending
 def open_file(root: Path, key: str) -> tuple[int, os.stat_result]:
     """A descriptor of the regular file under this key, and its facts. Raises OSError."""
     if not is_key(key):
@@ -120,6 +183,7 @@ def open_file(root: Path, key: str) -> tuple[int, os.stat_result]:
     return file, found
 
 
+@mending
 def is_file(root: Path, key: str) -> bool:
     try:
         file, _ = open_file(root, key)
@@ -131,12 +195,13 @@ def is_file(root: Path, key: str) -> bool:
     return True
 
 
+@mending
 def scan(root: Path, folder: str) -> tuple[list[ObjectInfo], list[str], list[str]]:
     """What is right below: objects, folders, and what has a name that cannot be in a key."""
     objects, folders, strange = [], [], []
     for entry in _entries(root, folder):
         key = f"{folder}/{entry.name}" if folder else entry.name
-        if key == INCOMING:
+        if key in (INCOMING, TRIAL):
             continue
         if not is_key(key):
             strange.append(key)
@@ -162,6 +227,7 @@ def delete_files(root: Path, keys: Iterable[str]) -> None:
         _delete(root, key)
 
 
+@mending
 def _delete(root: Path, key: str) -> None:
     if not is_key(key):
         return
@@ -186,5 +252,6 @@ def _remove_empty(root: Path, folders: list[str]) -> None:
 
 
 def info_of(key: str, found: os.stat_result) -> ObjectInfo:
-    modified_at = datetime.datetime.fromtimestamp(found.st_mtime, datetime.UTC)
+    # Not st_mtime: a build that shares our account can set that, and so make the sweep remove or spare what it likes.
+    modified_at = datetime.datetime.fromtimestamp(found.st_ctime, datetime.UTC)
     return ObjectInfo(key, found.st_size, modified_at, f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}")
