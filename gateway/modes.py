@@ -1,6 +1,7 @@
-"""Sets back the modes of the gateway's own files. A build that shares its account may change them: no Landlock forbids it.
+"""Sets back the modes of the gateway's own files, which a build of the same account may change. All of it blocks.
 
-What the account may change, it may also set back: from the top down, so that each folder is reached. All of it blocks.
+Landlock forbids no chmod. But what an account may change it may also set back: from the top down, so that each folder
+is reached.
 """
 
 from __future__ import annotations

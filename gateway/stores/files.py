@@ -34,7 +34,7 @@ def mending(function: Callable[Concatenate[Path, str, More], T]) -> Callable[Con
     """Where modes forbid what is done with a key, set them back and do it again: a build may have changed them."""
 
     @functools.wraps(function)
-    def mended(root: Path, key: str, *arguments: More.args, **options: More.kwargs) -> T:
+    def mended(root: Path, key: str, /, *arguments: More.args, **options: More.kwargs) -> T:
         try:
             return function(root, key, *arguments, **options)
         except PermissionError:
