@@ -73,7 +73,7 @@ def check_host(caller: Caller, api: Api) -> Authority:
     host = parse_authority(caller.hosts[0])
     if not _is_own(host.host, caller.local, api):
         raise Forbidden(
-            f"This is not the API of '{host.host}'. Name the host in api.names if it is to be called like this."
+            f"This is not the API of '{host.host}'. To call the API by this name, put it into api.url or api.names."
         )
     return host
 
@@ -156,7 +156,7 @@ def _sign(install_key: bytes, token_hash: bytes, until: int) -> str:
 
 
 def _is_own(host: str, local: str | None, api: Api) -> bool:
-    if _is_loopback_name(host) or host in (name.lower().removesuffix(".") for name in api.names):
+    if _is_loopback_name(host) or host in api.own_names:
         return True
     # An address can't be rebound: who is called by one is who was meant.
     return is_address(host) and (host.strip("[]") == local or any(is_unspecified(bound) for bound in api.host))

@@ -6,12 +6,15 @@ import dataclasses
 import ipaddress
 import uuid
 
+from gateway.errors import ConfigError
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Addresses:
     """What users are told. `sites_url` is `sites.url`: the only place that knows how the address of a site looks."""
 
     sites_url: str
+    api_url: str = ""
 
     def site(self, slug: str) -> str:
         return self.sites_url.replace("{slug}", slug).rstrip("/")
@@ -19,6 +22,15 @@ class Addresses:
     def deployment(self, slug: str, deployment_id: uuid.UUID) -> str:
         """The deployment's own host, whether it is live or not."""
         return self.site(deployment_label(slug, deployment_id))
+
+    def link(self, path: str) -> str:
+        """A link that is sent out, never made from a request's Host. Raises ConfigError where `api.url` is not set."""
+        if not self.api_url:
+            raise ConfigError(
+                "No link can be made, because api.url is not set: set it to the address where people reach the pages,"
+                " such as https://deploy.example.com."
+            )
+        return self.api_url + path
 
     def log(self, deployment_id: uuid.UUID) -> str:
         return f"/logs/{deployment_id}"

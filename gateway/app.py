@@ -167,6 +167,8 @@ def _greeting(gateway: Running) -> list[str]:
     if used := engines.in_use(config):
         lines.append(f"Engines: {', '.join(used)}")
     lines += [f"Trouble: {sentence}" for sentence in services.health.troubles.values()]
+    if config.api.url:
+        lines.append(f"Sign in at {services.addresses.link('/login')}")
     return lines + other_port(config.sites.url, config.sites.port)
 
 

@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.addresses import is_loopback_address
+from gateway.addresses import Addresses, is_loopback_address
 from gateway.config import Config, Data
 from gateway.databases import reach_database
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.examining.clickhouse import examine_clickhouse
 from gateway.examining.docker import examine_docker
 from gateway.examining.ecs import examine_ecs
@@ -79,6 +79,8 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
         yield await _find("git", examine_git)
         yield await _find("node", examine_node)
     yield check_access(config)
+    if not config.is_loopback_only:
+        yield check_links(config)
     if (builders_url := check_builders_url(config)).is_warning:
         yield builders_url
 
@@ -146,7 +148,7 @@ def check_access(config: Config) -> Finding:
     if config.is_loopback_only:
         return Finding("access", True, "the API listens on this machine only, and asks nobody for an account.")
     site = urlsplit(config.sites.url.replace("{slug}.", "")).hostname or ""
-    shared = [name for name in config.api.names if _registrable(name) == _registrable(site)]
+    shared = [name for name in config.api.own_names if _registrable(name) == _registrable(site)]
     if shared:
         sentence = (
             f"the pages ({shared[0]}) and the sites ({config.sites.url}) share a domain: a site's code is close to your"
@@ -154,6 +156,13 @@ def check_access(config: Config) -> Finding:
         )
         return Finding("access", True, sentence, is_warning=True)
     return Finding("access", True, "the API listens beyond this machine, and asks for the token.")
+
+
+def check_links(config: Config) -> Finding:
+    try:
+        return Finding("links", True, f"links that are sent out begin with {Addresses('', config.api.url).link('/')}.")
+    except ConfigError as error:
+        return Finding("links", True, error.sentence, is_warning=True)
 
 
 def check_builders_url(config: Config) -> Finding:

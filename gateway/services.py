@@ -131,7 +131,7 @@ def _compose(
     opened: _Engines,
 ) -> Services:
     pointers = SitePointers(HostStore(database), config.sites.url, config.sites.pointer_seconds)
-    api_labels = [pointers.label_of(name.lower().removesuffix(".")) for name in config.api.names]
+    api_labels = [pointers.label_of(name) for name in config.api.own_names]
     projects = ProjectStore(database, [label for label in api_labels if label is not None])
     deployments = DeploymentStore(database)
     installation = InstallationStore(database)
@@ -161,7 +161,7 @@ def _compose(
     return Services(
         config=config,
         health=health,
-        addresses=Addresses(config.sites.url),
+        addresses=Addresses(config.sites.url, config.api.url),
         database=database,
         projects=projects,
         deployments=deployments,

@@ -29,11 +29,14 @@ def check_config(config: Config) -> None:
                 _is_address(host), f"{name}.host: expected an IP address such as 127.0.0.1 or 0.0.0.0, not {host!r}."
             )
     _check_sites_url(config.sites.url)
+    _demand(
+        not config.api.url or _is_origin(config.api.url),
+        "api.url: expected an address without a path, such as https://deploy.example.com,"
+        f" not {_shown(config.api.url)}.",
+    )
     for origin in config.api.cors_origins:
         _demand(
-            urlsplit(origin).scheme in ("http", "https")
-            and origin == f"{urlsplit(origin).scheme}://{urlsplit(origin).netloc}",
-            f"api.cors_origins: expected origins such as https://app.example.com, not {origin!r}.",
+            _is_origin(origin), f"api.cors_origins: expected origins such as https://app.example.com, not {origin!r}."
         )
     _one_of("builder.isolation", config.builder.isolation, ("auto", "strong", "basic", "none"))
     token = config.auth.token.reveal()
@@ -145,6 +148,10 @@ def _is_clickhouse_host(host: str) -> bool:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     _demand(value in known, f"{name}: expected one of {', '.join(known)}, not {value!r}.")
+
+
+def _is_origin(url: str) -> bool:
+    return re.fullmatch(rf"https?://{_HOST}(:[0-9]{{1,5}})?", url, re.ASCII) is not None
 
 
 def _check_endpoint(name: str, url: str, example: str) -> None:

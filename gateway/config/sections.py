@@ -29,9 +29,15 @@ class Sites:
 class Api:
     host: list[str] = dataclasses.field(default_factory=lambda: ["127.0.0.1", "::1"])
     port: int = 9000
+    url: str = ""
     names: list[str] = dataclasses.field(default_factory=list)
     cors_origins: list[str] = dataclasses.field(default_factory=list)
     body_bytes: int = 64 * 1024
+
+    @property
+    def own_names(self) -> list[str]:
+        """The host names that mean the API, in lower case without a trailing dot."""
+        return [name.lower().removesuffix(".") for name in (*self.names, urlsplit(self.url).hostname) if name]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def test_anybody_else_needs_one(caller):
         ("127.0.0.1", Api()),
         ("[::1]:9000", Api()),
         ("deploy.example.com", Api(names=["deploy.example.com"])),
+        ("deploy.example.com", Api(url="https://Deploy.example.com:8443")),
         ("DEPLOY.example.com.:443", Api(names=["deploy.example.com"])),
         ("192.168.1.4:9000", Api(host=["0.0.0.0"])),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from gateway import doctor
 from gateway.config import load_config
-from gateway.doctor import check_access, check_builders_url, examine
+from gateway.doctor import check_access, check_builders_url, check_links, examine
 from gateway.errors import Unavailable
 from gateway.examining.machine import examine_disk
 from gateway.examining.objects import check_objects
@@ -127,6 +127,17 @@ def test_pages_of_another_domain_are_fine(tmp_path):
         "BUILDSPACE_SITES_URL": "https://{slug}.example-sites.net",
     }
     assert not check_access(config_of(tmp_path, **environment)).is_warning
+
+
+def test_without_api_url_the_doctor_says_that_no_link_can_be_made(tmp_path):
+    found = check_links(config_of(tmp_path, BUILDSPACE_API_HOST="0.0.0.0"))
+    assert (found.is_well, found.is_warning) == (True, True)
+    assert "api.url is not set" in found.sentence
+
+
+def test_with_api_url_the_doctor_says_where_links_lead(tmp_path):
+    found = check_links(config_of(tmp_path, BUILDSPACE_API_URL="https://deploy.example.com"))
+    assert str(found) == "ok    links: links that are sent out begin with https://deploy.example.com/."
 
 
 def test_tasks_elsewhere_that_would_call_themselves_are_a_warning(tmp_path):
