@@ -15,9 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 
-import aiohttp
-
-from builder.api import BuildersApi
+from builder.api import BuildersApi, open_api
 from builder.errors import BuildFailed, Ended, Lost
 from builder.job import Build, Folders
 from builder.kafka import KafkaSender
@@ -73,7 +71,7 @@ async def build(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         work = Path(settings.work or stack.enter_context(tempfile.TemporaryDirectory(prefix="buildspace-")))
         folders = Folders(work / "private", work / "build")
-        async with _connected(settings) as api:
+        async with open_api(settings.url, settings.token, settings.deployment_id, settings.attempt) as api:
             job = await api.fetch_job()
             folders.private.mkdir(mode=0o700, parents=True, exist_ok=True)
             async with _opened_sender(settings, job, api) as send:
@@ -114,12 +112,6 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
         await build.do()
 
     return Attempt(api, log, do, late_lines_seconds=LATE_LINES_SECONDS if job.kafka else 0.0)
-
-
-@contextlib.asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[BuildersApi]:
-    async with aiohttp.ClientSession(trust_env=False) as session:
-        yield BuildersApi(session, settings.url, settings.token, settings.deployment_id, settings.attempt)
 
 
 async def main() -> int:

@@ -9,9 +9,11 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from builder.connections import ProvenConnections
 from builder.errors import BuildFailed, Ended, Lost
 from builder.protocol.calls import LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
 
@@ -25,21 +27,23 @@ FOR_EVER = float("inf")
 MakeBody = Callable[[], AsyncIterator[bytes]]
 
 
-class BuildersApi:
-    """Calls for one attempt. An unreachable gateway or a 5xx is tried again; 409 and 401 raise Ended."""
+@contextlib.asynccontextmanager
+async def open_api(
+    url: str, token: str, deployment_id: uuid.UUID, attempt: int, *, patience_seconds: float = LEASE_SECONDS
+) -> AsyncIterator[BuildersApi]:
+    """Calls for one attempt, over connections that lead to the gateway (builder/connections.py says how far)."""
+    root = f"{url.rstrip('/')}/builds/{deployment_id}/{attempt}/"
+    connections = ProvenConnections(urlsplit(root).path, token, deployment_id, attempt)
+    async with aiohttp.ClientSession(connector=connections, trust_env=False) as session:
+        yield BuildersApi(session, root, token, patience_seconds)
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        url: str,
-        token: str,
-        deployment_id: uuid.UUID,
-        attempt: int,
-        *,
-        patience_seconds: float = LEASE_SECONDS,
-    ) -> None:
+
+class BuildersApi:
+    """An unreachable or unproven gateway, or a 5xx, is tried again; 409 and 401 raise Ended."""
+
+    def __init__(self, session: aiohttp.ClientSession, root: str, token: str, patience_seconds: float) -> None:
         self._session = session
-        self._root = f"{url.rstrip('/')}/builds/{deployment_id}/{attempt}/"
+        self._root = root
         self._headers = {"Authorization": f"Bearer {token}"}
         self._patience_seconds = patience_seconds
 

@@ -1,9 +1,11 @@
 """The calls of the builders' API: paths, bodies, answers.
 
-All under `/builds/{deployment}/{attempt}/`, with `Authorization: Bearer <build token>`:
+All under `/builds/{deployment}/{attempt}/`. The first on each connection is `GET proof/{nonce}` with 64 hex digits, and
+without a token; the others follow, with `Authorization: Bearer <build token>`, once its answer is right:
 
 | call | body | answer |
 |---|---|---|
+| `GET proof/{nonce}` | | 200 and `tokens.make_proof` |
 | `GET job` | | 200 Job |
 | `POST heartbeat` | | 204 |
 | `POST step` | Step name, milliseconds | 204 |

@@ -16,7 +16,7 @@ from aiohttp import web
 from builder.protocol import calls
 from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_RECORD_BYTES, decode_batch
 from builder.protocol.steps import Step
-from builder.protocol.tokens import is_token
+from builder.protocol.tokens import NONCE_BYTES, is_token, make_proof, make_token
 from gateway import config, lifecycle
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
 from gateway.log_meter import LogMeter
@@ -50,9 +50,10 @@ def create_builders_app(
     launcher_settings: config.Builder,
     install_key: InstallKey,
 ) -> web.Application:
-    """Every call is refused before its body is read, unless the token is that of a running attempt."""
+    """Every call but the proof is refused before its body is read, unless the token is that of a running attempt."""
     api = BuildersApi(deployments, publisher, transport, launcher_settings, install_key)
     app = web.Application(middlewares=[errors_to_responses], client_max_size=MAX_MANIFEST_BYTES)
+    app.router.add_get(f"{_ROOT}/proof/{{nonce:[0-9a-f]{{{2 * NONCE_BYTES}}}}}", api.proof)
     app.router.add_get(f"{_ROOT}/job", api.job)
     app.router.add_post(f"{_ROOT}/heartbeat", api.heartbeat)
     app.router.add_post(f"{_ROOT}/step", api.step)
@@ -79,6 +80,15 @@ class BuildersApi:
         self._settings = settings
         self._install_key = install_key
         self._meter = LogMeter(settings.log_bytes)
+
+    async def proof(self, request: web.Request) -> web.Response:
+        """That this is the gateway, before the builder shows its token: so no login, and no word about the deployment.
+
+        Anyone may ask, for any deployment: the answer shows that the token is known, and opens and signs nothing.
+        """
+        deployment_id, attempt = _named(request)
+        token = make_token(await self._install_key(), deployment_id, attempt)
+        return web.Response(body=make_proof(token, deployment_id, attempt, request.match_info["nonce"]))
 
     async def job(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)
@@ -170,8 +180,7 @@ class BuildersApi:
 
     async def _authorized(self, request: web.Request) -> tuple[uuid.UUID, int]:
         """Who calls, by the path and the token that must match it."""
-        deployment_id = uuid.UUID(request.match_info["deployment"])
-        attempt = int(request.match_info["attempt"])
+        deployment_id, attempt = _named(request)
         token = _TOKEN.match(request.headers.get("Authorization", ""))
         if token is None or attempt > MAX_ATTEMPT:
             raise Unauthorized("The builders' API needs a build token.")
@@ -188,6 +197,11 @@ class BuildersApi:
         if finish.exit_code is not None:
             _check_number("exitCode", finish.exit_code, 2**31 - 1, least=-(2**31))
         return dataclasses.replace(finish, reason=_plain_text("reason", finish.reason, 2000))
+
+
+def _named(request: web.Request) -> tuple[uuid.UUID, int]:
+    """The deployment and the attempt of the path."""
+    return uuid.UUID(request.match_info["deployment"]), int(request.match_info["attempt"])
 
 
 async def _body(request: web.Request, limit_bytes: int) -> bytes:

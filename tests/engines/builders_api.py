@@ -15,6 +15,7 @@ from aiohttp import web
 
 from builder.protocol.calls import Finish, Job, Manifest
 from builder.protocol.lines import LineBatch, decode_batch
+from builder.protocol.tokens import make_proof
 
 TOKEN = "a-token-for-tests"
 
@@ -49,6 +50,7 @@ class BuildersServer:
         self.job = job
         self.deployment_id = uuid.uuid4()
         self.attempt = 1
+        self.token = TOKEN
         self.port = 0
         self.failing: dict[str, int] = {}
         self.ended = False
@@ -63,6 +65,12 @@ class BuildersServer:
         self.finished = asyncio.Event()
         self.heard = asyncio.Event()
         """The builder gave a sign of life."""
+        self.runner: web.AppRunner | None = None
+
+    async def go_away(self) -> None:
+        """Close the port and all connections; `serving` opens the same port again."""
+        assert self.runner is not None
+        await self.runner.cleanup()
 
     @property
     def url(self) -> str:
@@ -87,8 +95,10 @@ class BuildersServer:
     async def answer(self, request: web.Request) -> web.Response:
         call, *rest = request.path.removeprefix(f"/builds/{self.deployment_id}/{self.attempt}/").split("/")
         self.calls.append(call)
+        if call == "proof":
+            return web.Response(body=make_proof(TOKEN, self.deployment_id, self.attempt, *rest))
         body = await request.read()
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"error": "Unauthorized", "details": "The token is wrong."}, status=401)
         if self.ended:
             return web.json_response({"error": "Conflict", "details": "This attempt has ended."}, status=409)
@@ -136,15 +146,20 @@ class BuildersServer:
 
 @contextlib.asynccontextmanager
 async def builders_server(job: Job) -> AsyncIterator[BuildersServer]:
-    server = BuildersServer(job)
+    async with serving(BuildersServer(job)) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def serving(server: BuildersServer) -> AsyncIterator[BuildersServer]:
+    """Answer on the port that the server had before, or on any."""
     app = web.Application(client_max_size=1024**3)
     app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.port = runner.addresses[0][1]
+    server.runner = web.AppRunner(app, shutdown_timeout=1.0)
+    await server.runner.setup()
+    await web.TCPSite(server.runner, "127.0.0.1", server.port).start()
+    server.port = server.runner.addresses[0][1]
     try:
         yield server
     finally:
-        await runner.cleanup()
+        await server.go_away()

@@ -7,10 +7,9 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 from aiohttp.test_utils import TestServer
 
-from builder.api import BuildersApi
+from builder.api import BuildersApi, open_api
 from builder.protocol.tokens import make_token
 from gateway import config
 from gateway.background import Health, kept_running
@@ -82,8 +81,8 @@ class Parts:
     async def builder(self, deployment_id: uuid.UUID, attempt: int = 1) -> AsyncIterator[BuildersApi]:
         """The builder's own client for this attempt."""
         token = make_token(await self.installation.install_key(), deployment_id, attempt)
-        async with aiohttp.ClientSession() as session:
-            yield BuildersApi(session, self.url, token, deployment_id, attempt, patience_seconds=5.0)
+        async with open_api(self.url, token, deployment_id, attempt, patience_seconds=5.0) as api:
+            yield api
 
     async def texts(self, deployment_id: uuid.UUID) -> list[str]:
         return [line.text for line in await self.logs.read(deployment_id, LogPosition(), 10_000)]

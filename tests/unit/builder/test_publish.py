@@ -2,12 +2,11 @@
 
 import asyncio
 
-import aiohttp
 import pytest
 
 from builder import api as api_module
 from builder import publish
-from builder.api import BuildersApi
+from builder.api import open_api
 from builder.errors import BuildFailed, Ended, Lost
 from builder.logs import LineSender
 from builder.protocol.calls import Finish
@@ -31,8 +30,8 @@ async def server():
 
 @pytest.fixture
 async def api(server):
-    async with aiohttp.ClientSession() as session:
-        yield BuildersApi(session, server.url, TOKEN, server.deployment_id, server.attempt, patience_seconds=0.5)
+    async with open_api(server.url, TOKEN, server.deployment_id, server.attempt, patience_seconds=0.5) as api:
+        yield api
 
 
 @pytest.fixture
@@ -152,16 +151,22 @@ async def test_a_call_is_tried_again_until_patience_is_over(server, api):
 
 
 async def test_a_refused_connection_is_tried_again(api, server):
-    async with aiohttp.ClientSession() as session:
-        away = BuildersApi(session, "http://127.0.0.1:1", TOKEN, server.deployment_id, 1, patience_seconds=0.1)
+    async with open_api("http://127.0.0.1:1", TOKEN, server.deployment_id, 1, patience_seconds=0.1) as away:
         with pytest.raises(Lost):
             await away.fetch_job()
 
 
-async def test_a_wrong_token_ends_the_attempt(server):
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(Ended, match="The token is wrong"):
-            await BuildersApi(session, server.url, "other", server.deployment_id, 1).fetch_job()
+async def test_a_gateway_that_does_not_know_the_token_is_not_believed(server):
+    async with open_api(server.url, "other", server.deployment_id, 1, patience_seconds=0.1) as api:
+        with pytest.raises(Lost, match="does not know the build token, so it is not this build's gateway"):
+            await api.fetch_job()
+    assert set(server.calls) == {"proof"}
+
+
+async def test_a_refused_token_ends_the_attempt(server, api):
+    server.token = "another"
+    with pytest.raises(Ended, match="The token is wrong"):
+        await api.fetch_job()
 
 
 async def test_a_refusal_is_the_reason_of_failure(server, api):

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from builder.protocol.calls import Facts, Finish, Manifest, StepStarted
 from builder.protocol.lines import Line, LineBatch, encode_batch
-from builder.protocol.tokens import make_token
+from builder.protocol.tokens import PROOF_BYTES, is_proof, make_token
 from gateway import log_meter
 from gateway.background import Health, kept_running
 from gateway.config import Builder
@@ -113,6 +113,36 @@ async def test_the_token_of_another_attempt_opens_nothing(call, building, method
 async def test_the_token_of_another_deployment_opens_nothing(call, building):
     other = make_token(KEY, uuid.uuid4(), 1)
     assert (await call("GET", "job", Authorization=f"Bearer {other}"))[0] == 401
+
+
+NONCE = "5" * 64
+
+
+async def test_the_gateway_proves_that_it_knows_the_token_before_it_is_shown(client, building):
+    async with client.get(f"/builds/{building.id}/1/proof/{NONCE}") as response:
+        proof = await response.read()
+    token = make_token(KEY, building.id, 1)
+    assert is_proof(proof, token, building.id, 1, NONCE)
+    assert not is_proof(proof, token, building.id, 1, "6" * 64)
+    assert not is_proof(proof, make_token(KEY, building.id, 2), building.id, 2, NONCE)
+
+
+async def test_a_proof_opens_nothing(client, building, call):
+    async with client.get(f"/builds/{building.id}/1/proof/{NONCE}") as response:
+        proof = await response.text()
+    assert (await call("GET", "job", Authorization=f"Bearer {proof}"))[0] == 401
+
+
+async def test_a_proof_costs_no_database_work_and_says_nothing_of_the_deployment(client, deployments):
+    deployments.is_away = True
+    async with client.get(f"/builds/{uuid.uuid4()}/1/proof/{NONCE}") as response:
+        assert (response.status, response.content_length) == (200, PROOF_BYTES)
+
+
+@pytest.mark.parametrize("nonce", ["", "5" * 63, "5" * 65, "g" * 64, "A" * 64, "5" * 20_000, f'{{"lines":{"5" * 55}'])
+async def test_what_is_no_nonce_is_not_signed(client, building, nonce):
+    async with client.get(f"/builds/{building.id}/1/proof/{nonce}") as response:
+        assert response.status in (400, 404)
 
 
 @every_call
