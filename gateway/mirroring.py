@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from gateway.background import wait_until
 from gateway.errors import GatewayError, NotFound, Unavailable
 from gateway.models import Release
+from gateway.object_keys import blob_key, output_key, outputs_prefix
 from gateway.roles import ObjectStore
 from gateway.sites.content_types import content_type_of
-from gateway.sites.keys import blob_key, output_key, outputs_prefix
 from gateway.sites.releases import Releases
 from gateway.stores.mirrors import MirrorRound, MirrorStore
 from gateway.workers import each_of

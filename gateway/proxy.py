@@ -11,12 +11,12 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import SitePointer, Status
+from gateway.object_keys import blob_key, output_key
 from gateway.roles import ObjectStore
 from gateway.sites import pages
 from gateway.sites.answers import Answer, answer_with, decide, not_allowed, refuse
 from gateway.sites.cache import MAX_BLOB_BYTES, BlobCache
 from gateway.sites.complaints import Complaints
-from gateway.sites.keys import blob_key, output_key
 from gateway.sites.listener import SiteServer
 from gateway.sites.plain import PlainSites, represent_object
 from gateway.sites.pointers import SitePointers

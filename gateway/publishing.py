@@ -16,9 +16,9 @@ from builder.protocol.calls import EXIT_FAILED, EXIT_OK, Finish, Manifest, Manif
 from gateway import config, lifecycle
 from gateway.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from gateway.models import Deployment, Status
+from gateway.object_keys import blob_key, release_key
 from gateway.roles import ObjectStore
 from gateway.sites.compile import compile_release
-from gateway.sites.keys import blob_key, release_key
 from gateway.sites.paths import check_file_path
 from gateway.sites.release_format import check_blob, encode_release
 from gateway.stores.deployments import DeploymentStore

@@ -14,8 +14,8 @@ from gateway import config
 from gateway.background import wait_until
 from gateway.errors import Conflict, GatewayError, NotFound, Unavailable
 from gateway.models import Release
+from gateway.object_keys import blob_key, blobs_prefix, release_key, releases_prefix
 from gateway.roles import LogStore, ObjectStore
-from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.postgres import Held
@@ -32,7 +32,6 @@ SILENT_SECONDS = 600.0
 PROJECTS_AT_ONCE = 20
 YOUNG = datetime.timedelta(hours=1)
 """What was written this recently is spared, whatever else is known of it."""
-BLOBS = "__blobs/"
 AT_ONCE = 500
 
 
@@ -112,13 +111,13 @@ class Sweeper:
             await self._refuse_strangers(project_id)
             kept = await self._deployments.kept_releases(project_id)
             releases = {release_key(project_id, deployment_id) for deployment_id in kept}
-            await self._delete_others(f"__releases/{project_id}/", releases, lock)
+            await self._delete_others(releases_prefix(project_id), releases, lock)
             marked = await self._marked_blobs(project_id, releases)
-            await self._delete_others(f"{BLOBS}{project_id}/", marked, lock)
+            await self._delete_others(blobs_prefix(project_id), marked, lock)
 
     async def _refuse_strangers(self, project_id: uuid.UUID) -> None:
         """What a release of another database needs, ours would take for waste."""
-        prefix = f"__releases/{project_id}/"
+        prefix = releases_prefix(project_id)
         found: set[uuid.UUID] = set()
         async for info in self._objects.list(prefix):
             with contextlib.suppress(ValueError):

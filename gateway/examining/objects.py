@@ -13,9 +13,9 @@ from gateway import engines
 from gateway.config import Config
 from gateway.errors import NotFound, Unavailable
 from gateway.migrations import missing_migrations
+from gateway.object_keys import doctor_key, release_key
 from gateway.resources import migrations_folder
 from gateway.roles import ObjectStore
-from gateway.sites.keys import release_key
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
 from gateway.stores.deployments import DeploymentStore
@@ -56,7 +56,7 @@ async def examine_sites(config: Config, database: Database) -> str:
 
 
 async def check_objects(objects: ObjectStore) -> str:
-    key, body = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    key, body = doctor_key(), secrets.token_bytes(64)
     await objects.put(key, _once(body), size=len(body))
     try:
         async with objects.open(key) as reader:

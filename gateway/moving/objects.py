@@ -9,11 +9,11 @@ from gateway import engines
 from gateway.config import Config
 from gateway.errors import ConfigError, Conflict, GatewayError, Invalid, NotFound, Unavailable
 from gateway.moving.progress import Progress
+from gateway.object_keys import BLOBS, OUTPUTS, RELEASES
 from gateway.roles import ObjectInfo, ObjectStore
 from gateway.sites.content_types import content_type_of
 from gateway.workers import each_of
 
-BLOBS, RELEASES, OUTPUTS = "__blobs/", "__releases/", "__outputs/"
 DAMAGED = "Its bytes are not those that its name promises: deploy its project again."
 OCCUPIED = (
     "In the new store a key cannot be the folder of others, too: what a gateway has mirrored it writes anew, rename the"

@@ -7,9 +7,9 @@ import uuid
 
 from gateway.errors import Unavailable
 from gateway.models import Blob
+from gateway.object_keys import blob_key
 from gateway.roles import ObjectStore
 from gateway.sites.flights import Flights
-from gateway.sites.keys import blob_key
 from gateway.sites.lru import LeastRecentlyUsed
 
 MAX_BLOB_BYTES = 256 * 1024

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 
 from gateway.errors import NotFound, Unavailable
+from gateway.object_keys import output_key, outputs_prefix
 from gateway.roles import ObjectInfo, ObjectStore
 from gateway.sites.answers import REVALIDATE, Representation
 from gateway.sites.content_types import content_type_of
 from gateway.sites.flights import Flights
-from gateway.sites.keys import output_key, outputs_prefix
 from gateway.sites.lru import LeastRecentlyUsed
 from gateway.sites.pages import has_ending
 from gateway.sites.paths import is_file_path

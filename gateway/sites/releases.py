@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 
 from gateway.errors import Unavailable
 from gateway.models import Release
+from gateway.object_keys import release_key
 from gateway.roles import ObjectStore
 from gateway.sites.flights import Flights
-from gateway.sites.keys import release_key
 from gateway.sites.lru import LeastRecentlyUsed
 from gateway.sites.release_format import UnknownFeatures, decode_release
 

@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractResolver
 
 from gateway.config import S3
 from gateway.errors import NotFound, Unavailable
+from gateway.object_keys import PREFIXES
 from gateway.roles import ObjectInfo, ignore
 from gateway.stores.files import check_key, is_key
 from gateway.stores.s3_client import S3Client
@@ -31,7 +32,6 @@ PAGE_KEYS = 200
 """Parsing a page holds the loop: one of a thousand keys for 50 ms, one of these for 10 ms."""
 DELETED_AT_ONCE = 1000
 TRUSTED_SECONDS = 10.0
-OUR_PREFIXES = ("__blobs/", "__releases/", "__outputs/", "doctor/")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -146,7 +146,7 @@ class S3ObjectStore:
 
     async def tidy(self) -> int:
         """Abort the uploads under our keys that were begun over a day ago. Says how many."""
-        return sum([await self._uploads.abort_abandoned(prefix) for prefix in OUR_PREFIXES])
+        return sum([await self._uploads.abort_abandoned(prefix) for prefix in PREFIXES])
 
     async def _get(self, key: str, start: int, length: int | None) -> S3Reader:
         """Raises NotFound and Unavailable. Who gets it closes it."""

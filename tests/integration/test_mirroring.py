@@ -13,8 +13,8 @@ from gateway.errors import Conflict, Unavailable
 from gateway.mirroring import Mirror
 from gateway.models import BuildSettings
 from gateway.moving.objects import ObjectCopy
+from gateway.object_keys import blob_key, release_key
 from gateway.retention import Sweeper
-from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3

@@ -10,7 +10,7 @@ import pytest
 from gateway.config import Config, Data
 from gateway.errors import ConfigError, Invalid, Unavailable
 from gateway.moving.objects import ObjectCopy, copy_objects
-from gateway.sites.keys import blob_key, release_key
+from gateway.object_keys import blob_key, release_key
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.models import Release
-from gateway.sites.keys import blob_key, release_key
+from gateway.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from tests.integration.site_server import Sites, running_sites

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from gateway.errors import Unavailable
-from gateway.sites.keys import blob_key, release_key
+from gateway.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
 from gateway.stores.blobs_s3 import open_s3
 from tests.engines.s3 import S3_SERVERS, running_s3

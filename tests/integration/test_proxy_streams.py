@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from gateway.models import Blob, ReleaseFile
-from gateway.sites.keys import blob_key, release_key
+from gateway.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from tests.integration.site_server import RawResponse, Sites, running_sites, until

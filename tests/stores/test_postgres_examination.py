@@ -13,7 +13,7 @@ from gateway.examining import postgres as examination
 from gateway.examining.objects import examine_sites
 from gateway.examining.postgres import examine_postgres, examine_postgres_logs
 from gateway.migrations import migrate, missing_migrations
-from gateway.sites.keys import release_key
+from gateway.object_keys import release_key
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS

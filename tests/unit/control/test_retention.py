@@ -13,9 +13,9 @@ from gateway.background import Health, kept_running
 from gateway.config import Retention
 from gateway.errors import Conflict, Unavailable
 from gateway.models import Status
+from gateway.object_keys import blob_key, release_key
 from gateway.publishing import Publisher
 from gateway.retention import Sweeper
-from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from tests.unit.control.fake_engines import MemoryLogs, MemoryObjects
 from tests.unit.control.fakes import Clock, MemoryDeployments, MemorySweeps, until

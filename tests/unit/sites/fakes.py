@@ -14,8 +14,8 @@ from typing import Any
 from gateway.addresses import deployment_label
 from gateway.errors import NotFound, Unavailable
 from gateway.models import Blob, Release, ReleaseFile, SitePointer, Status
+from gateway.object_keys import blob_key, release_key
 from gateway.roles import ObjectInfo
-from gateway.sites.keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
 
 PUBLISHED = datetime.datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=datetime.UTC)

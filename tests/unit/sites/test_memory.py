@@ -12,11 +12,11 @@ import pytest
 
 from gateway.errors import NotFound, Unavailable
 from gateway.models import Blob
+from gateway.object_keys import blob_key, release_key
 from gateway.sites import cache, releases
 from gateway.sites.cache import BlobCache
 from gateway.sites.complaints import Complaints
 from gateway.sites.flights import Flights
-from gateway.sites.keys import blob_key, release_key
 from gateway.sites.lru import LeastRecentlyUsed
 from gateway.sites.releases import Releases
 from gateway.sites.streams import StoredBytes

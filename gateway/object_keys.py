@@ -1,0 +1,41 @@
+"""The keys of everything in the object store. No other module makes one."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+
+BLOBS, RELEASES, OUTPUTS, DOCTOR = "__blobs/", "__releases/", "__outputs/", "doctor/"
+PREFIXES = (BLOBS, RELEASES, OUTPUTS, DOCTOR)
+"""Whatever Buildspace writes into a bucket lies under one of these."""
+
+
+def blobs_prefix(project_id: uuid.UUID) -> str:
+    return f"{BLOBS}{project_id}/"
+
+
+def blob_key(project_id: uuid.UUID, sha256: str) -> str:
+    """The bytes of a file. Per project, so that no project learns what another has."""
+    return blobs_prefix(project_id) + sha256
+
+
+def releases_prefix(project_id: uuid.UUID) -> str:
+    return f"{RELEASES}{project_id}/"
+
+
+def release_key(project_id: uuid.UUID, deployment_id: uuid.UUID) -> str:
+    return f"{releases_prefix(project_id)}{deployment_id}"
+
+
+def outputs_prefix(slug: str) -> str:
+    return f"{OUTPUTS}{slug}/"
+
+
+def output_key(slug: str, path: str) -> str:
+    """A file in the plain layout, which other builders and readers of the bucket share with us."""
+    return outputs_prefix(slug) + path
+
+
+def doctor_key() -> str:
+    """Of an object that the doctor writes, reads and deletes."""
+    return DOCTOR + secrets.token_hex(8)
