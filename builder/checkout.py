@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import os
 import stat
@@ -10,11 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-MAX_FILE_BYTES = 64 * 1024 * 1024
+from builder.errors import BuildFailed
+
+MAX_FILE_BYTES = 1024 * 1024
+"""The builder parses such files outside of the build's limits: 1 MiB of JSON becomes less than 50 MB."""
+START_BYTES = 2000
+MAX_NAMES = 1000
+"""A build can make millions of folders."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 HERE = PurePosixPath(".")
+PAGES = (".html", ".htm")
 
 
 @contextlib.contextmanager
@@ -41,19 +49,28 @@ def open_file(name: str, folder: int) -> int:
 
 
 class Checkout:
-    """The files of a repository. Paths are relative to its root; what is missing, a link or too large is not there."""
+    """The files of a repository. Paths are relative to its root; what is missing or a link is not there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def read(self, path: PurePosixPath) -> str | None:
-        """The text of a file; bytes that are not UTF-8 are replaced."""
+        """The text of a file; bytes that are not UTF-8 are replaced. Raises BuildFailed for one that is too large."""
+        body = self._read_bytes(path, MAX_FILE_BYTES + 1)
+        if body is not None and len(body) > MAX_FILE_BYTES:
+            raise BuildFailed(f"{path} has more than 1 MiB: it is too large to be searched for how to build.")
+        return _decode(body) if body is not None else None
+
+    def read_start(self, path: PurePosixPath) -> str:
+        """The first START_BYTES of a file of any size; empty if there is none."""
+        return _decode(self._read_bytes(path, START_BYTES) or b"")
+
+    def _read_bytes(self, path: PurePosixPath, size: int) -> bytes | None:
         try:
             with opened_folder(self.root, path.parent) as folder, os.fdopen(open_file(path.name, folder), "rb") as file:
-                body = file.read(MAX_FILE_BYTES + 1)
+                return file.read(size)
         except OSError:
             return None
-        return body.decode("utf-8-sig", errors="replace") if len(body) <= MAX_FILE_BYTES else None
 
     def read_json(self, path: PurePosixPath) -> dict[str, Any] | None:
         """An object; None if there is no such file. Raises ValueError if it holds anything else."""
@@ -70,7 +87,11 @@ class Checkout:
 
     def has(self, path: PurePosixPath) -> bool:
         """Is there a regular file?"""
-        return path.name in self.names(path.parent, folders=False)
+        try:
+            with opened_folder(self.root, path.parent) as folder:
+                return stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode)
+        except OSError:
+            return False
 
     def is_folder(self, path: PurePosixPath) -> bool:
         try:
@@ -79,14 +100,27 @@ class Checkout:
         except OSError:
             return False
 
-    def names(self, path: PurePosixPath = HERE, *, folders: bool) -> list[str]:
-        """The names of all folders, or of all regular files, in a folder; sorted."""
-        try:
-            with opened_folder(self.root, path) as folder, os.scandir(folder) as entries:
-                return sorted(
-                    entry.name
-                    for entry in entries
-                    if (entry.is_dir(follow_symlinks=False) if folders else entry.is_file(follow_symlinks=False))
-                )
-        except OSError:
-            return []
+    def folders(self, path: PurePosixPath = HERE) -> list[str]:
+        """The names of the folders in a folder, sorted: the first MAX_NAMES of them."""
+        with self._entries(path) as entries:
+            return heapq.nsmallest(MAX_NAMES, (entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
+
+    def has_page(self, path: PurePosixPath) -> bool:
+        """Is there a page in this very folder?"""
+        with self._entries(path) as entries:
+            return any(entry.name.endswith(PAGES) and entry.is_file(follow_symlinks=False) for entry in entries)
+
+    @contextlib.contextmanager
+    def _entries(self, path: PurePosixPath) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """Nothing of a folder that cannot be opened."""
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(opened_folder(self.root, path))
+                entries: Iterator[os.DirEntry[str]] = stack.enter_context(os.scandir(folder))
+            except OSError:
+                entries = iter(())
+            yield entries
+
+
+def _decode(body: bytes) -> str:
+    return body.decode("utf-8-sig", errors="replace")

@@ -24,6 +24,8 @@ from builder.sandbox.supervised import SupervisedSandbox
 GIT_SECONDS = 600.0
 SLOW_BYTES_PER_SECOND = 512
 SLOW_SECONDS = 60
+READ_BYTES = 64 * 1024
+"""The subject of a commit may have gigabytes."""
 MESSAGE_LETTERS = 500
 PASSED_ON = ("PATH", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE")
 
@@ -153,16 +155,21 @@ class _Git:
             await process.wait()
 
     async def read(self, arguments: Sequence[str]) -> str:
-        """What git prints. Empty when it fails."""
+        """The first READ_BYTES that git prints. Empty when it fails."""
         supervised = _Supervised(self._home)
         process = await self._start(arguments, supervised)
+        assert process.stdout is not None  # noqa: S101 - started with pipes
+        output = b""
         try:
             async with asyncio.timeout(GIT_SECONDS):
-                output, _ = await process.communicate()
+                while len(output) < READ_BYTES and (chunk := await process.stdout.read(READ_BYTES)):
+                    output += chunk
+                code = await process.wait() if len(output) < READ_BYTES else 0
         finally:
             await supervised.kill_all()
+            await empty_pipes(process)
             await process.wait()
-        return output.decode(errors="replace") if process.returncode == 0 else ""
+        return output.decode(errors="replace") if code == 0 else ""
 
     async def _start(self, arguments: Sequence[str], supervised: _Supervised) -> asyncio.subprocess.Process:
         if shutil.which("git", path=self._environment.get("PATH")) is None:

@@ -7,7 +7,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from builder.checkout import Checkout, open_file, opened_folder
@@ -16,14 +17,16 @@ from builder.protocol.calls import ManifestFile
 
 CHUNK_BYTES = 1024 * 1024
 MAX_NOTES = 20
+ENTRIES_PER_FILE = 2
 MAX_DEPTH = 100
 MAX_PATH_BYTES = 1024
 NOT_PUBLISHED = frozenset({".git", "node_modules"})
 ERROR_PAGES = frozenset({"200.html", "404.html"})
 
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
-_ENDINGS = re.compile(r"(?:\.(?:map|br|gz|chunk|LICENSE|txt|[A-Za-z0-9]{1,5}))+\Z")
-_DIGEST = re.compile(r"(?:^|[.\-_/])[A-Za-z0-9_-]*(?=[A-Za-z0-9_-]{8}\Z)[a-z_-]*[A-Z0-9]")
+# Linear: no two branches begin alike, and no run of letters is tried twice.
+_ENDINGS = re.compile(r"(?:\.(?:LICENSE|[A-Za-z0-9]{1,5}))+\Z")
+_DIGEST = re.compile(r"(?:^|[.\-_/])[A-Za-z0-9]*(?=[A-Za-z0-9_-]{8}\Z)[a-z_-]*[A-Z0-9]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,31 +61,33 @@ def find_output(checkout: Checkout, candidates: Sequence[str]) -> list[PurePosix
 
 
 def _names(checkout: Checkout, path: PurePosixPath, part: str) -> list[str]:
-    return checkout.names(path, folders=True) if part == "*" else [part]
+    return checkout.folders(path) if part == "*" else [part]
 
 
-def collect_output(root: Path, folder: PurePosixPath, limits: Limits, *, is_source: bool) -> Output:
+def collect_output(root: Path, folder: PurePosixPath, limits: Limits, *, is_source: bool, deadline: float) -> Output:
     """Every file below `folder` with its digest. `is_source`: the folder is the repository, of which only what is meant
-    for the public is taken. Raises BuildFailed when a limit is passed.
+    for the public is taken. Raises BuildFailed when a limit is passed, and TimeoutError at the deadline (monotonic).
     """
-    walk = _Walk(limits, is_source=is_source)
+    walk = _Walk(limits, is_source=is_source, deadline=deadline)
     with opened_folder(root, folder) as descriptor:
         walk.visit(descriptor, "", 0)
     return Output(folder, tuple(sorted(walk.files, key=lambda file: file.path)), tuple(walk.all_notes()))
 
 
 class _Walk:
-    def __init__(self, limits: Limits, *, is_source: bool) -> None:
+    def __init__(self, limits: Limits, *, is_source: bool, deadline: float) -> None:
         self.files: list[ManifestFile] = []
         self._limits = limits
         self._is_source = is_source
+        self._deadline = deadline
+        self._entries = 0
         self._notes: list[str] = []
         self._skipped = 0
         self._bytes = 0
 
     def visit(self, folder: int, prefix: str, depth: int) -> None:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries)
+            found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in self._counted(entries))
         for name, mode in found:
             path = prefix + name
             if self._is_private(name):
@@ -95,6 +100,16 @@ class _Walk:
                 self._take(folder, name, path)
             else:
                 self._skip(path, "it is a symbolic link" if stat.S_ISLNK(mode) else "it is no regular file")
+
+    def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        """What is no file costs memory and time, too."""
+        most = ENTRIES_PER_FILE * self._limits.files
+        for entry in entries:
+            self._entries += 1
+            if self._entries > most:
+                raise BuildFailed(f"The output has more than {most} files, folders and links.")
+            check_deadline(self._deadline)
+            yield entry
 
     def all_notes(self) -> list[str]:
         more = self._skipped - len(self._notes)
@@ -123,6 +138,7 @@ class _Walk:
             digest = hashlib.sha256()
             size = 0
             while chunk := file.read(CHUNK_BYTES):
+                check_deadline(self._deadline)
                 digest.update(chunk)
                 size += len(chunk)
         if size != status.st_size:
@@ -142,6 +158,12 @@ class _Walk:
         self._skipped += 1
         if len(self._notes) < MAX_NOTES:
             self._notes.append(f"Left out {_printable(path)}: {why}.")
+
+
+def check_deadline(deadline: float) -> None:
+    """A thread is not stopped from outside: it looks at the clock."""
+    if time.monotonic() >= deadline:
+        raise TimeoutError
 
 
 def _printable(path: str) -> str:

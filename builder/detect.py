@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import posixpath
 import re
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from builder.protocol.calls import Job
 
 KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 PLAIN = "Static HTML"
+MAX_CONFIGURED_OUTPUTS = 20
 
 
 class Package:
@@ -112,14 +114,13 @@ def clean_path(text: str, name: str) -> PurePosixPath:
 
 
 def detect_framework(package: Package) -> Framework | None:
-    names = set(package.checkout.names(package.root, folders=False))
-    return next((framework for framework in FRAMEWORKS if _is_framework(framework, package, names)), None)
+    return next((framework for framework in FRAMEWORKS if _is_framework(framework, package)), None)
 
 
-def _is_framework(framework: Framework, package: Package, names: set[str]) -> bool:
+def _is_framework(framework: Framework, package: Package) -> bool:
     if any(name in package.dependencies for name in framework.packages):
         return all(name in package.dependencies for name in framework.beside)
-    found = [file for file in framework.files if file in names]
+    found = [file for file in framework.files if package.checkout.has(package.root / file)]
     if not framework.marker:
         return bool(found)
     return any(re.search(rf"\b{framework.marker}\b", package.read(file) or "", re.IGNORECASE) for file in found)
@@ -186,14 +187,15 @@ def _choose_outputs(job: Job, package: Package, framework: Framework | None, *, 
 def _configured_outputs(package: Package, framework: Framework) -> Iterable[str]:
     """Where angular.json says that the output goes. Everything else keeps to its default or names it by hand."""
     text = package.read("angular.json") if "Angular" in framework.name or framework.name == "Scully" else None
-    for found in re.finditer(r'"outputPath"\s*:\s*(?:\{\s*"base"\s*:\s*)?"([^"\\]{1,200})"', text or ""):
+    named = re.finditer(r'"outputPath"\s*:\s*(?:\{\s*"base"\s*:\s*)?"([^"\\]{1,200})"', text or "")
+    for found in itertools.islice(named, MAX_CONFIGURED_OUTPUTS):
         path = posixpath.normpath(found[1].lstrip("/"))
         if not path.startswith(".."):
             yield from (f"{path}/browser", path)
 
 
 def _existing(checkout: Checkout, folder: PurePosixPath) -> str:
-    names = [name for name in checkout.names(folder, folders=True) if name not in (".git", "node_modules")]
+    names = [name for name in checkout.folders(folder) if name not in (".git", "node_modules")]
     if not names:
         return "There are no folders there."
     return "The folders there: " + ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") + "."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,8 +15,12 @@ FIRST_LOOK_SECONDS = 1.0
 LOOK_SHARE = 0.05
 """At most this part of the time is spent on looking."""
 ENTRY_BYTES = 512
-LONG_PATH_BYTES = 2048
-"""The kernel takes 4096, and one more name has up to 255."""
+FOLDER_BYTES = 4096
+"""At least this counts for a folder: the names of those that wait to be looked at are kept in memory."""
+LONG_PATH_LETTERS = 900
+"""The kernel takes 4096 bytes: a letter has up to four, and one more name has up to 255."""
+MAX_DESCENTS = 50
+"""Of LONG_PATH_LETTERS each. What is nested deeper, more than 20,000 folders, counts as a full disk."""
 
 
 @contextlib.asynccontextmanager
@@ -44,32 +49,37 @@ async def watched_disk(folder: Path, limit_bytes: int, stop: Callable[[], Awaita
         raise BuildFailed(f"The build used more than its {limit_bytes // 2**20} MiB of disk.")
 
 
-def disk_use(folder: Path, enough_bytes: int) -> int:
+def disk_use(folder: Path, enough_bytes: int, descents: int = MAX_DESCENTS) -> int:
     """Bytes on disk below a folder, without following links; counting ends beyond `enough_bytes`.
 
     What vanishes while we look counts as nothing. Folders too deep for a path are counted, too: a build can make them.
     """
     total = 0
-    folders = [os.fspath(folder)]
+    # Of folders side by side only the names: a hostile path is long, and a million of them would be gigabytes.
+    folders = [("", os.fspath(folder))]
     while folders and total <= enough_bytes:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+        path = os.path.join(*folders.pop())
+        with contextlib.suppress(OSError), os.scandir(path) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
-                    total += status.st_blocks * 512 // max(status.st_nlink, 1) + ENTRY_BYTES
-                    if not entry.is_dir(follow_symlinks=False):
+                    if not stat.S_ISDIR(status.st_mode):
+                        total += status.st_blocks * 512 // max(status.st_nlink, 1) + ENTRY_BYTES
                         continue
-                    if len(os.fsencode(entry.path)) < LONG_PATH_BYTES:
-                        folders.append(entry.path)
+                    total += max(status.st_blocks * 512, FOLDER_BYTES) + ENTRY_BYTES
+                    if len(path) + len(entry.name) < LONG_PATH_LETTERS:
+                        folders.append((path, entry.name))
                     else:
-                        total += _disk_use_by_descriptor(entry.path, enough_bytes - total)
+                        total += _disk_use_by_descriptor(entry.path, enough_bytes - total, descents - 1)
     return total
 
 
-def _disk_use_by_descriptor(folder: str, enough_bytes: int) -> int:
-    """As disk_use: the path begins anew at a descriptor, so it does not reach the kernel's limit."""
+def _disk_use_by_descriptor(folder: str, enough_bytes: int, descents: int) -> int:
+    """As disk_use: the path begins at a descriptor, so it does not reach the kernel's limit."""
+    if descents == 0:
+        return enough_bytes + 1
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return disk_use(Path(f"/proc/self/fd/{descriptor}"), enough_bytes)
+        return disk_use(Path(f"/proc/self/fd/{descriptor}"), enough_bytes, descents)
     finally:
         os.close(descriptor)

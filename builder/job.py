@@ -12,7 +12,7 @@ from builder import collect
 from builder.api import BuildersApi
 from builder.checkout import Checkout
 from builder.clone import clone
-from builder.collect import Output, collect_output, find_output, is_single_page, keep_hashed
+from builder.collect import Output, check_deadline, collect_output, find_output, is_single_page, keep_hashed
 from builder.commands import SOURCE, TOOLS, Commands
 from builder.detect import Plan, make_plan
 from builder.environment import make_environment
@@ -71,23 +71,29 @@ class Build:
         except SandboxError as error:
             raise Lost(str(error)) from error
         self._checkout = Checkout(folders.source)
+        self._deadline = time.monotonic() + job.time_limit_seconds
 
     async def do(self) -> None:
         """Returns when the gateway has the whole output. Raises BuildFailed, Lost or Ended."""
         try:
             async with asyncio.timeout(self._job.time_limit_seconds):
-                await self._prepare()
-                await self._clone()
-                plan = await self._detect()
-                await self._run(plan)
+                plan = await self._build()
+                output = await self._collect(plan)
+                await self._upload(plan, output)
         except TimeoutError as error:
             raise BuildFailed(
                 f"The build took longer than its limit of {self._job.time_limit_seconds} s and was stopped."
             ) from error
+
+    async def _build(self) -> Plan:
+        try:
+            await self._prepare()
+            await self._clone()
+            plan = await self._detect()
+            await self._run(plan)
+            return plan
         finally:
             await self._sandbox.kill_all()
-        output = await self._collect(plan)
-        await self._upload(plan, output)
 
     async def _begin(self, step: Step) -> None:
         self._log.step = step
@@ -181,6 +187,8 @@ class Build:
         await self._begin(Step.COLLECT)
         try:
             output = await asyncio.to_thread(self._find_files, plan)
+        except TimeoutError:
+            raise  # it is an OSError, too
         except OSError as error:
             raise BuildFailed(f"The output can't be read: {error.strerror or error} ({error.filename}).") from error
         for note in output.notes:
@@ -196,10 +204,13 @@ class Build:
         second_best = None
         for folder in find_output(self._checkout, plan.outputs):
             is_source = folder == plan.package.root or folder in plan.package.root.parents
-            has_page = any(name.endswith((".html", ".htm")) for name in self._checkout.names(folder, folders=False))
+            has_page = self._checkout.has_page(folder)
+            check_deadline(self._deadline)
             if (is_source or plan.build is None) and not has_page and not plan.is_output_given:
                 continue
-            output = collect_output(self._folders.source, folder, limits, is_source=is_source)
+            if not has_page and second_best is not None:
+                continue
+            output = collect_output(self._folders.source, folder, limits, is_source=is_source, deadline=self._deadline)
             if has_page and output.files:
                 return output
             if output.files and second_best is None:
@@ -210,22 +221,27 @@ class Build:
 
     def _explain_no_output(self, plan: Plan) -> str:
         looked = ", ".join(_named(PurePosixPath(output)) for output in plan.outputs[:8]) or "no folder"
-        names = [name for name in self._checkout.names(plan.package.root, folders=True) if not name.startswith(".")]
-        existing = ", ".join(name for name in names if name != "node_modules") or "none"
+        folders = self._checkout.folders(plan.package.root)
+        names = [name for name in folders if not name.startswith(".") and name != "node_modules"]
+        existing = ", ".join(names[:20]) or "none"
         if plan.build is None:
             return f"There is nothing to publish: no page in {looked}, and no build command. Folders there: {existing}."
         return f"The build left no files in {looked}. Folders there: {existing}. Name the right one as outputDirectory."
 
     async def _upload(self, plan: Plan, output: Output) -> None:
         await self._begin(Step.UPLOAD)
-        framework = plan.framework
-        manifest = Manifest(
-            files=output.files,
-            framework=plan.name,
-            is_single_page=framework is not None and framework.is_single_page and is_single_page(output.files),
-            hashed_folders=keep_hashed(framework.hashed_folders if framework else (), output.files),
-        )
+        manifest = await asyncio.to_thread(_make_manifest, plan, output)
         await upload(self._api, self._log, self._folders.source, output, manifest)
+
+
+def _make_manifest(plan: Plan, output: Output) -> Manifest:
+    framework = plan.framework
+    return Manifest(
+        files=output.files,
+        framework=plan.name,
+        is_single_page=framework is not None and framework.is_single_page and is_single_page(output.files),
+        hashed_folders=keep_hashed(framework.hashed_folders if framework else (), output.files),
+    )
 
 
 def _named(folder: PurePosixPath) -> str:

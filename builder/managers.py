@@ -14,6 +14,9 @@ _FIELD = re.compile(
     r"(npm|pnpm|yarn|bun)@(\d{1,4})(\.\d{1,6}\.\d{1,6}(?:-[0-9A-Za-z.-]{1,40})?)?(?:\+[0-9A-Za-z.=/+-]+)?\Z"
 )
 _YARN_LOCK = re.compile(r"^__metadata:\s+version: (\d+)", re.MULTILINE)
+MAX_PATTERNS = 1000
+MAX_PATTERN_LETTERS = 200
+
 _PNPM_LOCK = re.compile(r"^lockfileVersion:\s*['\"]?(\d+)", re.MULTILINE)
 
 
@@ -81,7 +84,7 @@ def choose_manager(checkout: Checkout, package_root: PurePosixPath) -> Choice:
     """Never fails: npm is the manager of last resort."""
     root = find_install_root(checkout, package_root)
     field, notes = _read_field(checkout, root)
-    found = [(file, name) for file, name in LOCKFILES if file in checkout.names(root, folders=False)]
+    found = [(file, name) for file, name in LOCKFILES if checkout.has(root / file)]
     named = [(file, name) for file, name in found if field and name == field[1]]
     lockfile, name = next(iter([*named, *found, (None, field[1] if field else "npm")]))
     if len({name for _, name in found}) > 1:
@@ -99,8 +102,7 @@ def choose_manager(checkout: Checkout, package_root: PurePosixPath) -> Choice:
 def find_install_root(checkout: Checkout, package_root: PurePosixPath) -> PurePosixPath:
     """The package's own folder if a lockfile is in it, else the nearest workspace above it that has one."""
     for folder in (package_root, *package_root.parents):
-        names = checkout.names(folder, folders=False)
-        if any(file in names for file, _ in LOCKFILES) and (
+        if any(checkout.has(folder / file) for file, _ in LOCKFILES) and (
             folder == package_root or _is_member(checkout, folder, package_root)
         ):
             return folder
@@ -118,7 +120,8 @@ def _is_member(checkout: Checkout, folder: PurePosixPath, package_root: PurePosi
 
 def _is_matched(relative: str, patterns: Sequence[str]) -> bool:
     is_in = False
-    for pattern in patterns:
+    # fnmatch compiles each pattern: what no workspace has is not tried.
+    for pattern in [each for each in patterns[:MAX_PATTERNS] if len(each) <= MAX_PATTERN_LETTERS]:
         plain = pattern.removeprefix("!").removeprefix("./").rstrip("/")
         if fnmatch.fnmatchcase(relative, plain) or fnmatch.fnmatchcase(relative, plain.replace("**/", "")):
             is_in = not pattern.startswith("!")
@@ -142,10 +145,10 @@ def _read_field(checkout: Checkout, root: PurePosixPath) -> tuple[re.Match[str] 
 
 def _make_manager(checkout: Checkout, root: PurePosixPath, name: str, lockfile: str | None) -> Manager:
     if name == "pnpm":
-        text = (checkout.read(root / "pnpm-lock.yaml") or "")[:2000]
+        text = checkout.read_start(root / "pnpm-lock.yaml")
         return _pnpm(_locked(_PNPM_LOCK, text, PNPM_VERSIONS) or PNPM_VERSION)
     if name == "yarn":
-        text = (checkout.read(root / "yarn.lock") or "")[:2000]
+        text = checkout.read_start(root / "yarn.lock")
         return (
             YARN_1
             if lockfile and "__metadata:" not in text

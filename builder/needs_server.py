@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+SEARCHED_LETTERS = 200_000
+"""Patterns for these texts take linear time: what they repeat is bounded, or ends where they would begin again."""
+
 _COMMENT = re.compile(r"/\*.*?\*/|(?<![:\"'`\\])//[^\n]*", re.DOTALL)
 _SPA = re.compile(r"\bssr\s*:\s*false\b")
 
@@ -36,7 +39,7 @@ def with_a_server(name: str, setting: str = "", config: str = "") -> Needs:
 
 
 def next_needs_server(project: Project) -> str | None:
-    exports = re.compile(r"""\boutput["']?\s*[:=]\s*[^,;\n}]*["'`]export["'`]""")
+    exports = re.compile(r"""\boutput["']?\s*[:=]\s*[^,;\n}]{0,200}?["'`]export["'`]""")
     if _matches(project, ["next.config"], exports) or "next export" in project.scripts.get("build", ""):
         return None
     return (
@@ -48,7 +51,7 @@ def next_needs_server(project: Project) -> str | None:
 def nuxt_needs_server(project: Project) -> str | None:
     script = project.scripts.get("build", "nuxt generate")
     static = re.compile(r"""\bpreset["']?\s*:\s*["'`](?:static|[\w-]+[-_]static|github[-_]pages)["'`]""")
-    if not re.search(r"\b(?:nuxt|nuxi)3?\s+build\b(?!.*--prerender)", script) or _matches(
+    if not re.search(r"\b(?:nuxt|nuxi)3?\s+build\b(?!.{0,200}--prerender)", script) or _matches(
         project, ["nuxt.config"], static
     ):
         return None
@@ -96,7 +99,9 @@ def react_router_needs_server(project: Project) -> str | None:
 
 
 def tanstack_needs_server(project: Project) -> str | None:
-    static = re.compile(r"\b(?:spa|prerender|static)\s*:\s*\{[^}]*\benabled\s*:\s*true|\bpreset\s*:\s*[\"'`]static")
+    static = re.compile(
+        r"\b(?:spa|prerender|static)\s*:\s*\{[^}]{0,300}?\benabled\s*:\s*true|\bpreset\s*:\s*[\"'`]static"
+    )
     if _matches(project, ["vite.config", "app.config"], static):
         return None
     return (
@@ -120,6 +125,12 @@ def _matches(project: Project, stems: Iterable[str], pattern: re.Pattern[str]) -
     for stem in stems:
         for suffix in ("js", "mjs", "cjs", "ts", "mts", "cts", "json"):
             text = project.read(f"{stem}.{suffix}")
-            if text is not None and pattern.search(_COMMENT.sub("", text[:200_000])):
+            if text is not None and pattern.search(without_comments(text[:SEARCHED_LETTERS])):
                 return True
     return False
+
+
+def without_comments(text: str) -> str:
+    end = text.rfind("*/") + 2 if "*/" in text else 0
+    # Behind the last `*/` each `/*` would search in vain for its end, which takes quadratic time.
+    return _COMMENT.sub("", text[:end] + text[end:].replace("/*", "/ *"))

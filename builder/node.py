@@ -91,13 +91,13 @@ def _wishes(setting: str | None, package: Package, install_root: PurePosixPath) 
     checkout = package.checkout
     wishes = [("The setting nodeVersion", setting or "")]
     for folder in dict.fromkeys((package.root, install_root)):
-        wishes.extend((name, _first_line(checkout.read(folder / name) or "")) for name in (".nvmrc", ".node-version"))
+        wishes.extend((name, _first_line(checkout.read_start(folder / name))) for name in (".nvmrc", ".node-version"))
         wishes.append(("engines.node", _engine(package, folder)))
     return [(source, text) for source, text in wishes if text.strip()]
 
 
 def _first_line(text: str) -> str:
-    lines = (line.partition("#")[0].strip() for line in text[:1000].splitlines())
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return next((line for line in lines if line), "")
 
 

@@ -64,6 +64,11 @@ async def test_the_newest_commit_is_checked_out(server, bring, tmp_path):
     assert commit.sha == git(tmp_path / "git/site", "rev-parse", "HEAD").strip()
 
 
+async def test_of_a_message_without_end_only_the_beginning_is_read(server, bring):
+    commit = await bring(server.create("site", {"a": "1"}, message="x" * 100_000))
+    assert commit.message == "x" * 500
+
+
 async def test_history_is_not_brought(server, bring, tmp_path):
     server.create("site", {"a": "1"})
     (tmp_path / "git/site.work/a").write_text("2")

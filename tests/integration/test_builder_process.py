@@ -142,6 +142,15 @@ async def test_the_time_limit_ends_a_build(build):
     assert server.finish.reason == "The build took longer than its limit of 8 s and was stopped."
 
 
+async def test_the_time_limit_ends_an_upload_too(git, tmp_path):
+    job = make_job(git.create("site", {"index.html": "<p>"}), time_limit_seconds=3)
+    async with builders_server(job) as server:
+        server.failing["manifest"] = 10**6
+        await run_builder(server, tmp_path / "work")
+    assert server.finish.reason == "The build took longer than its limit of 3 s and was stopped."
+    assert server.finish.step == "upload"
+
+
 async def test_a_log_beyond_its_limit_fails_the_build(build):
     server = await build(node_project("for (;;) console.log('x'.repeat(1000))"), log_bytes=50_000)
     assert "The log reached its limit of 50000 bytes" in server.finish.reason
