@@ -93,13 +93,13 @@ class _Walk:
             if self._is_private(name):
                 continue
             if _ODD.search(name) or len(os.fsencode(path)) > MAX_PATH_BYTES or depth > MAX_DEPTH:
-                self._skip(path, "its name can't be part of a URL here")
+                self._skip(path, "its name cannot be part of a URL")
             elif stat.S_ISDIR(mode):
                 self._enter(folder, name, path, depth)
             elif stat.S_ISREG(mode):
                 self._take(folder, name, path)
             else:
-                self._skip(path, "it is a symbolic link" if stat.S_ISLNK(mode) else "it is no regular file")
+                self._skip(path, "it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a regular file")
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         """What is no file costs memory and time, too."""
@@ -132,7 +132,7 @@ class _Walk:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             status = os.fstat(descriptor)
             if status.st_nlink != 1:
-                self._skip(path, "it has several names (hard links)")
+                self._skip(path, "it has several hard links")
                 return
             self._count(path, status.st_size)
             digest = hashlib.sha256()
@@ -171,7 +171,7 @@ def _printable(path: str) -> str:
 
 
 def read_file(root: Path, folder: PurePosixPath, path: str) -> Iterator[bytes]:
-    """The bytes of a collected file, opened with the same care. Raises OSError if it is no regular file any more."""
+    """The bytes of a collected file, opened with the same care. Raises OSError if it is not a regular file any more."""
     whole = folder / path
     with opened_folder(root, whole.parent) as descriptor:
         inner = open_file(whole.name, descriptor)

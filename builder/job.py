@@ -175,7 +175,7 @@ class Build:
         node = await choose_node(wish, places, ask)
         if node is None:
             if plan.manager is not None:
-                raise BuildFailed("This builder has no Node. The operator must install one.")
+                raise BuildFailed("This builder has no Node.js. The operator must install it.")
             return None
         for note in (*notes, *node.notes):
             await self._log.say(note)
@@ -225,8 +225,11 @@ class Build:
         names = [name for name in folders if not name.startswith(".") and name != "node_modules"]
         existing = ", ".join(names[:20]) or "none"
         if plan.build is None:
-            return f"There is nothing to publish: no page in {looked}, and no build command. Folders there: {existing}."
-        return f"The build left no files in {looked}. Folders there: {existing}. Name the right one as outputDirectory."
+            return (
+                f"There is nothing to publish: there is no page in {looked}, and no build command."
+                f" Folders there: {existing}."
+            )
+        return f"The build left no files in {looked}. Folders there: {existing}. Set outputDirectory to the right one."
 
     async def _upload(self, plan: Plan, output: Output) -> None:
         await self._begin(Step.UPLOAD)

@@ -38,7 +38,7 @@ class KafkaSender:
             try:
                 await self._producer.send(self._topic, record, key=self._key, headers=headers)
             except TooLargeToSend as error:
-                logger.error("log lines left out, Kafka refuses them: %s", error)
+                logger.error("log lines dropped, Kafka refuses them: %s", error)
                 return
             except NotSent as error:
                 self._complain(error)
@@ -55,4 +55,4 @@ class KafkaSender:
     def _complain(self, error: NotSent) -> None:
         if not self._is_away:
             self._is_away = True
-            logger.warning("Kafka does not take log lines, they wait on disk: %s", error)
+            logger.warning("Kafka does not accept log lines, which wait on disk: %s", error)

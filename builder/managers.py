@@ -89,7 +89,7 @@ def choose_manager(checkout: Checkout, package_root: PurePosixPath) -> Choice:
     lockfile, name = next(iter([*named, *found, (None, field[1] if field else "npm")]))
     if len({name for _, name in found}) > 1:
         others = ", ".join(file for file, other in found if other != name)
-        notes.append(f"There are several lockfiles: {lockfile} is used, {others} ignored.")
+        notes.append(f"There are several lockfiles: {lockfile} is used, not {others}.")
     if lockfile is None:
         notes.append("There is no lockfile, so versions may differ from one build to the next.")
     manager = _make_manager(checkout, root, name, lockfile)
@@ -140,7 +140,7 @@ def _read_field(checkout: Checkout, root: PurePosixPath) -> tuple[re.Match[str] 
     if not isinstance(text, str):
         return None, []
     field = _FIELD.match(text)
-    return field, [] if field else [f"The packageManager {text[:60]!r} was not understood and is ignored."]
+    return field, [] if field else [f"The packageManager {text[:60]!r} is not understood and is ignored."]
 
 
 def _make_manager(checkout: Checkout, root: PurePosixPath, name: str, lockfile: str | None) -> Manager:

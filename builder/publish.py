@@ -97,7 +97,7 @@ class Attempt:
             raise
         except Exception as error:  # Protects the deployment from a builder that dies without a word.
             logger.exception("the builder failed")
-            reason = f"The builder itself failed in the step {self.log.step} ({type(error).__name__})."
+            reason = f"The builder itself failed in step {self.log.step} ({type(error).__name__})."
             return Finish(EXIT_LOST, 0, reason=reason, step=self.log.step)
         finally:
             await _end_all([build])
@@ -114,14 +114,12 @@ class Attempt:
                 answered_at = began
             except (Lost, BuildFailed) as error:
                 if loop.time() - answered_at >= self.lease_seconds:
-                    raise Ended(f"Nobody answered a heartbeat for {self.lease_seconds:.0f} s.") from error
+                    raise Ended(f"No heartbeat was answered for {self.lease_seconds:.0f} s.") from error
             await asyncio.sleep(max(0.0, began + self.heartbeat_seconds - loop.time()))
 
     async def _say_goodbye(self) -> None:
         """Somebody stops this builder: the gateway need not wait for the lease to end."""
-        finish = Finish(
-            EXIT_LOST, self.log.last_seq, reason="The builder was stopped from outside.", step=self.log.step
-        )
+        finish = Finish(EXIT_LOST, self.log.last_seq, reason="The builder was stopped by a signal.", step=self.log.step)
         with contextlib.suppress(Ended, Lost, BuildFailed, TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self.api.finish(finish)

@@ -52,7 +52,7 @@ async def resolve(url: GitUrl, allow_private_hosts: Sequence[str]) -> tuple[Addr
     for address in addresses:
         if not is_allowed_address(url, address, allow_private_hosts):
             raise BuildFailed(
-                f"{url.host} leads to the private address {address}. "
+                f"{url.host} resolves to the private address {address}. "
                 "The operator can open it with builder.allow_private_hosts."
             )
     return addresses
@@ -105,7 +105,7 @@ def _check_status(url: GitUrl, status: int) -> None:
     if status in (404, 410):
         raise BuildFailed(f"There is no git repository at {url}.")
     if status >= 500 or status == 429:
-        raise BuildFailed(f"The git server at {url.host} is in trouble: it answered {status}. Try again later.")
+        raise BuildFailed(f"The git server at {url.host} has a problem: it answered {status}. Try again later.")
     if status != 200:
         raise BuildFailed(f"The git server at {url.host} answered {status} where a repository was expected.")
 

@@ -64,7 +64,7 @@ class Runner:
         async with self._started(command) as process, watch:
             code = await self._read_until_exit(process, tail)
         if code == SANDBOX_FAILED:
-            raise Lost(f"The sandbox could not be set up: {tail.text()[-500:] or 'it does not say why'}")
+            raise Lost(f"The sandbox could not be set up: {tail.text()[-500:] or 'no reason was given'}")
         if code != 0:
             raise BuildFailed(
                 explain(command.shown, code, tail.text(), self._limits.memory_bytes), exit_code=plain_code(code)
@@ -180,7 +180,7 @@ def explain(shown: str, code: int, tail: str, memory_bytes: int) -> str:
     elif code == 128 + signal.SIGKILL:
         sentence = f"`{shown}` was killed: most likely it needed more memory than the {memory} that a build has."
     elif code == 127:
-        sentence = f"`{shown}` failed with exit code 127: a command in it was not found."
+        sentence = f"`{shown}` failed with exit code 127: a command was not found."
     elif 128 < code < 128 + signal.NSIG:
         sentence = f"`{shown}` was ended by a signal ({_signal_name(code - 128)}, exit code {code})."
     else:

@@ -118,7 +118,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _cut_short() -> None:
-    log.error("stop took longer than %.0f s and is cut short", STOP_SECONDS)
+    log.error("the stop took longer than %.0f s; ending the process", STOP_SECONDS)
     os._exit(0)
 
 
@@ -177,12 +177,12 @@ def other_port(url: str, port: int) -> list[str]:
     parts = urlsplit(url.replace("{slug}", "slug"))
     if not (parts.hostname or "").endswith(".localhost") or (parts.port or 80) == port:
         return []
-    return [f"Look: sites.url says port {parts.port or 80}, and sites are served on port {port}."]
+    return [f"Warning: sites.url names port {parts.port or 80}, but sites are served on port {port}."]
 
 
 def _first_token(token: str) -> str:
     return (
         f"Access token: {token}\n"
-        "It is needed by whoever does not call from this machine, and is not shown again;"
+        "Calls from other machines need it. It is not shown again;"
         " `buildspace token rotate` makes a new one."
     )

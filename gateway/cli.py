@@ -36,7 +36,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 WRONG_CONFIG, INTERRUPTED = 2, 130
 COPIES = {
     "objects": "sites: the files of all releases",
-    "projects": "all that PostgreSQL holds: projects, deployments, the token; logs, if they are there",
+    "projects": "everything in PostgreSQL: projects, deployments, the token, and logs if they are kept there",
     "logs": "build logs, from or to ClickHouse",
 }
 
@@ -73,22 +73,27 @@ def _parser() -> argparse.ArgumentParser:
     every.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", parents=[every], help="serve until Ctrl-C")
-    commands.add_parser("migrate", parents=[every], help="bring the database to this version")
-    commands.add_parser("doctor", parents=[every], help="check every engine, say what is wrong and what to do")
+    commands.add_parser("migrate", parents=[every], help="apply pending migrations to the database")
+    commands.add_parser("doctor", parents=[every], help="check every engine and say how to fix what is wrong")
     token = commands.add_parser("token", help="the access token")
     actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("rotate", parents=[every], help="make a new one; the old one opens nothing any more")
-    letters = commands.add_parser("dead-letters", help="log records in Kafka that could never be stored")
+    actions.add_parser("rotate", parents=[every], help="make a new token and revoke the old one")
+    letters = commands.add_parser("dead-letters", help="Kafka records that could not be stored")
     letter_actions = letters.add_subparsers(dest="action", required=True, metavar="ACTION")
-    show = letter_actions.add_parser("show", parents=[every], help="show the newest; nothing is consumed")
-    show.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default: 50)")
-    letter_actions.add_parser("replay", parents=[every], help="put each back into the topic, once")
-    copy = commands.add_parser("copy", help="move to other engines: copy what the ones of before hold")
+    show = letter_actions.add_parser("show", parents=[every], help="show the newest ones without consuming them")
+    show.add_argument("--limit", type=int, default=50, metavar="N", help="how many to show at most (default: 50)")
+    letter_actions.add_parser("replay", parents=[every], help="put each record back into the topic once")
+    copy = commands.add_parser("copy", help="move to other engines: copy the data of the old ones")
     kinds = copy.add_subparsers(dest="action", required=True, metavar="WHAT")
     for kind, words in COPIES.items():
         which = kinds.add_parser(kind, parents=[every], help=words)
         which.add_argument(
-            "--from", dest="old", type=Path, required=True, metavar="PATH", help="the configuration of before"
+            "--from",
+            dest="old",
+            type=Path,
+            required=True,
+            metavar="PATH",
+            help="the configuration file of the old engines",
         )
     commands.add_parser("version", help="print the version")
     return parser
@@ -145,7 +150,7 @@ async def _rotate(config: Config) -> int:
         await migrate(database, migrations_folder())
         token = await Access(config.api, InstallationStore(database), config.auth.token).rotate()
     print(f"Access token: {token}")
-    print("It is not shown again. The old one, and all sessions, open nothing any more.")
+    print("It is not shown again. The old token and all sessions are revoked.")
     return 0
 
 

@@ -16,7 +16,7 @@ def describe_source(path: Path | None) -> str:
     """Where `read_config` finds it, for people."""
     if path is not None or OWN.is_file():
         return str((path or OWN).absolute())
-    return f"the defaults, as there is no config.toml in {Path.cwd()}"
+    return f"the defaults, because there is no config.toml in {Path.cwd()}"
 
 
 def read_config(path: Path | None) -> Config:

@@ -63,7 +63,7 @@ async def examine(config: Config, *, say: Callable[[str], None]) -> int:
         if not was_there:
             await asyncio.to_thread(_remove_empty, config.data_directory)
     wrong = sum(not finding.is_well for finding in findings)
-    say("Everything is well." if not wrong else f"{wrong} of {len(findings)} are wrong.")
+    say("All checks passed." if not wrong else f"{wrong} of {len(findings)} checks failed.")
     return 1 if wrong else 0
 
 
@@ -95,7 +95,7 @@ async def _database_findings(config: Config) -> AsyncIterator[Finding]:
     except GatewayError as error:
         yield Finding("postgres", False, f"{error.sentence}{_database_advice(config)}")
     except OSError as error:
-        yield Finding("postgres", False, f"No trial can be made in the data directory: {error.strerror}.")
+        yield Finding("postgres", False, f"No test database can be made in the data directory: {error.strerror}.")
 
 
 @contextlib.contextmanager
@@ -118,7 +118,7 @@ async def _find(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
         return Finding(name, False, error.sentence)
     except TimeoutError:
         return Finding(
-            name, False, f"It did not answer within {CHECK_SECONDS:.0f} seconds: look at its load and its log."
+            name, False, f"It did not answer within {CHECK_SECONDS:.0f} seconds. Check its load and its log."
         )
     except Exception as error:  # noqa: BLE001  protects the other checks from one that fails unforeseen
         return Finding(name, False, f"The check failed: {type(error).__name__}: {error}.")
@@ -146,7 +146,7 @@ async def _examine_builders(config: Config) -> str:
 
 def check_access(config: Config) -> Finding:
     if config.is_loopback_only:
-        return Finding("access", True, "the API listens on this machine only, and asks nobody for an account.")
+        return Finding("access", True, "the API listens on this machine only and needs no account.")
     site = urlsplit(config.sites.url.replace("{slug}.", "")).hostname or ""
     shared = [name for name in config.api.own_names if _registrable(name) == _registrable(site)]
     if shared:
@@ -155,7 +155,7 @@ def check_access(config: Config) -> Finding:
             " session. Give sites a registrable domain of their own in sites.url."
         )
         return Finding("access", True, sentence, is_warning=True)
-    return Finding("access", True, "the API listens beyond this machine, and asks for the token.")
+    return Finding("access", True, "the API listens beyond this machine and requires the token.")
 
 
 def check_links(config: Config) -> Finding:
@@ -169,11 +169,11 @@ def check_builders_url(config: Config) -> Finding:
     host = urlsplit(config.builders_url).hostname or ""
     if config.ecs.cluster and (host == "localhost" or is_loopback_address(host)):
         sentence = (
-            f"{config.builders_url} is this machine's own, and tasks of ECS call from theirs: set builders.url to an"
-            " address inside the VPC, and builders.host to one that listens there."
+            f"{config.builders_url} is an address of this machine only, and ECS tasks run on others: set builders.url"
+            " to an address inside the VPC, and builders.host to one that listens there."
         )
         return Finding("builders' API", True, sentence, is_warning=True)
-    return Finding("builders' API", True, f"builders are told to call {config.builders_url}.")
+    return Finding("builders' API", True, f"builders call {config.builders_url}.")
 
 
 def _registrable(name: str) -> str:
@@ -184,7 +184,7 @@ def _registrable(name: str) -> str:
 def _database_advice(config: Config) -> str:
     if config.postgres.url:
         return ""
-    return f" Its own words are in {config.data_directory / 'postgres' / 'log'}."
+    return f" Its log is {config.data_directory / 'postgres' / 'log'}."
 
 
 def _remove_empty(folder: Path) -> None:

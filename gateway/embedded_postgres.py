@@ -118,7 +118,7 @@ class EmbeddedPostgres:
         """Start the server again whenever it died. A job body: what fails is raised and tried again."""
         while not stopping.is_set():
             if self._process_ended() and not self._is_stopped:
-                log.error("postgres ended unexpectedly and is started again")
+                log.error("postgres ended unexpectedly; restarting it")
                 await self.start()
             progress()
             await wait_until(stopping, WATCH_SECONDS)
@@ -158,7 +158,7 @@ class EmbeddedPostgres:
         if self._bin_dir:
             raise ConfigError(
                 f"PostgreSQL does not run as root, and user {owner.uid} cannot reach postgres.bin_dir {binaries}:"
-                " choose programs outside of closed folders, or start Buildspace as an ordinary user."
+                " choose a folder that every user can read, or start Buildspace as an ordinary user."
             )
         return reachable_copy(binaries, self._copy_note)
 
@@ -194,7 +194,7 @@ class EmbeddedPostgres:
             process.kill()
             process.wait()
         if not ended:
-            raise Unavailable(f"PostgreSQL's initdb did not end within {INITDB_SECONDS:.0f} seconds.")
+            raise Unavailable(f"PostgreSQL's initdb did not finish within {INITDB_SECONDS:.0f} seconds.")
         if process.returncode != 0:
             self._remove_unfinished()
             raise Unavailable(self._what_went_wrong("PostgreSQL's initdb failed"))
@@ -205,7 +205,7 @@ class EmbeddedPostgres:
         pid = await asyncio.to_thread(clear_stale, self._cluster, self._sockets)
         if pid is None:
             return
-        log.warning("postgres of a gateway that was killed still runs and is stopped: pid %s", pid)
+        log.warning("stopping the postgres of a gateway that was killed: pid %s", pid)
         await _end(pid, lambda: not is_postmaster(pid, self._cluster))
         await asyncio.to_thread(clear_stale, self._cluster, self._sockets)
 
@@ -307,7 +307,7 @@ def _start_error(error: Exception, owner: Owner) -> Exception:
     number = getattr(error, "errno", None)
     if owner.is_other and number in (errno.EPERM, errno.EINVAL):
         return ConfigError(
-            f"PostgreSQL must not run as root, and this machine does not let root become user {owner.uid}:"
+            f"PostgreSQL must not run as root, and root may not change to user {owner.uid} on this machine:"
             " start Buildspace as an ordinary user, or set postgres.url to a server."
         )
     return Unavailable(f"PostgreSQL could not be started: {getattr(error, 'strerror', None) or error}.")
@@ -331,7 +331,7 @@ async def _end(pid: int, has_ended: Callable[[], bool]) -> None:
                 os.kill(pid, request)
         if await _comes_true(has_ended, patience_seconds):
             return
-    raise Unavailable(f"The PostgreSQL process {pid} does not end.")
+    raise Unavailable(f"The PostgreSQL process {pid} does not stop.")
 
 
 async def _comes_true(claim: Callable[[], bool], timeout_seconds: float) -> bool:

@@ -15,7 +15,7 @@ class Isolation:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._grade: Grade | None = None
-        self._refusal = LaunchRefused("The sandbox is not chosen yet.")
+        self._refusal = LaunchRefused("The sandbox has not been chosen yet.")
 
     @property
     def name(self) -> str | None:

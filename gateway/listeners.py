@@ -38,7 +38,7 @@ def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[lis
                 sockets.append(_bind(host, sockets[0].getsockname()[1] if port == 0 and sockets else port))
             except OSError as error:
                 if error.errno in NOT_HERE and ":" in host and len(hosts) > 1:
-                    log.warning("no IPv6 here, not listening on %s", host)
+                    log.warning("this machine has no IPv6, not listening on %s", host)
                     continue
                 raise ConfigError(_refusal(section, host, port, error)) from error
             stack.callback(sockets[-1].close)

@@ -81,7 +81,7 @@ async def errors_to_responses(request: web.Request, handler: Handler) -> web.Str
     except Exception:  # protects the connection, and the caller from a traceback
         request_id = request.get(REQUEST_ID, "-")
         log.exception("request failed: %s %s request_id=%s", request.method, ascii(request.path), request_id)
-        sentence = f"Something went wrong that nobody foresaw. The gateway's log tells more about request {request_id}."
+        sentence = f"An unexpected error occurred. The gateway's log has the details under request {request_id}."
         return await _shown(request, error_response(500, "Internal error", sentence), sentence)
 
 

@@ -113,8 +113,8 @@ async def example_repository() -> AsyncIterator[str]:
             url = await stack.enter_async_context(serve_git(repositories, port=GIT_PORT))
         except OSError as error:
             raise DemoFailed(
-                f"Port {GIT_PORT}, on which the demo serves the example's repository, cannot be had"
-                f" ({os.strerror(error.errno or 0)}): is another demo running? Stop what uses it."
+                f"Port {GIT_PORT}, on which the demo serves the example's repository, is not available"
+                f" ({os.strerror(error.errno or 0)}): stop the program that uses it, perhaps another demo."
             ) from error
         yield f"{url}/hello.git"
 
@@ -151,7 +151,7 @@ async def refuse_another_gateway() -> None:
     limit = aiohttp.ClientTimeout(total=2)
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
         async with aiohttp.ClientSession(timeout=limit) as session, session.get(f"{API}/health"):
-            raise DemoFailed(f"Something answers at {API} already, perhaps another gateway: stop it first.")
+            raise DemoFailed(f"Another program, perhaps another gateway, already answers at {API}: stop it first.")
 
 
 async def wait_until_ready(process: asyncio.subprocess.Process, screen: Screen) -> None:

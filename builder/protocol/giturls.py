@@ -87,15 +87,15 @@ def check_allowed_hosts(entries: Sequence[str]) -> None:
 
 def _refuse_odd_text(text: str) -> None:
     if not text:
-        raise ValueError("A git URL is needed, like https://github.com/owner/repository.")
+        raise ValueError("A git URL is required, such as https://github.com/owner/repository.")
     if len(text) > MAX_URL_LENGTH:
         raise ValueError(f"A git URL has at most {MAX_URL_LENGTH} characters.")
     if any(ord(letter) <= 0x20 or 0x7F <= ord(letter) <= 0xA0 or letter in "\u2028\u2029\ufeff" for letter in text):
-        raise ValueError("A git URL holds no spaces and no control characters.")
+        raise ValueError("A git URL must not contain spaces or control characters.")
     if text.startswith("-"):
         raise ValueError("A git URL does not begin with a dash. It looks like https://github.com/owner/repository.")
     if "\\" in text:
-        raise ValueError("A git URL holds no backslash.")
+        raise ValueError("A git URL must not contain a backslash.")
     if "::" in text.partition("[")[0]:
         raise ValueError("A git URL with a transport helper (::) is not accepted. Use an https URL.")
     try:
@@ -110,12 +110,12 @@ def _wrong_scheme(text: str, scheme: str) -> str:
         return f"SSH addresses are not accepted. Use the https URL: https://{found[1]}/{found[2].lstrip('/')}"
     if "://" in text and scheme in ("ssh", "git", "git+ssh", "file", "ftp", "ftps"):
         return f"A git URL begins with https://, not {scheme}://."
-    return "A git URL begins with https://, like https://github.com/owner/repository."
+    return "A git URL begins with https://, such as https://github.com/owner/repository."
 
 
 def _parse_authority(authority: str, default_port: int) -> tuple[str, int]:
     if "@" in authority:
-        raise ValueError("A git URL holds no user name and no password: it is shown to everybody who sees the project.")
+        raise ValueError("A git URL must not contain a user name or a password: everyone who sees the project sees it.")
     if authority.startswith("["):
         inside, closing, port = authority[1:].partition("]")
         if not closing or (port and not port.startswith(":")):
@@ -135,7 +135,7 @@ def _parse_port(text: str, default_port: int) -> int:
 
 def _parse_ipv6(text: str) -> str:
     if "%" in text:
-        raise ValueError("An address with a zone (%) can't be reached from a builder.")
+        raise ValueError("An address with a zone (%) cannot be reached from a builder.")
     try:
         return str(ipaddress.IPv6Address(text))
     except ValueError as error:
@@ -146,7 +146,7 @@ def _parse_host(text: str) -> str:
     if not text:
         raise ValueError("The git URL names no host. It looks like https://github.com/owner/repository.")
     if "%" in text:
-        raise ValueError("The host of a git URL is written without percent signs.")
+        raise ValueError("The host of a git URL must not contain percent signs.")
     host = _to_ascii(text).removesuffix(".").lower()
     address = _parse_ipv4(host)
     if address is not None:
@@ -177,7 +177,7 @@ def _parse_ipv4(host: str) -> ipaddress.IPv4Address | None:
         if len(parts) > 4 or any(head > 255 for head in heads) or last >= 256 ** (5 - len(parts)):
             raise ValueError("out of range")
     except ValueError as error:
-        raise ValueError("The host of the git URL looks like an address and is none.") from error
+        raise ValueError("The host of the git URL looks like an IP address but is not one.") from error
     return ipaddress.IPv4Address(sum(head << (24 - 8 * place) for place, head in enumerate(heads)) + last)
 
 
@@ -191,17 +191,17 @@ def _parse_number(text: str) -> int:
 
 def _parse_path(path: str) -> str:
     if "?" in path or "#" in path:
-        raise ValueError("A git URL holds no ? and no #: it names a repository, not a page.")
+        raise ValueError("A git URL must not contain ? or #: it names a repository, not a page.")
     path = _NOT_ASCII.sub(lambda found: urllib.parse.quote(found[0]), path)
     if path.strip("/") == "":
         raise ValueError("The git URL names a host but no repository.")
     if not _PATH.match(path):
-        raise ValueError("The path of the git URL holds characters that do not belong there.")
+        raise ValueError("The path of the git URL contains characters that are not allowed.")
     decoded = urllib.parse.unquote(path, errors="replace")
     if any(ord(letter) < 0x20 or ord(letter) == 0x7F or letter == "\\" for letter in decoded):
-        raise ValueError("The path of the git URL holds control characters.")
+        raise ValueError("The path of the git URL contains control characters.")
     if any(part in (".", "..") for part in decoded.split("/")):
-        raise ValueError("The path of the git URL holds no . and no .. segments.")
+        raise ValueError("The path of the git URL must not contain . or .. segments.")
     return path
 
 

@@ -77,7 +77,7 @@ def _check_engines(config: Config) -> None:
     ):
         _demand(
             re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is not None,
-            f"{name}: a topic's name is of letters, digits, dots, _ and -, not {topic!r}.",
+            f"{name}: a topic name has letters, digits, dots, _ and - only, not {topic!r}.",
         )
     _one_of("s3.addressing", config.s3.addressing, ("auto", "path", "virtual"))
     _check_endpoint("s3.endpoint", config.s3.endpoint, "https://minio.example.com")
@@ -114,7 +114,7 @@ def _check_engines(config: Config) -> None:
     _demand(
         not config.ecs.cluster or bool(config.ecs.security_groups),
         'ecs.security_groups: name the group of the tasks, such as ["sg-0abc"]: without one they are in the default'
-        " group of the VPC, with whatever else is there.",
+        " group of the VPC, with everything else there.",
     )
     _demand("@" not in config.docker.host, "docker.host: expected an address without a user and a password.")
     _check_endpoint("ecs.endpoint", config.ecs.endpoint, "https://ecs.eu-central-1.amazonaws.com")
@@ -133,11 +133,11 @@ def _check_clickhouse(clickhouse: Clickhouse) -> None:
     )
     _demand(
         0 <= clickhouse.port <= 65535,
-        f"clickhouse.port: a port is from 1 to 65535, and 0 is the usual one; not {clickhouse.port}.",
+        f"clickhouse.port: a port is from 1 to 65535, or 0 for the usual one, not {clickhouse.port}.",
     )
     _demand(
         re.fullmatch(r"[A-Za-z0-9_-]+", clickhouse.database) is not None,
-        f"clickhouse.database: a name is of letters, digits, _ and -, not {clickhouse.database!r}.",
+        f"clickhouse.database: a name has letters, digits, _ and - only, not {clickhouse.database!r}.",
     )
 
 

@@ -24,7 +24,7 @@ async def examine_clickhouse(settings: Clickhouse) -> str:
         except ClickhouseError as error:
             if error.code != UNKNOWN_DATABASE:
                 raise
-            return f"ClickHouse at {settings.address}{_about_address(settings)} lets the user in; {error.sentence}"
+            return f"ClickHouse at {settings.address}{_about_address(settings)} accepts the user; {error.sentence}"
         ((version,),) = await pool.fetch("SELECT version()")
         await _write_read_delete(pool, COLUMNS if missing else "AS log_events")
     return (
@@ -49,7 +49,7 @@ async def _write_read_delete(pool: ClickhousePool, definition: str) -> None:
     finally:
         await pool.fetch(f"DROP TABLE {table}")
     if read != [(b"doctor",)]:
-        raise Unavailable("ClickHouse did not give back the line that was written: look at the server's log.")
+        raise Unavailable("ClickHouse did not return the line that was written: check the server's log.")
 
 
 def _about_address(settings: Clickhouse) -> str:

@@ -21,13 +21,13 @@ async def examine_docker(configuration: config.Config) -> str:
             raise Unavailable(missing_image(settings.image, error)) from error
         found = f"containers of {settings.image} on Docker {version}, isolation {isolation}"
         if not await _has_network(api, settings.network):
-            return f"{found}; the network {settings.network} is made and closed before the first build."
+            return f"{found}; the network {settings.network} is created and closed before the first build."
         try:
             await builder_network(api, configuration).wall_off()
         except ApiOutOfReach:
             return (
                 f"{found}; the network {settings.network} is closed. The builders' API does not answer there at"
-                f" {configuration.builders_url}: right while no gateway runs; otherwise look at builders.url."
+                f" {configuration.builders_url}: this is expected while no gateway runs; otherwise check builders.url."
             )
         except LaunchRefused as refusal:
             raise Unavailable(refusal.sentence) from refusal

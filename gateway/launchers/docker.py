@@ -137,7 +137,7 @@ class DockerLauncher:
         except LaunchRefused as error:
             if self._isolation != "none":
                 raise
-            log.warning("builder.isolation is none, so a build starts all the same: %s", error.sentence)
+            log.warning("builder.isolation is none, so a build starts anyway: %s", error.sentence)
 
     async def _create(self, name: str, order: LaunchOrder) -> Found:
         """Docker keeps a name for a container that it is still making: until that is there, ask again."""
@@ -150,7 +150,9 @@ class DockerLauncher:
             if (found := await self._inspect(name)) is not None:
                 return found
             await asyncio.sleep(CREATE_PAUSE_SECONDS)
-        raise LaunchRefused(f"Docker keeps the name {name} for a container that it does not show. Look at its log.")
+        raise LaunchRefused(
+            f"Docker reserves the name {name} for a container that it does not list. Check Docker's log."
+        )
 
     async def _start(self, container: str) -> None:
         try:
@@ -252,7 +254,7 @@ def choose_isolation(configuration: config.Config) -> str:
     told = isolation_inside(wanted, "Each build has a container of its own in Docker")
     if wanted == "none" and not configuration.is_loopback_only:
         raise ConfigError(
-            "builder.isolation is none, and the API listens beyond this machine: builds could do too much."
+            "builder.isolation is none, and the API listens beyond this machine: builds would be too weakly isolated."
             " Set builder.isolation to auto."
         )
     return told

@@ -136,7 +136,7 @@ class DockerApi:
             raise Unavailable(self._away("broke off in the middle of an answer")) from error
 
     def _away(self, what: str) -> str:
-        return f"The Docker engine at {self.host} {what}. Does it run, and is docker.host right?"
+        return f"The Docker engine at {self.host} {what}. Check that it runs and that docker.host is right."
 
 
 _TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS, sock_connect=CONNECT_SECONDS)

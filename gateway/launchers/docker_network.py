@@ -87,8 +87,8 @@ class BuilderNetwork:
         options = found.get("Options") or {}
         if found.get("Driver") != "bridge" or options.get(BETWEEN_CONTAINERS) != "false":
             raise LaunchRefused(
-                f"The Docker network {self.name} lets builders reach each other. Remove it, and it is made anew:"
-                f" docker network rm {self.name}. Or name another in docker.network."
+                f"The Docker network {self.name} lets builders reach each other. Remove it, and the gateway makes a"
+                f" new one: docker network rm {self.name}. Or name another in docker.network."
             )
         return str(options.get(BRIDGE_NAME) or f"br-{found['Id'][:12]}")
 
@@ -128,12 +128,12 @@ class BuilderNetwork:
         if through := [place for place in reached if place != gate]:
             raise LaunchRefused(
                 f"Builds are refused: a builder in the network {self.name} reaches the services of Docker's machine"
-                f" ({', '.join(sorted(through))}), in spite of the rules that were made. Look at its firewall."
+                f" ({', '.join(sorted(through))}), in spite of the firewall rules that were made. Check the firewall."
             )
         if gate not in reached:
             raise ApiOutOfReach(
                 f"Builders in the network {self.name} do not reach the builders' API at {self._builders_url}."
-                " Look at builders.url, builders.host and the firewall of that machine."
+                " Check builders.url, builders.host and the firewall of that machine."
             )
 
     @contextlib.asynccontextmanager

@@ -91,7 +91,7 @@ class EcsLauncher:
                     await check_definition(self._api, self._settings)
                     self._definition_until = self._clock() + DEFINITION_SECONDS
         except TimeoutError as error:
-            raise Unavailable(f"ECS does not answer within {CHECK_SECONDS:.0f} s. Look at the network.") from error
+            raise Unavailable(f"ECS does not answer within {CHECK_SECONDS:.0f} s. Check the network.") from error
 
     async def close(self) -> None:
         """Tasks go on: the next gateway finds them."""
@@ -121,7 +121,7 @@ class EcsLauncher:
         tasks: dict[str, Task] = {task["taskArn"]: task for task in answer.get("tasks", [])}
         missing = {each.get("arn") for each in answer.get("failures", []) if each.get("reason") == "MISSING"}
         if unsaid := [handle for handle in asked if handle not in tasks and handle not in missing]:
-            raise Unavailable(f"ECS does not say how the task {unsaid[0]} is.")
+            raise Unavailable(f"ECS does not report the state of the task {unsaid[0]}.")
         return tasks
 
     def _missing_seconds(self, handle: str) -> float:
@@ -189,7 +189,7 @@ def _started_before(error: EcsRefusal) -> str:
     known = error.details.get("resourceIds") or []
     if not known:
         raise LaunchRefused(
-            "ECS has started this attempt before, under other settings, and does not say as which task."
+            "ECS has started this attempt before, with other settings, and does not name the task."
             f" Deploy again ({error}).",
             final=True,
         ) from error

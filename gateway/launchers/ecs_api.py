@@ -101,7 +101,7 @@ class EcsApi:
             kind = Unavailable if isinstance(error, _NOT_SENT) else Unanswered
             raise kind(
                 f"{self._place} does not answer ({type(error).__name__})."
-                " Look at the network, ecs.region and ecs.endpoint."
+                " Check the network, ecs.region and ecs.endpoint."
             ) from error
         return answer
 
@@ -136,11 +136,11 @@ class EcsApi:
         said = error.response.get("Error", {})
         code, message = str(said.get("Code", "")).rpartition("#")[2], str(said.get("Message", ""))
         if code in _THROTTLED:
-            return Unavailable(f"{self._place} is busy and wants fewer calls ({code}: {message.rstrip('.')}).")
+            return Unavailable(f"{self._place} is throttling calls ({code}: {message.rstrip('.')}).")
         if code in _UNKNOWN_CALLER:
             return Unavailable(
                 f"{self._place} does not accept the gateway's credentials ({code})."
-                " Look at ecs.access_key_id and ecs.secret_access_key, or at the role."
+                " Check ecs.access_key_id and ecs.secret_access_key, or the role."
             )
         if code == "ServerException" or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             return Unanswered(f"{self._place} failed in {operation} ({code}: {message.rstrip('.')}).")

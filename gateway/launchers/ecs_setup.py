@@ -20,7 +20,7 @@ async def check_cluster(api: EcsApi, settings: config.Ecs, *, is_patient: bool =
     if statuses != ["ACTIVE"]:
         state = f"is {statuses[0]}" if statuses else "does not exist"
         raise Unavailable(
-            f"The ECS cluster {settings.cluster} {state} in {api.region}. Look at ecs.cluster (CLUSTER_ARN)."
+            f"The ECS cluster {settings.cluster} {state} in {api.region}. Check ecs.cluster (CLUSTER_ARN)."
         )
 
 
@@ -67,10 +67,10 @@ def find_faults(definition: Mapping[str, Any], settings: config.Ecs) -> list[str
     if "FARGATE" not in (definition.get("compatibilities") or definition.get("requiresCompatibilities") or []):
         wrong.append('The task definition\'s requiresCompatibilities must hold "FARGATE".')
     if definition.get("taskRoleArn"):
-        wrong.append("The task definition has a taskRoleArn, so every build could act for it: take it out.")
+        wrong.append("The task definition has a taskRoleArn, so every build could use that role: remove it.")
     if any((container.get("linuxParameters") or {}).get("initProcessEnabled") for container in containers):
         wrong.append(
             "The task definition has initProcessEnabled, and that process would show the builder's token to its build:"
-            " take it out."
+            " remove it."
         )
     return wrong

@@ -12,13 +12,13 @@ from gateway.launchers.ecs_api import EcsRefusal
 _PASSES = ("capacity is unavailable", "reached the limit", "limit exceeded", "try again")
 """Fargate says by the same codes that it has no room now and that the call is wrong."""
 _NO_ROOM = {
-    "RESOURCE:ENI": "no network interface is left; look at the quota and at the free addresses of ecs.subnets",
+    "RESOURCE:ENI": "no network interface is left; check the quota and the free addresses of ecs.subnets",
     "RESOURCE:CPU": "there are not enough processors",
     "RESOURCE:MEMORY": "there is not enough memory",
     "AGENT": "the agent of the cluster is not connected",
 }
 
-_UNFORESEEN = "it refuses the call, which is tried again"
+_UNFORESEEN = "it refuses the call, which will be repeated"
 
 
 def refusal(error: EcsRefusal, settings: config.Ecs) -> LaunchRefused:
@@ -30,7 +30,7 @@ def refusal(error: EcsRefusal, settings: config.Ecs) -> LaunchRefused:
             f" execution role, as docs/aws.md shows {said}."
         )
     if any(word in error.message.lower() for word in _PASSES):
-        return LaunchRefused(f"ECS has no room for a builder now; it is tried again {said}.")
+        return LaunchRefused(f"ECS has no capacity for a builder now and is asked again {said}.")
     advice = _advice(error, settings)
     return LaunchRefused(f"ECS does not start the builder: {advice} {said}.", final=advice != _UNFORESEEN)
 
@@ -46,9 +46,9 @@ def _advice(error: EcsRefusal, settings: config.Ecs) -> str:
     if error.code in ("PlatformUnknownException", "PlatformTaskDefinitionIncompatibilityException"):
         return f"the task definition {settings.task_definition} does not fit Fargate; compare it with deploy/"
     if error.code in ("InvalidParameterException", "ClientException", "UnsupportedFeatureException"):
-        return "look at ecs.subnets, ecs.security_groups, ecs.container and ecs.task_definition"
+        return "check ecs.subnets, ecs.security_groups, ecs.container and ecs.task_definition"
     if error.code == "BlockedException":
-        return "the AWS account is blocked; ask AWS"
+        return "the AWS account is blocked; contact AWS"
     return _UNFORESEEN
 
 
@@ -58,7 +58,7 @@ def no_room(failures: list[Mapping[str, Any]]) -> LaunchRefused:
     reason, detail = str(first.get("reason", "")), str(first.get("detail", ""))
     words = _NO_ROOM.get(reason, "there is no room" if reason.startswith("RESOURCE") else "")
     said = "; ".join(part.rstrip(".") for part in (words, detail, reason and f"ECS says {reason}") if part)
-    return LaunchRefused(f"ECS could not start the builder, it is tried again: {said or 'it did not say why'}.")
+    return LaunchRefused(f"ECS could not start the builder and will try again: {said or 'no reason was given'}.")
 
 
 def last_words(task: Mapping[str, Any], container_name: str) -> str:

@@ -81,7 +81,7 @@ def read_record(folder: Path) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.error("record unreadable, its builder is unknown: %s: %s", folder / RECORD, error)
+        log.error("builder record unreadable, builder unknown: %s: %s", folder / RECORD, error)
         return None
 
 

@@ -30,7 +30,7 @@ def instance_name(data_directory: Path) -> str:
 def _read(path: Path) -> str:
     name = path.read_text(encoding="utf-8", errors="replace").strip()
     if not _NAME.match(name):
-        raise ConfigError(f"{path} is damaged: remove it, and builds that run now are started again after a minute.")
+        raise ConfigError(f"{path} is damaged: remove it; running builds are restarted after a minute.")
     return name
 
 

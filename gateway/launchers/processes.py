@@ -103,4 +103,4 @@ def _may_be_hidden(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    raise Unavailable(f"Process {pid} is there, and /proc does not show it.")
+    raise Unavailable(f"Process {pid} exists, but /proc does not show it.")

@@ -39,7 +39,7 @@ async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = 
         )
     if wanted == "none":
         return Grade(
-            "none", "Builds are not isolated, as builder.isolation wants it: they can do what the gateway can."
+            "none", "Builds are not isolated, because builder.isolation is none: they can do whatever the gateway can."
         )
     missing: list[str] = []
     for name in ("strong", "basic") if wanted == "auto" else (wanted,):
@@ -48,8 +48,13 @@ async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = 
             return Grade(name, " ".join([sentence, *missing]))
         missing.append(f"No {name} isolation: {sentence}")
     if wanted == "auto" and loopback_only:
-        return Grade("none", " ".join(["Builds are not isolated, for this machine's own users only.", *missing]))
-    raise LaunchRefused(" ".join(["Builds are refused, they could not be isolated.", *missing]), final=True)
+        return Grade(
+            "none",
+            " ".join(
+                ["Builds are not isolated. They are allowed because the gateway listens on loopback only.", *missing]
+            ),
+        )
+    raise LaunchRefused(" ".join(["Builds are refused, because they cannot be isolated.", *missing]), final=True)
 
 
 async def try_grade(name: str, probe: Sequence[str]) -> tuple[bool, str]:
@@ -71,4 +76,4 @@ async def try_grade(name: str, probe: Sequence[str]) -> tuple[bool, str]:
             process.kill()
             await process.wait()
     lines = (output or errors).decode(errors="replace").strip().splitlines()
-    return process.returncode == 0, lines[-1] if lines else f"its probe ended with {process.returncode}."
+    return process.returncode == 0, lines[-1] if lines else f"its probe ended with exit code {process.returncode}."

@@ -38,7 +38,7 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
         deployments = DeploymentStore(target_database)
         if not await deployments.page(_FIRST, 1):
             raise ConfigError(
-                "The new database has no deployments yet, so it is not known whose logs to copy. Run"
+                "The new database has no deployments yet, so there are no logs to copy. Run"
                 " `buildspace copy projects` first, then copy the logs."
             )
         async with (
@@ -51,7 +51,7 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
                 lacking += bool(deployment.last_seq) and not has_lines
     say(f"{progress}.")
     if not progress.copied:
-        say("The old store has no line of a deployment that the new database knows. Were the projects copied first?")
+        say("The old store has no line of any deployment in the new database. Copy the projects first.")
     elif lacking:
         say(
             f"Of {lacking} logs the old store has no line: they are older than retention.log_days, or the file after"

@@ -14,12 +14,12 @@ from gateway.roles import ObjectInfo, ObjectStore
 from gateway.sites.content_types import content_type_of
 from gateway.workers import each_of
 
-DAMAGED = "Its bytes are not those that its name promises: deploy its project again."
+DAMAGED = "Its bytes do not match the sha256 in its name: deploy its project again."
 OCCUPIED = (
-    "In the new store a key cannot be the folder of others, too: what a gateway has mirrored it writes anew, rename the"
-    " rest."
+    "In the new store a key cannot also be the folder of other keys: the gateway mirrors its own files again; rename"
+    " the others."
 )
-STRANGE = "Buildspace cannot serve what has such a name: if it is of use, copy it with the tool that made it."
+STRANGE = "Buildspace cannot serve a file of such a name: if you need it, copy it with the tool that made it."
 AT_ONCE = 8
 """Each copy holds a few pieces of 256 KiB, and a part of an upload."""
 
@@ -103,7 +103,7 @@ class ObjectCopy:
             return
         except GatewayError as error:
             raise Unavailable(
-                f"{info.key} could not be copied: {error.sentence} Run the command again: it goes on from here."
+                f"{info.key} could not be copied: {error.sentence} Run the command again: it continues from here."
             ) from error
         progress.add(size)
 

@@ -30,7 +30,7 @@ class Progress:
         self._tell()
 
     def __str__(self) -> str:
-        there = f", {self.skipped} were there already" if self.skipped else ""
+        there = f", {self.skipped} were already there" if self.skipped else ""
         return f"{self.copied} {self._what} copied ({_amount(self.bytes)}){there}"
 
     def _tell(self) -> None:

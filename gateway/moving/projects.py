@@ -35,7 +35,7 @@ async def copy_projects(old: Config, new: Config, say: Callable[[str], None]) ->
             async for table, rows in tables.copy_everything(old_connection, new_connection):
                 say(f"{table}: {rows} rows")
             await _copy_logs(old, new, old_connection, new_connection, say)
-    say("All is copied. The access token and all sessions stay as they were; the old database was not changed.")
+    say("Everything is copied. The access token and all sessions are unchanged; the old database was not changed.")
 
 
 async def _check(old: asyncpg.Connection, new: asyncpg.Connection) -> None:
@@ -49,9 +49,12 @@ async def _copy_logs(
     if old.clickhouse.host and new.clickhouse.host:
         return
     if old.clickhouse.host or new.clickhouse.host:
-        say("Logs: not here, as one of the two keeps them in ClickHouse. `buildspace copy logs` copies them.")
+        say(
+            "Logs are not copied here, because one of the two configurations keeps them in ClickHouse:"
+            " run `buildspace copy logs`."
+        )
         return
-    say("Copying the log lines, which may take long.")
+    say("Copying the log lines. This may take a while.")
     total = 0
     async for day, rows in tables.copy_log_days(source, target):
         total += rows

@@ -69,7 +69,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid(f"The name {twice[:60]!a} is in the body twice.")
+        raise Invalid(f"The name {twice[:60]!a} appears twice in the body.")
     return found
 
 

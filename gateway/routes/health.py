@@ -11,7 +11,7 @@ from gateway.routes.answers import json_response
 from gateway.routes.openapi import describe_api
 from gateway.services import SERVICES
 
-HIDDEN = "Not well. Called with the access token, /ready says why."
+HIDDEN = "Not ready. Call /ready with the access token to see why."
 """Sentences name addresses and accounts."""
 
 

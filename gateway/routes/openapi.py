@@ -14,16 +14,16 @@ from gateway.routes import schemas, shapes
 SLUG = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 KEY = "^[!-~]([ -~]{0,253}[!-~])?$"
 REASONS = {
-    "400": "Something in the call is wrong; `fields` says what.",
-    "401": "The access token is needed, or wrong.",
-    "403": "The API is not called by a name of its own, or by a page of another site.",
-    "404": "There is no such thing.",
-    "405": "The address does not know this method.",
+    "400": "The request is invalid; `fields` names what is wrong.",
+    "401": "The access token is missing or wrong.",
+    "403": "The Host is not one of the API's names, or the call comes from a page of another site.",
+    "404": "The requested thing does not exist.",
+    "405": "This path does not support the method.",
     "408": "The body did not arrive in time.",
-    "409": "The state of things does not allow this.",
+    "409": "The current state does not allow this.",
     "413": "The body is too large.",
     "415": "The body is not application/json.",
-    "500": "Something that nobody foresaw.",
+    "500": "An unexpected error.",
     "503": "An engine is away: the same call may succeed later.",
 }
 ALWAYS = ("400", "401", "403", "405", "500", "503")
@@ -50,17 +50,17 @@ def describe_api(version: str) -> dict[str, Any]:
 def _paths() -> dict[str, dict[str, Any]]:
     slug = _in_path("slug", {"type": "string", "pattern": SLUG}, "The project's slug.")
     deployment = _in_path("id", {"type": "string", "format": "uuid"}, "The deployment's id.")
-    key = _header("Idempotency-Key", {"type": "string", "pattern": KEY}, "Calls with the same key make one project.")
+    key = _header("Idempotency-Key", {"type": "string", "pattern": KEY}, "Calls with the same key create one project.")
     page = [
         _in_query("limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_PAGE}, "How many, at most."),
         _in_query("cursor", {"type": "string", "format": "cursor"}, "The `next` of the page before."),
     ]
     return {
         "/project": {
-            "get": _operation("listProjects", "Projects, the newest first", shapes.ProjectList, parameters=page),
+            "get": _operation("listProjects", "Projects, newest first", shapes.ProjectList, parameters=page),
             "post": _operation(
                 "createProject",
-                "Make a project and deploy it",
+                "Create a project and deploy it",
                 shapes.DeployedAnswer,
                 status="201",
                 parameters=[key],
@@ -74,7 +74,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/project/{slug}/deployments": {
             "get": _operation(
                 "listDeployments",
-                "Its deployments, the newest first",
+                "Its deployments, newest first",
                 shapes.DeploymentList,
                 parameters=[slug, *page],
                 also=("404",),
@@ -96,11 +96,11 @@ def _paths() -> dict[str, dict[str, Any]]:
             )
         },
         "/deployment/{id}/cancel": {
-            "post": _transition("cancelDeployment", "Stop it; nothing is published", deployment)
+            "post": _transition("cancelDeployment", "Cancel it; nothing is published", deployment)
         },
         "/deployment/{id}/promote": {"post": _transition("promoteDeployment", "Make it live", deployment)},
         "/logs/{id}": {"get": _log_operation(deployment)},
-        "/health": {"get": _public("showHealth", "Whether the process lives", shapes.HealthAnswer)},
+        "/health": {"get": _public("showHealth", "Whether the process is alive", shapes.HealthAnswer)},
         "/ready": {"get": _ready_operation()},
         "/metrics": {"get": _metrics_operation()},
         "/openapi.json": {"get": _openapi_operation()},
@@ -156,7 +156,7 @@ def _log_operation(deployment: dict[str, Any]) -> dict[str, Any]:
     ]
     operation = _operation(
         "showLog",
-        "The log: whole without `after` and `limit`; else the next lines, as far as they are next to each other",
+        "The log: the whole without `after` and `limit`; else the next lines, up to the first gap",
         shapes.LogAnswer,
         parameters=parameters,
         also=("404",),
@@ -171,8 +171,8 @@ def _public(name: str, summary: str, answer: type[marshmallow.Schema]) -> dict[s
 
 
 def _ready_operation() -> dict[str, Any]:
-    operation = _public("showReady", "Whether nothing is in trouble", shapes.ReadyAnswer)
-    operation["responses"]["503"] = _json(shapes.ReadyAnswer, "Something is in trouble.")
+    operation = _public("showReady", "Whether everything works", shapes.ReadyAnswer)
+    operation["responses"]["503"] = _json(shapes.ReadyAnswer, "Something does not work; `troubles` says what.")
     return operation
 
 

@@ -31,11 +31,11 @@ DEPLOYMENTS_ON_A_PAGE = 20
 REFRESH_MS = 2000
 MAX_FIELDS = 50
 HEADINGS = {
-    400: "That is not possible",
+    400: "This is not possible",
     401: "Log in",
     403: "Not allowed",
     404: "Nothing is here",
-    405: "That is not possible",
+    405: "This is not possible",
     409: "Not any more",
     413: "Too large",
     421: "Wrong address",
@@ -192,7 +192,7 @@ async def show_error(request: web.Request, status: int, sentence: str) -> web.Re
     """An error, to a person. Nothing is asked of an engine: it may be the one that is away."""
     if status == 401:
         return _login_page(request, request.path_qs if request.method == "GET" else "/")
-    page = views.ErrorPage(_bare_frame(request), status, HEADINGS.get(status, "That is not possible"), sentence)
+    page = views.ErrorPage(_bare_frame(request), status, HEADINGS.get(status, "This is not possible"), sentence)
     return _render(request, "error.html", page, status)
 
 
@@ -250,14 +250,14 @@ async def _read_form(request: web.Request) -> dict[str, str]:
     """The fields of a form that was sent from one of these pages. Raises Forbidden for one from elsewhere."""
     caller = describe(request)
     if not caller.header("Origin") and caller.header("Sec-Fetch-Site") != "same-origin":
-        raise Forbidden("A form is sent by a browser, from a page of this gateway. Programs use the API, with JSON.")
+        raise Forbidden("Forms are accepted from this gateway's own pages only. Programs call the API with JSON.")
     body = await read_body(request, request.app[SERVICES].config.api.body_bytes)
     try:
         fields = urllib.parse.parse_qsl(
             body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
         )
     except ValueError as error:
-        raise Invalid("This is not a form.") from error
+        raise Invalid("The body is not a form.") from error
     return dict(fields)
 
 

@@ -65,7 +65,7 @@ def _setting(
     about: str,
     text_format: str | None = None,
     pattern: str = PLAIN,
-    wrong: str = "holds no line breaks and no control characters",
+    wrong: str = "must not contain line breaks or control characters",
 ) -> Text:
     return Text(
         load_default=None,
@@ -108,9 +108,9 @@ class ProjectRequest(marshmallow.Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=MAX_NAME, error=f"has from 1 to {MAX_NAME} characters"),
-            validate.Regexp(_VISIBLE, error="must hold something to see, and no control characters"),
+            validate.Regexp(_VISIBLE, error="must contain a visible character and no control characters"),
         ],
-        metadata={"description": "How people call the project.", "example": "my-awesome-app"},
+        metadata={"description": "The project's display name.", "example": "my-awesome-app"},
     )
     gitUrl = Text(
         required=True,
@@ -120,7 +120,7 @@ class ProjectRequest(marshmallow.Schema):
         ],
         metadata={
             "format": "git-url",
-            "description": "A public repository, by HTTPS.",
+            "description": "The HTTPS URL of a public repository.",
             "example": "https://github.com/user/repo.git",
         },
     )
@@ -128,10 +128,14 @@ class ProjectRequest(marshmallow.Schema):
         MAX_BRANCH, _check_branch, text_format="git-ref", example="main", about="The branch or tag to build."
     )
     rootDirectory = _setting(
-        MAX_PATH, _check_path, text_format="relative-path", example="packages/site", about="Where the project is."
+        MAX_PATH,
+        _check_path,
+        text_format="relative-path",
+        example="packages/site",
+        about="The folder of the project in the repository.",
     )
-    installCommand = _setting(MAX_COMMAND, example="npm ci", about="Instead of the package manager's own install.")
-    buildCommand = _setting(MAX_COMMAND, example="npm run build", about="Instead of the `build` script.")
+    installCommand = _setting(MAX_COMMAND, example="npm ci", about="Replaces the package manager's install command.")
+    buildCommand = _setting(MAX_COMMAND, example="npm run build", about="Replaces the `build` script.")
     outputDirectory = _setting(
         MAX_PATH, _check_path, text_format="relative-path", example="dist", about="What is published."
     )
@@ -140,7 +144,7 @@ class ProjectRequest(marshmallow.Schema):
         pattern=_NODE_VERSION,
         wrong="must be a version or a range, such as 22 or >=20 <23",
         example="22",
-        about="The Node to build with.",
+        about="The Node.js version to build with.",
     )
 
     class Meta:
@@ -248,8 +252,9 @@ def _sentence(name: str, messages: Any, schema: marshmallow.Schema) -> str:
     if name not in schema.fields:
         if name == "_schema":
             return str(message)
-        known = ", ".join(schema.fields) or "nothing"
-        return f"{_shown(name)} is not known here; the body may hold {known}."
+        known = ", ".join(schema.fields)
+        right = f"the fields are {known}." if known else "the body must be empty."
+        return f"{_shown(name)} is not a known field; {right}"
     return f"{name} {message}"
 
 

@@ -24,9 +24,9 @@ class DeploymentAnswer(marshmallow.Schema):
 
     id = fields.UUID(required=True)
     project = fields.String(required=True, metadata={"description": "The slug of its project."})
-    number = fields.Integer(required=True, metadata={"description": "Grows within the project."})
+    number = fields.Integer(required=True, metadata={"description": "Counts up within the project."})
     status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
-    attempt = fields.Integer(required=True, metadata={"description": "Grows when a builder was lost."})
+    attempt = fields.Integer(required=True, metadata={"description": "Counts up when a builder is lost."})
     trigger = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it failed."})
     queueReason = fields.String(required=True, allow_none=True, metadata={"description": "Why it waits."})
@@ -44,7 +44,7 @@ class DeploymentAnswer(marshmallow.Schema):
     startedAt = fields.DateTime(required=True, allow_none=True)
     completedAt = fields.DateTime(required=True, allow_none=True)
     url = fields.String(required=True, metadata={"description": "The project's site."})
-    deploymentUrl = fields.String(required=True, metadata={"description": "The host of this deployment alone."})
+    deploymentUrl = fields.String(required=True, metadata={"description": "The address of this deployment alone."})
     logsUrl = fields.String(required=True)
     pageUrl = fields.String(required=True)
 
@@ -97,8 +97,8 @@ class LogLineAnswer(marshmallow.Schema):
 
 class LogAnswer(marshmallow.Schema):
     rawLogs = fields.List(fields.Nested(LogLineAnswer), required=True)
-    ended = fields.Boolean(required=True, metadata={"description": "Nothing more comes after `next`."})
-    complete = fields.Boolean(required=True, metadata={"description": "Every line that the builder sent is there."})
+    ended = fields.Boolean(required=True, metadata={"description": "No more lines will come after `next`."})
+    complete = fields.Boolean(required=True, metadata={"description": "Every line that the builder sent is stored."})
     missing = fields.List(
         fields.List(fields.Integer(), validate=validate.Length(equal=2)),
         required=True,
@@ -108,7 +108,7 @@ class LogAnswer(marshmallow.Schema):
 
 
 class ErrorAnswer(marshmallow.Schema):
-    error = fields.String(required=True, metadata={"description": "What kind of error."})
+    error = fields.String(required=True, metadata={"description": "The kind of error."})
     details = fields.String(required=True, metadata={"description": "A sentence: what is wrong, what would be right."})
     fields_ = fields.Dict(
         keys=fields.String(),

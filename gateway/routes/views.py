@@ -192,12 +192,12 @@ MAIN_FIELDS = (
     ("gitUrl", "Git URL", "", "https://github.com/owner/repository"),
 )
 MORE_FIELDS = (
-    ("branch", "Branch", "The repository's default branch, if empty", "main"),
-    ("rootDirectory", "Root directory", "Where the project lies in the repository", "apps/site"),
-    ("installCommand", "Install command", "By lockfile, if empty", "npm ci"),
-    ("buildCommand", "Build command", "The script named build, if empty", "npm run build"),
-    ("outputDirectory", "Output directory", "By framework, if empty", "dist"),
-    ("nodeVersion", "Node version", "As the project asks, if empty", "24"),
+    ("branch", "Branch", "Empty: the repository's default branch", "main"),
+    ("rootDirectory", "Root directory", "The project's folder in the repository", "apps/site"),
+    ("installCommand", "Install command", "Empty: chosen by the lockfile", "npm ci"),
+    ("buildCommand", "Build command", "Empty: the script named build", "npm run build"),
+    ("outputDirectory", "Output directory", "Empty: chosen by the framework", "dist"),
+    ("nodeVersion", "Node version", "Empty: the version that the project asks for", "24"),
 )
 
 

@@ -161,7 +161,7 @@ class S3ObjectStore:
         reader = S3Reader(self._client, key, answer)
         try:
             if start and "ContentRange" not in answer:
-                raise Unavailable("The object store sends whole objects where a part was asked for.")
+                raise Unavailable("The object store sends a whole object where a range was requested.")
             await reader.begin()
         except BaseException:
             reader.close()
@@ -177,7 +177,7 @@ class S3ObjectStore:
             await asyncio.wait_for(self._streams.acquire(), PLACE_SECONDS)
         except TimeoutError as error:
             raise Unavailable(
-                "All connections for large objects are busy: raise s3.connections if that is often so."
+                "All connections for large objects are busy: raise s3.connections if this happens often."
             ) from error
         try:
             yield

@@ -153,7 +153,7 @@ class ClickhousePool:
         """The server's own words, which say more than our sentence; but what is not there is made by `migrate`."""
         if code not in NOT_THERE and self._told.get(work) != code:
             sentence = _server_sentence(self.settings, code)
-            log.warning("clickhouse error %d: %s Its own words: %.500s", code, sentence, _first_line(message))
+            log.warning("clickhouse error %d: %s Message: %.500s", code, sentence, _first_line(message))
         self._told[work] = code
 
 
@@ -245,8 +245,8 @@ def _server_sentence(settings: Clickhouse, code: int) -> str:
     if code in _NO_ROOM:
         return "ClickHouse's disk is full."
     if code in _BUSY:
-        return f"ClickHouse is too busy at the moment (its error {code})."
-    return f"ClickHouse cannot do this at the moment (its error {code})."
+        return f"ClickHouse is too busy at the moment (error {code})."
+    return f"ClickHouse cannot do this at the moment (error {code})."
 
 
 def _broken_sentence(settings: Clickhouse, error: Exception) -> str:
@@ -257,11 +257,11 @@ def _broken_sentence(settings: Clickhouse, error: Exception) -> str:
             f" {'clickhouse.ca_file' if settings.ca_file else 'this system'} vouches for: check clickhouse.ca_file."
         )
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return f"What answers at {settings.address} speaks no TLS: check clickhouse.port (usually 9440) and is_tls."
+        return f"The server at {settings.address} does not speak TLS: check clickhouse.port (usually 9440) and is_tls."
     if any(isinstance(cause, OSError | TimeoutError) for cause in causes):
         return f"ClickHouse cannot be reached at {settings.address}: {_WHERE}."
     if isinstance(error, ClickHouseException) and "nexpected packet" in str(error):
-        return f"What answers at {settings.address} does not speak ClickHouse's native protocol: {_WHERE}."
+        return f"The server at {settings.address} does not speak ClickHouse's native protocol: {_WHERE}."
     return f"The connection to ClickHouse at {settings.address} was lost."
 
 

@@ -105,7 +105,7 @@ class DeploymentAttempts:
                 raise await stale(connection, deployment_id, attempt)
         manifest: bytes | None = row["manifest"]
         if manifest is None:
-            raise NotFound(f"Attempt {attempt} of deployment {deployment_id} has announced no manifest.")
+            raise NotFound(f"Attempt {attempt} of deployment {deployment_id} has not announced a manifest.")
         return manifest
 
     async def fail(

@@ -119,7 +119,7 @@ class MirrorStore:
                 is_whole,
             )
         if number != begun.number:
-            raise Conflict(f"Another gateway has begun to mirror '{begun.slug}' meanwhile.")
+            raise Conflict(f"Another gateway has started to mirror '{begun.slug}' meanwhile.")
 
     async def forget(self, begun: MirrorRound) -> None:
         """Nothing of it is left."""

@@ -113,7 +113,7 @@ class Database:
                     yield held
                     return
             if time.monotonic() >= deadline:
-                raise Unavailable("Others work on this for too long, or postgres.pool_size is too small for its locks.")
+                raise Unavailable("Another task holds this lock for too long, or postgres.pool_size is too small.")
             await asyncio.sleep(LOCK_POLL_SECONDS)
 
     @contextlib.asynccontextmanager
@@ -219,7 +219,7 @@ def decode_cursor(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
         parts = base64.b64decode(padded, altchars=b"-_", validate=True).decode().split("\n")
         return [kind(part) for kind, part in zip(kinds, parts, strict=True)]
     except (ValueError, OverflowError, binascii.Error) as error:
-        sentence = "The cursor is not one that this list gave. Leave it out to begin with the newest."
+        sentence = "This cursor does not come from this list. Leave it out to start with the newest."
         raise Invalid(sentence, {"cursor": sentence}) from error
 
 

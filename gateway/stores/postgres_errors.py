@@ -24,15 +24,14 @@ NO_ROOM = frozenset({"53100"})
 STATEMENT_MIXED_UP = frozenset({"26000", "42P05"})
 """A prepared statement that is unknown, or there already: the server behind is another than a moment ago."""
 POOLER = (
-    "A pooler that shares connections between transactions (such as pgbouncer) stands before the database:"
+    "A pooler that shares connections between transactions (such as pgbouncer) is in front of the database:"
     " set postgres.is_pooled = true."
 )
 WANTS_TLS = (
-    "The database does not accept this connection without TLS: say sslmode=require, or better verify-full, in"
-    " postgres.url."
+    "The database does not accept connections without TLS: set sslmode=require, or better verify-full, in postgres.url."
 )
 HAS_NO_TLS = (
-    "The database does not speak TLS, and sslmode in postgres.url demands it: turn TLS on at the server, or say"
+    "The database does not speak TLS, but sslmode in postgres.url requires it: turn on TLS at the server, or set"
     " sslmode=disable where you trust the network."
 )
 
@@ -94,17 +93,17 @@ def _sentence(error: asyncpg.PostgresError) -> str:
             " there: GRANT CREATE ON SCHEMA public, and all rights on its tables."
         )
     if state == NO_DATABASE or "no such database" in said:
-        return "The server has no database of the name in postgres.url: create it, or correct the name."
+        return "The server does not have the database that postgres.url names: create it, or correct the name."
     if state.startswith("28"):
-        return "The database does not let the user in: check the user and the password in postgres.url."
+        return "The database rejects the user: check the user and the password in postgres.url."
     return "The database cannot do this at the moment."
 
 
 def _unreached(error: Exception, server: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"The database's certificate is not accepted: {error.verify_message.rstrip('.')}. Right would be the"
-            " authority that signed it in sslrootcert, and the name in it as the host, both in postgres.url."
+            f"The database's certificate is not accepted: {error.verify_message.rstrip('.')}. In postgres.url"
+            " set sslrootcert to the authority that signed it, and the host to the name in it."
         )
     if isinstance(error, ssl.SSLError):
         return f"TLS with the database failed: {error.reason or type(error).__name__}. Check sslmode in postgres.url."

@@ -142,7 +142,7 @@ async def _first_with(connection: asyncpg.Connection, key: str, sha256: bytes) -
     if row is None:
         return None
     if row["body_sha256"] != sha256:
-        raise Conflict("This Idempotency-Key was used for another request. Choose a new key for each new project.")
+        raise Conflict("This Idempotency-Key was used for a different request. Use a new key for each new project.")
     return await fetch_deployment(connection, row["deployment_id"])
 
 

@@ -123,7 +123,9 @@ async def stale(connection: asyncpg.Connection, deployment_id: uuid.UUID, attemp
     found = await fetch_deployment(connection, deployment_id)
     if found.attempt != attempt:
         return Conflict(f"Attempt {attempt} is over: deployment {deployment_id} is at attempt {found.attempt}.")
-    return Conflict(f"Attempt {attempt} of deployment {deployment_id} does not run: its state is {found.status}.")
+    return Conflict(
+        f"Attempt {attempt} of deployment {deployment_id} is not running: the deployment's state is {found.status}."
+    )
 
 
 def _to_settings(row: Mapping[str, Any]) -> BuildSettings:

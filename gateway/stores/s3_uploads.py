@@ -148,7 +148,7 @@ class Uploads:
         try:
             await self._client.call("abort_multipart_upload", seconds=ABORT_SECONDS, Key=key, UploadId=upload)
         except GatewayError as error:
-            log.warning("an unfinished upload stays until it is swept: %s: %s", key, error)
+            log.warning("an unfinished upload is left for the next sweep: %s: %s", key, error)
 
     async def _unfinished(self, prefix: str) -> AsyncIterator[dict[str, Any]]:
         markers: dict[str, Any] = {}

@@ -118,7 +118,7 @@ def _explain_answer(error: botocore.ClientError, operation: str, config: S3) -> 
         return Unavailable(sentence.format(**known))
     said = code if code.isalnum() and len(code) <= 60 else "an unknown error"
     kind = Unexplained if code.isdigit() else Unavailable
-    return kind(f"{where(config)} answered {said} to {operation}: look at s3.endpoint, s3.bucket and the keys.")
+    return kind(f"{where(config)} answered {said} to {operation}: check s3.endpoint, s3.bucket and the keys.")
 
 
 def _hint(error: botocore.ClientError) -> str:
@@ -137,19 +137,19 @@ def _explain_silence(error: Exception, config: S3) -> str:
         case botocore.CredentialRetrievalError() | botocore.MetadataRetrievalError():
             return "The keys of the role for S3 cannot be fetched: is the endpoint of its credentials reachable?"
         case botocore.SSLError() if any(words in str(error).lower() for words in NO_TLS):
-            return f"{where(config)} speaks no TLS: write http:// in s3.endpoint, or name its port for TLS."
+            return f"{where(config)} does not speak TLS: write http:// in s3.endpoint, or name its TLS port."
         case botocore.SSLError():
-            return f"{where(config)} has a certificate that this machine does not trust: look at s3.endpoint."
+            return f"{where(config)} has a certificate that this machine does not trust: check s3.endpoint."
         case botocore.EndpointConnectionError() | botocore.ConnectTimeoutError():
-            return f"{where(config)} cannot be reached: look at s3.endpoint and the network."
+            return f"{where(config)} cannot be reached: check s3.endpoint and the network."
         case TimeoutError() | botocore.ReadTimeoutError():
             return f"{where(config)} did not answer in time."
         case botocore.ParamValidationError():
             return SENTENCES["InvalidBucketName"].format(bucket=config.bucket)
         case botocore.ProfileNotFound() | botocore.ConfigParseError():
-            return "The AWS configuration of this machine cannot be read: look at AWS_PROFILE and ~/.aws."
+            return "The AWS configuration of this machine cannot be read: check AWS_PROFILE and ~/.aws."
         case RuntimeError():  # botocore's word for renewed keys that have expired already
-            return "The keys of the role for S3 could not be renewed: look at its session and at the clock."
+            return "The keys of the role for S3 could not be renewed: check its session and the clock."
         case _:
             return f"The connection to {name_of(config)} broke off."
 

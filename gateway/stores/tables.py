@@ -51,8 +51,8 @@ async def check_unused(connection: asyncpg.Connection, which: str, *, is_pooled:
     )
     if gateways:
         raise Conflict(
-            f"A gateway is at work on the {which} database, or was a moment ago: what it changes now would be lost."
-            " Stop it first; builds that run are started again by the new one."
+            f"A gateway is using the {which} database, or was a moment ago: its changes would be lost."
+            " Stop it first; the new gateway restarts the builds that run."
         )
 
 
@@ -62,8 +62,8 @@ async def check_same_version(old: asyncpg.Connection, new: asyncpg.Connection) -
     exists = await old.fetchval("SELECT to_regclass('migrations') IS NOT NULL")
     if not exists or await old.fetch(read) != await new.fetch(read):
         raise Conflict(
-            "The old database is of another version. Bring it to this one first: `buildspace migrate --config` with"
-            " the old configuration."
+            "The old database has another schema version. Migrate it first: `buildspace migrate --config` with the"
+            " old configuration."
         )
 
 
@@ -74,7 +74,7 @@ async def check_empty(connection: asyncpg.Connection) -> None:
         SELECT EXISTS (SELECT FROM projects) OR EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM mirrors)
         """
     ):
-        raise Conflict("The new database is not empty: it has projects. Give it an empty one; nothing was copied.")
+        raise Conflict("The new database is not empty: it has projects. Use an empty one. Nothing was copied.")
 
 
 async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> AsyncIterator[tuple[str, int]]:

@@ -34,8 +34,8 @@ class DeadLetterDesk:
         """Raises ConfigError where there is no Kafka."""
         if not settings.brokers:
             raise ConfigError(
-                "There are no dead letters without Kafka: kafka.brokers (KAFKA_BROKERS) is not set, and what can't be"
-                " stored is refused to the builder that posts it."
+                "There are no dead letters without Kafka: kafka.brokers (KAFKA_BROKERS) is not set, and builders"
+                " are told at once about lines that cannot be stored."
             )
         self._cluster = KafkaCluster(settings)
         self._say = say

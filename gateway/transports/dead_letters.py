@@ -107,7 +107,7 @@ def unwrap(record: Letter) -> DeadLetter:
         return DeadLetter(record.reason, "?", "?", "?", record.timestamp, None, None, (), is_cut=True)
     said = {name.removeprefix(PREFIX): _text(value) for name, value in record.headers if name.startswith(PREFIX)}
     return DeadLetter(
-        reason=said.get("reason", "It was not said why."),
+        reason=said.get("reason", "No reason was recorded."),
         topic=said.get("topic", "?"),
         partition=said.get("partition", "?"),
         offset=said.get("offset", "?"),
@@ -122,7 +122,7 @@ def unwrap(record: Letter) -> DeadLetter:
 def _wrapped(record: Letter, reason: str, kept_bytes: int) -> tuple[bytes | None, list[tuple[str, bytes]]]:
     kept = _own_headers(record)
     if sum(len(name) + len(value or b"") for name, value in kept) > min(KEPT_HEADER_BYTES, kept_bytes):
-        kept, reason = (), f"{reason} (Its headers were too long to be kept.)"
+        kept, reason = (), f"{reason} (Its headers were too long to keep.)"
     value = record.value
     facts = {
         "reason": reason[:REASON_LENGTH],

@@ -49,7 +49,7 @@ class HttpLogTransport:
         """Return once the batch is stored. Raises Unavailable (send it again) or Invalid (it can never be stored)."""
         parcel = _Parcel(batch, asyncio.get_running_loop().create_future(), _size_of(batch))
         if self._waiting and self._size + parcel.size > self._capacity_bytes:
-            raise Unavailable("Too many log lines wait to be stored. Send them again later.")
+            raise Unavailable("Too many log lines are waiting to be stored. Send these again later.")
         self._put(parcel)
         try:
             async with asyncio.timeout(self._commit_seconds):
@@ -64,7 +64,7 @@ class HttpLogTransport:
     async def subscribe(self) -> AsyncIterator[HttpLogRecords]:
         """One subscription at a time; what it fetched and did not commit goes back to the head of the queue."""
         if self._is_subscribed:
-            raise RuntimeError("The log transport has one consumer in a process.")
+            raise RuntimeError("The log transport allows one consumer per process.")
         self._is_subscribed = True
         records = HttpLogRecords(self)
         try:

@@ -46,7 +46,9 @@ class KafkaLogTransport:
     def __init__(self, settings: config.Kafka, log_bytes: int, install_key: InstallKey, is_known: IsKnown) -> None:
         """Raises ConfigError for a certificate authority that can't be read."""
         if max(SESSION_SECONDS, REBALANCE_SECONDS) + REQUEST_SLACK_SECONDS > REQUEST_SECONDS:
-            raise RuntimeError("A request that ends before the group has gathered keeps a consumer out for ever.")
+            raise RuntimeError(
+                "A request time limit below the rebalance time limit would keep a consumer out of the group for ever."
+            )
         self._cluster = KafkaCluster(settings)
         self._read_install_key = install_key
         self._key: bytes | None = None

@@ -177,7 +177,8 @@ class KafkaCluster:
             reasons = "; ".join(sorted({str(reason or "no reason given") for _, reason in refused}))
             commands = "\n".join(self.command(name) for name, _ in refused)
             raise Unavailable(
-                f"Kafka did not create the missing topics ({reasons.rstrip('.')}). Who may can create them:\n{commands}"
+                f"Kafka did not create the missing topics ({reasons.rstrip('.')}). A user with the Create permission"
+                f" can create them:\n{commands}"
             )
 
 

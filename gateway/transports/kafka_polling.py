@@ -91,5 +91,5 @@ async def _one(consumer: AIOKafkaConsumer, place: TopicPartition) -> Fetched | N
     except _Undecodable as error:
         offset = await consumer.position(place)
         consumer.seek(place, offset + 1)
-        return Unreadable(place.topic, place.partition, offset, f"It can't be decoded. {error}")
+        return Unreadable(place.topic, place.partition, offset, f"It cannot be decoded. {error}")
     return found[0] if found else None

@@ -45,7 +45,7 @@ def read_signed(record: Record, install_key: bytes) -> LineBatch:
     try:
         batch = decode_batch(value)
     except ValueError as error:
-        raise ValueError(f"It is not readable. {str(error)[:300]}") from error
+        raise ValueError(f"It cannot be read. {str(error)[:300]}") from error
     token = make_token(install_key, batch.deployment_id, batch.attempt)
     if not is_signature(_signature(record) or b"", token, value):
         raise ValueError(f"Its signature is not that of attempt {batch.attempt} of deployment {batch.deployment_id}.")

@@ -22,8 +22,8 @@ from gateway.transports.kafka_watch import Watch
 log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 10.0
-UNSIGNED = "It has no signature. kafka.accept_unsigned lets in what the original's producers write."
-OURS = "It has no signature, and its deployment is one of this installation."
+UNSIGNED = "It has no signature. Set kafka.accept_unsigned to accept unsigned records."
+OURS = "It has no signature, but its deployment belongs to this installation, whose builders sign."
 
 InstallKey = Callable[[], Awaitable[bytes]]
 IsKnown = Callable[[uuid.UUID], Awaitable[bool]]

@@ -111,7 +111,7 @@ class Watch:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         if not partitions:
             await consumer.topics()  # raises where the brokers are away
-            raise Broken(f"The topic {topic} is gone. It is made anew.")
+            raise Broken(f"The topic {topic} was deleted. It is being created again.")
         ends, begins = await consumer.end_offsets(partitions), await consumer.beginning_offsets(partitions)
         own = consumer.assignment()
         stored = {}
@@ -127,5 +127,5 @@ class Watch:
         if self._clock() - self._moved_at > STUCK_SECONDS or self._membership.seconds_without() > STUCK_SECONDS:
             raise Broken(
                 f"Nothing came from the topic {self._cluster.settings.topic} for {STUCK_SECONDS:.0f} seconds, though"
-                " lines wait there. The consumer is started anew."
+                " lines are waiting there. The consumer is being restarted."
             )

@@ -92,7 +92,7 @@ def test_a_socket_is_left_out(dist, monkeypatch):
     monkeypatch.chdir(dist)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("x")
-        assert collected(dist) == (["index.html"], "Left out x: it is no regular file.")
+        assert collected(dist) == (["index.html"], "Left out x: it is not a regular file.")
 
 
 def test_many_left_out_files_make_few_lines(dist):

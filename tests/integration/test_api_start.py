@@ -152,7 +152,7 @@ def test_who_stops_reading_gets_no_traceback(tmp_path):
 
 def test_it_says_which_configuration_it_reads(tmp_path):
     _, printed, _ = run(tmp_path, "doctor")
-    assert f"Configuration: the defaults, as there is no config.toml in {tmp_path}" in printed
+    assert f"Configuration: the defaults, because there is no config.toml in {tmp_path}" in printed
     (tmp_path / "config.toml").write_text("")
     _, printed, _ = run(tmp_path, "doctor")
     assert f"Configuration: {tmp_path / 'config.toml'}\n" in printed
@@ -190,7 +190,7 @@ async def test_a_second_press_ends_a_stop_that_takes_long_and_the_next_start_is_
 async def test_beside_a_running_gateway_the_commands_work_and_a_second_one_does_not(tmp_path):
     async with running_gateway(tmp_path) as gateway:
         code, printed, _ = await run_beside(gateway, "doctor")
-        assert (code, printed.splitlines()[-1]) == (0, "Everything is well.")
+        assert (code, printed.splitlines()[-1]) == (0, "All checks passed.")
         assert "a gateway is using it" in printed
         code, printed, _ = await run_beside(gateway, "migrate")
         assert (code, printed) == (0, "The database is up to date.\n")

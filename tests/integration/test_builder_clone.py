@@ -160,7 +160,7 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(monkeypatch):
         return (ipaddress.ip_address("10.0.0.7"),)
 
     monkeypatch.setattr("builder.remote._look_up", rebound)
-    with pytest.raises(BuildFailed, match=r"leads to the private address 10\.0\.0\.7"):
+    with pytest.raises(BuildFailed, match=r"resolves to the private address 10\.0\.0\.7"):
         await resolve(parse_git_url("https://git.example/a"), [])
 
 

@@ -171,7 +171,7 @@ async def test_lines_without_end_and_broken_bytes_arrive(build):
 
 HOSTILE_OUTPUTS = [
     ("fs.symlinkSync('/etc/passwd', 'dist/x')", "ok", "Left out x: it is a symbolic link."),
-    ("require('child_process').execSync('mkfifo dist/x')", "ok", "Left out x: it is no regular file."),
+    ("require('child_process').execSync('mkfifo dist/x')", "ok", "Left out x: it is not a regular file."),
     ("fs.linkSync('dist/index.html', 'dist/x')", "failed", "left no files"),
     ("fs.closeSync(fs.openSync('dist/x', 'w')); fs.truncateSync('dist/x', 2 ** 29)", "failed", "x has 536870912 bytes"),
     ("fs.writeFileSync(Buffer.from('dist/x\\xff', 'latin1'), '')", "ok", "Left out x"),

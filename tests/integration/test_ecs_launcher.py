@@ -157,7 +157,7 @@ async def test_a_failure_inside_a_good_answer_is_a_refusal_to_be_tried_again(ser
         ("ClusterNotFoundException", "Cluster not found.", "CLUSTER_ARN", True),
         ("ClientException", "TaskDefinition is inactive", "TASK_ARN", True),
         ("ClientException", "Unable to find the task definition.", "TASK_ARN", True),
-        ("ClientException", "Capacity is unavailable at this time. Please try again later", "no room", False),
+        ("ClientException", "Capacity is unavailable at this time. Please try again later", "no capacity", False),
         ("InvalidParameterException", "The subnet ID 'subnet-1' does not exist", "ecs.subnets", True),
         ("InvalidParameterException", "The security group 'sg-1' does not exist", r"ecs\.security_groups", True),
         ("InvalidParameterException", "Override for container named x is not a container", "ecs.container", True),
@@ -185,7 +185,7 @@ async def test_being_throttled_is_waited_out(server, launcher):
 async def test_being_throttled_for_long_is_no_verdict(server, launcher):
     for _ in range(3):
         server.refuse("RunTask", "ThrottlingException", "Rate exceeded")
-    with pytest.raises(Unavailable, match="busy"):
+    with pytest.raises(Unavailable, match="throttling"):
         await launcher.launch(an_order())
 
 
@@ -335,7 +335,7 @@ async def test_nothing_is_said_of_what_is_no_task_of_this_cluster(server, launch
 async def test_a_cluster_that_is_not_there_is_named(server, clock):
     settings = dataclasses.replace(server.settings(), cluster="nowhere", region="eu-central-1")
     async with a_launcher(settings, clock) as launcher:
-        with pytest.raises(Unavailable, match=r"nowhere does not exist in eu-central-1\. Look at ecs\.cluster"):
+        with pytest.raises(Unavailable, match=r"nowhere does not exist in eu-central-1\. Check ecs\.cluster"):
             await launcher.check()
         with pytest.raises(LaunchRefused, match="CLUSTER_ARN"):
             await launcher.launch(an_order())

@@ -129,7 +129,7 @@ async def test_a_database_that_a_gateway_uses_is_refused(old, new, which, reques
     await fill(old)
     async with open_pool({"old": old, "new": new}[which], 2) as database, database.acquire() as connection:
         await connection.execute("SELECT 1")
-        with pytest.raises(Conflict, match=f"A gateway is at work on the {which} database.* Stop it first"):
+        with pytest.raises(Conflict, match=f"A gateway is using the {which} database.* Stop it first"):
             await copy_projects(at(old), at(new), silent)
     assert await rows_of(new, "projects") == []
 
@@ -152,7 +152,7 @@ async def test_a_copy_that_fails_half_way_leaves_nothing(old, new, monkeypatch):
 async def test_an_old_database_of_another_version_is_refused(old, new):
     async with open_pool(old, 2, application_name="test") as database:
         await database.pool.execute("DELETE FROM migrations WHERE name LIKE '0011%'")
-    with pytest.raises(Conflict, match=r"of another version.*buildspace migrate"):
+    with pytest.raises(Conflict, match=r"another schema version.*buildspace migrate"):
         await copy_projects(at(old), at(new), silent)
 
 
@@ -177,7 +177,7 @@ async def test_logs_of_nobody_whom_the_new_database_knows_are_told(old, postgres
         await ProjectStore(database).create("Blog", "https://e.com/b", BuildSettings())
     await copy_logs(at(old), dataclasses.replace(at(another), clickhouse=clickhouse), said.append)
     assert said[0].startswith("0 logs copied")
-    assert said[1].endswith("Were the projects copied first?")
+    assert said[1].endswith("Copy the projects first.")
 
 
 async def test_how_many_logs_the_old_store_lacks_is_told(old, postgres, clickhouse):
@@ -235,7 +235,7 @@ async def test_a_gateway_is_seen_through_a_pooler_and_one_that_is_gone_does_not_
         async with open_pool(pooled[0].postgres.url.reveal(), 4, is_pooled=True) as gateway:
             await asyncio.gather(*(gateway.pool.execute("SELECT pg_sleep(0.2)") for _ in range(4)))
         # It is gone, and pgbouncer keeps its connection to the server.
-        with pytest.raises(Conflict, match="A gateway is at work on the old database, or was a moment ago"):
+        with pytest.raises(Conflict, match="A gateway is using the old database, or was a moment ago"):
             await copy_projects(*pooled, silent)
         monkeypatch.setattr(tables, "IDLE_SECONDS", 0.0)
         await copy_projects(*pooled, silent)

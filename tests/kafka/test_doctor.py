@@ -56,14 +56,14 @@ def as_builder(kafka, make_settings):
 async def test_builders_with_a_wrong_password_are_found_before_their_first_line_is_lost(open_transport, as_builder):
     settings = as_builder(LIMITED_USER, "wrong")
     await open_transport(settings)._cluster.make_topics()
-    with pytest.raises(Unavailable, match=r"'limited', is not let in: look at kafka\.builder_username"):
+    with pytest.raises(Unavailable, match=r"'limited', is rejected: check kafka\.builder_username"):
         await examine_kafka(Config(kafka=settings))
 
 
 async def test_builders_without_rights_are_told_which_they_need(kafka, open_transport, as_builder):
     settings = as_builder(LIMITED_USER, LIMITED_PASSWORD)
     await open_transport(settings)._cluster.make_topics()
-    with pytest.raises(Unavailable, match=f"does not see the topic {settings.topic}: permit Describe and Write"):
+    with pytest.raises(Unavailable, match=f"may not use the topic {settings.topic}: permit Describe and Write"):
         await examine_kafka(Config(kafka=settings))
     await kafka.permit("topic", settings.topic, "describe", "write")
     assert "nothing was written." in await examine_kafka(Config(kafka=settings))

@@ -101,10 +101,10 @@ def empty(batch):
         (someone_elses, "Its signature is not that of attempt 1 of deployment"),
         (other_attempts, "Its signature is not that of attempt 1 of deployment"),
         (changed, "Its signature is not that of"),
-        (unreadable_but_signed, "It is not readable"),
+        (unreadable_but_signed, "It cannot be read"),
         (from_the_future, "after the year 9999"),
         (endless, "The log of a build has at most"),
-        (empty, "It is not readable"),
+        (empty, "It cannot be read"),
     ],
 )
 async def test_what_can_never_be_stored_goes_aside_and_the_rest_arrives(transport, settings, write_bad, reason):

@@ -62,7 +62,7 @@ async def test_one_between_others_goes_aside_and_they_arrive(transport, settings
     assert sorted(batch.deployment_id for batch in taken) == sorted(b.deployment_id for b in (first, other, last))
     assert taken.index(first) < taken.index(last)
     (letter,) = await read_topic(settings, settings.dead_letter_topic)
-    assert reason_of(letter).startswith("It can't be decoded. UnicodeDecodeError: ")
+    assert reason_of(letter).startswith("It cannot be decoded. UnicodeDecodeError: ")
     facts = dict(letter.headers)
     assert (facts["dead-letter-partition"], facts["dead-letter-offset"]) == (b"0", b"1")
 
@@ -94,7 +94,7 @@ async def test_replay_leaves_it_and_says_so(transport, settings):
         "1 records could not be kept whole, and are left where they are.",
         "There is nothing to replay.",
     ]
-    assert f"{settings.topic} 0@0: It can't be decoded." in said[2]
+    assert f"{settings.topic} 0@0: It cannot be decoded." in said[2]
 
 
 async def test_one_in_the_topic_of_dead_letters_does_not_hide_the_others(transport, settings):
@@ -106,7 +106,7 @@ async def test_one_in_the_topic_of_dead_letters_does_not_hide_the_others(transpo
         await put_aside(records, transport)
     await DeadLetterDesk(settings, said.append).show(10)
     assert sum("It has no signature." in line for line in said) == 1
-    assert sum("It can't be decoded." in line for line in said) == 1
+    assert sum("It cannot be decoded." in line for line in said) == 1
 
 
 async def test_snappy_as_other_clients_write_it_is_read(transport, settings):

@@ -45,7 +45,7 @@ async def test_a_refused_connection_is_unavailable():
 
 async def test_an_unknown_database_is_a_sentence(postgres):
     async with open_pool(postgres.url_of("nothing"), 2) as database:
-        with pytest.raises(Unavailable, match=r"no database of the name in postgres\.url"):
+        with pytest.raises(Unavailable, match=r"not have the database that postgres\.url names"):
             async with database.acquire():
                 pass
 

@@ -83,11 +83,11 @@ async def test_sites_that_are_not_in_the_object_store_are_told(database, deploym
         await examine_sites(config, database)
     objects = DirectoryObjectStore(tmp_path / "objects")
     await objects.put(release_key(building.project_id, building.id), chunks_of(b"release"), size=7)
-    assert await examine_sites(config, database) == "the releases of the 1 that went live last are there."
+    assert await examine_sites(config, database) == "the releases of the 1 deployments that went live last are there."
 
 
 async def test_sites_of_a_database_without_tables_are_not_looked_for(empty):
-    assert "not looked for" in await examine_sites(config_of(empty), empty)
+    assert "not checked" in await examine_sites(config_of(empty), empty)
 
 
 async def chunks_of(body):

@@ -148,7 +148,7 @@ async def test_a_store_that_is_away_is_told_by_every_call():
         bucket="b", endpoint=f"http://127.0.0.1:{port}", access_key_id="a", secret_access_key=Secret("b" * 20)
     )
     sentence = await trouble_of(settings)
-    assert sentence == (f"The object store at 127.0.0.1:{port} cannot be reached: look at s3.endpoint and the network.")
+    assert sentence == (f"The object store at 127.0.0.1:{port} cannot be reached: check s3.endpoint and the network.")
 
 
 async def test_a_store_that_accepts_and_is_silent_is_told_by_the_check(monkeypatch):
@@ -265,7 +265,7 @@ class TestReading:
             return web.Response(body=b"whole", headers={"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"})
 
         async with listening(answer) as server, open_s3(fake_settings(server)) as objects:
-            with pytest.raises(Unavailable, match="sends whole objects"):
+            with pytest.raises(Unavailable, match="sends a whole object"):
                 await get(objects, "a", 2)
 
     async def test_no_bad_key_is_ever_sent(self):

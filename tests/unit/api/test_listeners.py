@@ -61,7 +61,7 @@ def test_other_addresses(text):
 
 def test_addresses_of_sites_that_lead_to_another_port_are_noticed():
     assert other_port("http://{slug}.localhost:8000", 8080) == [
-        "Look: sites.url says port 8000, and sites are served on port 8080."
+        "Warning: sites.url names port 8000, but sites are served on port 8080."
     ]
 
 

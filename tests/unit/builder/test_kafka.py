@@ -54,7 +54,7 @@ async def test_a_record_is_sent_until_it_is_acknowledged_and_complained_about_on
     sender = make_sender(*[NotSent("away")] * 3)
     await sender.send(b"record")
     assert sender._producer.tries == 4
-    assert [record.message for record in caplog.records] == ["Kafka does not take log lines, they wait on disk: away"]
+    assert [record.message for record in caplog.records] == ["Kafka does not accept log lines, which wait on disk: away"]
 
 
 async def test_a_record_that_is_refused_for_ever_holds_nobody_up(make_sender, caplog):
@@ -62,7 +62,7 @@ async def test_a_record_that_is_refused_for_ever_holds_nobody_up(make_sender, ca
     await sender.send(b"huge")
     await sender.send(b"next")
     assert [value for _, value, _, _ in sender._producer.sent] == [b"next"]
-    assert "log lines left out" in caplog.text
+    assert "log lines dropped" in caplog.text
 
 
 async def test_a_sender_whose_broker_is_away_ends_when_told():

@@ -35,7 +35,7 @@ def test_of_several_lockfiles_one_wins_and_the_log_says_which(tmp_path):
     files = {"package.json": {}, "package-lock.json": "{}", "pnpm-lock.yaml": ""}
     choice = choose_manager(write_project(tmp_path, files), HERE)
     assert choice.manager.name == "pnpm"
-    assert "pnpm-lock.yaml is used, package-lock.json ignored" in choice.notes[0]
+    assert "pnpm-lock.yaml is used, not package-lock.json" in choice.notes[0]
 
 
 def test_of_several_lockfiles_the_named_manager_wins(tmp_path):

@@ -126,7 +126,7 @@ async def test_an_attempt_that_was_canceled_or_replaced_stops_the_build(server, 
 async def test_a_gateway_that_is_away_for_a_lease_stops_the_build(server, make_attempt):
     server.failing = {"heartbeat": 10_000}
     building = Building()
-    with pytest.raises(Ended, match="Nobody answered"):
+    with pytest.raises(Ended, match="No heartbeat was answered"):
         await make_attempt(building).run()
     assert building.was_stopped
 

@@ -21,7 +21,7 @@ def isolation(health: Health) -> Isolation:
 
 def test_builds_wait_until_it_is_chosen(isolation: Isolation) -> None:
     assert isolation.name is None
-    with pytest.raises(LaunchRefused, match="not chosen yet"):
+    with pytest.raises(LaunchRefused, match="not been chosen yet"):
         isolation.grade()
 
 

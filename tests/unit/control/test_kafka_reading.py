@@ -71,7 +71,7 @@ def test_what_is_no_log_line_says_why(record):
 
 
 def test_a_signature_is_no_excuse_for_garbage():
-    with pytest.raises(ValueError, match="not readable"):
+    with pytest.raises(ValueError, match="cannot be read"):
         read_signed(Record(b"garbage", headers=(("signature", b"x"),)), KEY)
 
 

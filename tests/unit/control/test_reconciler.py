@@ -261,7 +261,7 @@ async def test_the_goodbye_of_a_builder_that_is_stopped_changes_no_verdict(work,
 
     async def say_goodbye():
         with contextlib.suppress(Conflict):
-            await deployments.lost(overdue.id, 1, "The builder was stopped from outside.", 3)
+            await deployments.lost(overdue.id, 1, "The builder was stopped by a signal.", 3)
 
     launcher.on_stop = say_goodbye
     await work.look()

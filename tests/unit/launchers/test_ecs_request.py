@@ -129,7 +129,7 @@ def test_the_last_words_of_a_task_say_why_it_ended(task: dict[str, object], word
 
 
 def test_a_refusal_without_any_word_is_still_a_sentence() -> None:
-    assert ecs_words.no_room([]).sentence == "ECS could not start the builder, it is tried again: it did not say why."
+    assert ecs_words.no_room([]).sentence == "ECS could not start the builder and will try again: no reason was given."
 
 
 RIGHT = {"containerDefinitions": [{"name": "builder"}], "networkMode": "awsvpc", "compatibilities": ["EC2", "FARGATE"]}
@@ -142,7 +142,7 @@ RIGHT = {"containerDefinitions": [{"name": "builder"}], "networkMode": "awsvpc",
         ({"status": "INACTIVE"}, "not active"),
         ({"networkMode": "bridge"}, "awsvpc"),
         ({"compatibilities": ["EC2"]}, "FARGATE"),
-        ({"taskRoleArn": "arn:aws:iam::1:role/all"}, "take it out"),
+        ({"taskRoleArn": "arn:aws:iam::1:role/all"}, "remove it"),
         (
             {"containerDefinitions": [{"name": "builder", "linuxParameters": {"initProcessEnabled": True}}]},
             "initProcessEnabled",
