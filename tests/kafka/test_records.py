@@ -358,7 +358,7 @@ async def test_a_topic_that_was_deleted_is_made_anew_and_read(open_transport, se
         assert await take(records, 1) == [stored]
         async with administering(settings) as admin:
             await admin.delete_topics([settings.topic])
-        with pytest.raises(Broken, match="is gone"):
+        with pytest.raises(Broken, match="was deleted"):
             await eventually(lambda: records.fetch(10, 0.1), "the topic is missed", 30)
     await transport.close()
     async with transport.subscribe() as records:
