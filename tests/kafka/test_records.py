@@ -271,7 +271,7 @@ async def test_nobody_adds_unsigned_lines_to_a_deployment_of_ours(open_transport
         (batch,) = await take(records, 1)
     assert batch.deployment_id == other
     (letter,) = await read_topic(settings, settings.dead_letter_topic)
-    assert "one of this installation" in reason_of(letter)
+    assert "belongs to this installation" in reason_of(letter)
 
 
 async def test_a_record_that_is_too_long_to_go_aside_is_cut(transport, settings):

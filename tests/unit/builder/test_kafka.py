@@ -54,7 +54,9 @@ async def test_a_record_is_sent_until_it_is_acknowledged_and_complained_about_on
     sender = make_sender(*[NotSent("away")] * 3)
     await sender.send(b"record")
     assert sender._producer.tries == 4
-    assert [record.message for record in caplog.records] == ["Kafka does not accept log lines, which wait on disk: away"]
+    assert [record.message for record in caplog.records] == [
+        "Kafka does not accept log lines, which wait on disk: away"
+    ]
 
 
 async def test_a_record_that_is_refused_for_ever_holds_nobody_up(make_sender, caplog):
