@@ -16,6 +16,7 @@ import aiohttp
 from builder.connections import ProvenConnections
 from builder.errors import BuildFailed, Ended, Lost
 from builder.protocol.calls import LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
+from builder.protocol.steps import Step
 
 FIRST_DELAY_SECONDS = 0.2
 LAST_DELAY_SECONDS = 5.0
@@ -55,7 +56,7 @@ class BuildersApi:
         """One try. Raises Ended for a canceled or replaced attempt, Lost when the gateway does not answer."""
         await self._call("POST", "heartbeat", seconds=HEARTBEAT_TIMEOUT_SECONDS, patience=0.0)
 
-    async def start_step(self, step: str, at: int) -> None:
+    async def start_step(self, step: Step, at: int) -> None:
         await self._call("POST", "step", StepStarted(step, at).to_json())
 
     async def add_facts(self, facts: Facts) -> None:

@@ -30,6 +30,7 @@ LOOKS_AT_ONCE = 16
 REMEMBERED_MANIFESTS = 16
 STORE_RELEASE_SECONDS = 120.0
 MAX_NAME_BYTES = 255
+MAX_FRAMEWORK = 100
 MAX_HASHED_FOLDERS = 100
 NO_REASON = "The build failed, and the builder did not say why."
 NO_LOST_REASON = "The builder gave up."
@@ -165,8 +166,6 @@ def check_manifest(manifest: Manifest, limits: config.Builder) -> None:
 
 
 def _check_file(file: ManifestFile, limits: config.Builder) -> None:
-    if not isinstance(file.path, str):
-        raise Invalid("A path must be text.")
     check_file_path(file.path)
     if any(len(segment.encode()) > MAX_NAME_BYTES for segment in file.path.split("/")):
         raise Invalid(f"The path {file.path!a} holds a name of more than {MAX_NAME_BYTES} bytes.")
@@ -197,17 +196,12 @@ def _check_sizes(files: tuple[ManifestFile, ...]) -> None:
 
 
 def _check_facts(manifest: Manifest) -> None:
-    if manifest.framework is not None and not (
-        isinstance(manifest.framework, str) and len(manifest.framework) <= 100 and manifest.framework.isprintable()
-    ):
-        raise Invalid("The framework must be a short text.")
-    if not isinstance(manifest.is_single_page, bool):
-        raise Invalid("isSinglePage must be true or false.")
+    framework = manifest.framework or ""
+    if len(framework) > MAX_FRAMEWORK or not framework.isprintable():
+        raise Invalid(f"The framework must be one line of at most {MAX_FRAMEWORK} characters.")
     if len(manifest.hashed_folders) > MAX_HASHED_FOLDERS:
         raise Invalid(f"There are more than {MAX_HASHED_FOLDERS} hashed folders.")
     for folder in manifest.hashed_folders:
-        if not isinstance(folder, str):
-            raise Invalid("A hashed folder must be text.")
         check_file_path(folder.strip("/"))
 
 

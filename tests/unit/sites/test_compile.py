@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.protocol.calls import Manifest, ManifestFile
-from gateway.errors import Invalid
 from gateway.models import Blob, BuildSettings, Deployment, ReleaseFile, Status
 from gateway.object_keys import blob_key, output_key, release_key
 from gateway.sites.compile import compile_release
@@ -67,30 +66,6 @@ def test_precompressed_siblings_become_forms_and_stay_files() -> None:
     assert files["app.js"].encodings == {"br": blob_of(b"app.js.br"), "gzip": blob_of(b"app.js.gz")}
     assert set(files) == {"app.js", "app.js.br", "app.js.gz", "lonely.br"}
     assert not files["app.js.br"].encodings
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        (ManifestFile("a", "0" * 64, 1), ManifestFile("a", "1" * 64, 1)),
-        (ManifestFile("a", "0" * 64, 1), ManifestFile("b", "0" * 64, 2)),
-        (ManifestFile("../a", "0" * 64, 1),),
-        (ManifestFile("a", "../../other/0", 1),),
-        (ManifestFile("a", "A" * 64, 1),),
-        (ManifestFile("a", "0" * 64 + "\n", 1),),
-        (ManifestFile("a", "0" * 64, -1),),
-        (ManifestFile("a", "0" * 64, True),),
-    ],
-)
-def test_what_cannot_be_served_is_refused(files: tuple[ManifestFile, ...]) -> None:
-    with pytest.raises(Invalid):
-        compiled(Manifest(files))
-
-
-@pytest.mark.parametrize("folder", ["", "/", "../x", "a//b"])
-def test_a_hashed_folder_that_is_none_is_refused(folder: str) -> None:
-    with pytest.raises(Invalid):
-        compiled(manifest_of("a", hashed_folders=(folder,)))
 
 
 def test_a_release_comes_back_as_it_was() -> None:
