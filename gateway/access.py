@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 
 from gateway.addresses import is_loopback_address, is_unspecified
+from gateway.clients import UNKNOWN
 from gateway.config import Api
 from gateway.errors import Forbidden, Invalid, Unauthorized, Unsupported
 from gateway.sites.hosts import Authority, is_address, parse_authority
@@ -20,13 +21,23 @@ PUBLIC_PREFIX = "/static/"
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 """What a page elsewhere can send without asking first."""
 _OWN_FETCHES = frozenset({"same-origin", "none"})
-_BEHIND = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
-"""Headers by which a proxy on this machine says that somebody else is behind it."""
+_PROXY_HEADERS = frozenset(
+    {
+        *("via", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "x-cluster-client-ip", "x-proxyuser-ip"),
+        *("x-remote-ip", "x-remote-addr", "x-originating-ip", "x-envoy-external-address", "x-azure-clientip"),
+        *("fastly-client-ip", "fly-client-ip", "x-appengine-user-ip"),
+    }
+)
+_PROXY_PREFIXES = ("forwarded", "x-forwarded", "x-original-", "cf-")
+"""Headers that a proxy on this machine adds to the requests of others. A client of this machine sends none of them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
-    """What a call says of itself. `hosts`: every Host header; `peer`: the other end's address."""
+    """What a call says of itself. `hosts`: every Host header; `peer`: the other end's address.
+
+    `client`: the address of the client, which may be behind a trusted proxy (gateway/clients.py).
+    """
 
     method: str
     target: str
@@ -38,6 +49,7 @@ class Caller:
     headers: dict[str, str]
     """The first of each, by lower-case name."""
     has_body: bool
+    client: str = UNKNOWN
 
     def header(self, name: str) -> str:
         return self.headers.get(name.lower(), "")
@@ -105,11 +117,18 @@ def is_public(path: str) -> bool:
 
 
 def is_open(caller: Caller) -> bool:
-    """True only for who sits at this very machine: loopback peer, loopback name, and nobody behind a proxy."""
-    if any(caller.header(name) for name in _BEHIND) or len(caller.hosts) != 1:
+    """True only for a client on this machine: loopback peer, loopback name, and no sign of a proxy in between.
+
+    A proxy's header counts even when it is empty: it says that a proxy was there.
+    """
+    if any(_is_of_proxy(name) for name in caller.headers) or len(caller.hosts) != 1:
         return False
     is_near = caller.peer is not None and is_loopback_address(caller.peer)
     return is_near and _is_loopback_name(parse_authority(caller.hosts[0]).host)
+
+
+def _is_of_proxy(name: str) -> bool:
+    return name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIXES)
 
 
 def bearer_token(caller: Caller) -> str | None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway import engines
+from gateway.clients import TrustedProxies
 from gateway.config import Config
 from gateway.duties import keep_working
 from gateway.entrance import cors, guard
@@ -48,8 +49,14 @@ class Running:
 
 def create_api_app(services: Services) -> web.Application:
     """The API and the pages."""
+    proxies = TrustedProxies(services.config.api.trusted_proxies)
     app = web.Application(
-        middlewares=[count_requests(services.metrics), log_access, errors_to_responses, guard(services.access)],
+        middlewares=[
+            count_requests(services.metrics),
+            log_access(proxies),
+            errors_to_responses,
+            guard(services.access),
+        ],
         client_max_size=services.config.api.body_bytes,
     )
     app[SERVICES] = services

@@ -10,8 +10,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from gateway.access import Caller
+from gateway.clients import UNKNOWN, TrustedProxies
 from gateway.errors import (
     Conflict,
     Forbidden,
@@ -33,6 +35,8 @@ ErrorPage = Callable[[web.Request, int, str], Awaitable[web.Response]]
 ERROR_PAGE: web.AppKey[ErrorPage] = web.AppKey("error_page")
 """How an app shows an error to a person: asked when the caller wants HTML."""
 REQUEST_ID = web.RequestKey("request_id", str)
+CLIENT = web.RequestKey("client", str)
+"""The address of the client."""
 RETRY_AFTER_SECONDS = 2
 
 ANSWERS: Mapping[type[GatewayError], tuple[int, str]] = {
@@ -85,10 +89,22 @@ async def errors_to_responses(request: web.Request, handler: Handler) -> web.Str
         return await _shown(request, error_response(500, "Internal error", sentence), sentence)
 
 
-@web.middleware
-async def log_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the call an id and a line in the log. The query stays out of it: it may hold anything."""
-    request[REQUEST_ID] = _request_id(request)
+def log_access(proxies: TrustedProxies) -> Middleware:
+    """Give each call an id, the address of its client, and a line in the log.
+
+    The query stays out of the line: it may hold anything.
+    """
+
+    @web.middleware
+    async def with_line(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[REQUEST_ID] = _request_id(request)
+        request[CLIENT] = proxies.client_of(request)
+        return await _logged(request, handler)
+
+    return with_line
+
+
+async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     began = time.perf_counter()
     status = 499  # the caller went away
     try:
@@ -103,12 +119,12 @@ async def log_access(request: web.Request, handler: Handler) -> web.StreamRespon
         level = logging.DEBUG if request.path in ("/health", "/ready", "/metrics") else logging.INFO
         log.log(
             level,
-            "request %s %s %d %.1fms peer=%s request_id=%s",
+            "request %s %s %d %.1fms client=%s request_id=%s",
             request.method,
             ascii(request.path)[1:-1],
             status,
             milliseconds,
-            request.remote,
+            request[CLIENT],
             request[REQUEST_ID],
         )
 
@@ -141,6 +157,7 @@ def describe(request: web.BaseRequest) -> Caller:
         is_secure=request.secure or headers.get("x-forwarded-proto", "").strip().lower() == "https",
         headers=headers,
         has_body=request.body_exists and request.headers.get("Content-Length") != "0",
+        client=request.get(CLIENT, UNKNOWN),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
+from gateway.clients import NO_PROXIES, TrustedProxies
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import SitePointer, Status
 from gateway.object_keys import blob_key, output_key
@@ -42,7 +43,9 @@ PROBLEM_OF = {
 
 def create_site_server(proxy: SiteProxy) -> SiteServer:
     """For `web.ServerRunner`. Call it on the running loop."""
-    return SiteServer(proxy.handle, write_seconds=proxy.write_seconds, on_response=proxy.on_response)
+    return SiteServer(
+        proxy.handle, proxies=proxy.proxies, write_seconds=proxy.write_seconds, on_response=proxy.on_response
+    )
 
 
 class SiteProxy:
@@ -53,6 +56,7 @@ class SiteProxy:
         pointers: SitePointers,
         objects: ObjectStore,
         *,
+        proxies: TrustedProxies = NO_PROXIES,
         cache_bytes: int = CACHE_BYTES,
         write_seconds: float = WRITE_SECONDS,
         on_response: Callable[[int, int, float], None] = lambda status, size, seconds: None,
@@ -62,8 +66,9 @@ class SiteProxy:
         self.releases = Releases(objects)
         self._blobs = BlobCache(objects, cache_bytes)
         self._plain = PlainSites(objects)
-        self._sender = Sender(write_seconds)
+        self._sender = Sender(write_seconds, proxies)
         self._complaints = Complaints(log)
+        self.proxies = proxies
         self.write_seconds = write_seconds
         self.on_response = on_response
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway import engines
 from gateway.addresses import Addresses
 from gateway.background import Health
+from gateway.clients import TrustedProxies
 from gateway.config import Config
 from gateway.consumer import LogConsumer
 from gateway.data_directory import lock_data_directory
@@ -178,7 +179,11 @@ def _compose(
         consumer=LogConsumer(transport, CountedLogs(logs, metrics.log_lines)),
         pointers=pointers,
         proxy=SiteProxy(
-            pointers, objects, cache_bytes=config.sites.cache_bytes, on_response=metrics.count_site_response
+            pointers,
+            objects,
+            proxies=TrustedProxies(config.sites.trusted_proxies),
+            cache_bytes=config.sites.cache_bytes,
+            on_response=metrics.count_site_response,
         ),
         access=access,
         metrics=metrics,

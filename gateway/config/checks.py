@@ -34,6 +34,13 @@ def check_config(config: Config) -> None:
         "api.url: expected an address without a path, such as https://deploy.example.com,"
         f" not {_shown(config.api.url)}.",
     )
+    for name, networks in (("sites", config.sites.trusted_proxies), ("api", config.api.trusted_proxies)):
+        for network in networks:
+            _demand(
+                _is_network(network),
+                f"{name}.trusted_proxies: expected addresses or networks such as 10.0.0.7 or 10.0.0.0/8,"
+                f" not {network!r}.",
+            )
     for origin in config.api.cors_origins:
         _demand(
             _is_origin(origin), f"api.cors_origins: expected origins such as https://app.example.com, not {origin!r}."
@@ -186,6 +193,14 @@ def _shown(text: str) -> str:
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
     except ValueError:
         return False
     return True

@@ -23,6 +23,7 @@ class Sites:
     port: int = 8000
     cache_bytes: int = 128 * 1024 * 1024
     pointer_seconds: float = 5.0
+    trusted_proxies: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Api:
     url: str = ""
     names: list[str] = dataclasses.field(default_factory=list)
     cors_origins: list[str] = dataclasses.field(default_factory=list)
+    trusted_proxies: list[str] = dataclasses.field(default_factory=list)
     body_bytes: int = 64 * 1024
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.clients import TrustedProxies
 from gateway.sites.answers import COMMON_HEADERS
 from gateway.sites.complaints import Complaints
 from gateway.sites.pages import BAD_REQUEST, render_problem
@@ -58,7 +59,7 @@ class SiteConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if not isinstance(exc, HttpProcessingError):
-            self._server.complaints.warn("A request failed", request.remote, exc)
+            self._server.complaints.warn("A request failed", self._server.proxies.client_of(request), exc)
             return super().handle_error(request, status, None, message)
         self._server.malformed += 1
         self._server.on_response(BAD_REQUEST.status, 0, 0.0)
@@ -74,9 +75,15 @@ class SiteServer(web.Server):
     """`malformed`: how many requests were no HTTP."""
 
     def __init__(
-        self, handler: Handler, *, write_seconds: float, on_response: Callable[[int, int, float], None]
+        self,
+        handler: Handler,
+        *,
+        proxies: TrustedProxies,
+        write_seconds: float,
+        on_response: Callable[[int, int, float], None],
     ) -> None:
         super().__init__(handler)
+        self.proxies = proxies
         self.write_seconds = write_seconds
         self.on_response = on_response
         self.complaints = Complaints(log)

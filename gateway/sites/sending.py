@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 
 from aiohttp import web
 
+from gateway.clients import TrustedProxies
 from gateway.errors import Unavailable
 from gateway.sites.complaints import Complaints
 from gateway.sites.streams import StoredBytes
@@ -36,8 +37,9 @@ class Reply:
 
 
 class Sender:
-    def __init__(self, write_seconds: float) -> None:
+    def __init__(self, write_seconds: float, proxies: TrustedProxies) -> None:
         self._write_seconds = write_seconds
+        self._proxies = proxies
         self._complaints = Complaints(log)
 
     async def send(self, request: web.BaseRequest, reply: Reply) -> tuple[web.StreamResponse, int]:
@@ -57,13 +59,13 @@ class Sender:
         except ConnectionError:
             _cut_off(request, response)
         except TimeoutError:
-            self._complaints.warn("A client read too slowly and was cut off", request.remote)
+            self._complaints.warn("A client read too slowly and was cut off", self._proxies.client_of(request))
             _cut_off(request, response)
         except Unavailable as error:
             self._complaints.warn("A download was cut off because its bytes could not be read", error)
             _cut_off(request, response)
         except Exception as error:  # noqa: BLE001  protects all other clients from what nobody foresaw for this one
-            self._complaints.warn("A response failed", request.remote, error)
+            self._complaints.warn("A response failed", self._proxies.client_of(request), error)
             _cut_off(request, response)
         finally:
             await reply.close()

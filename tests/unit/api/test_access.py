@@ -19,6 +19,11 @@ from gateway.config import Api
 from gateway.errors import Forbidden, Invalid, Unauthorized, Unsupported
 
 KEY = b"k" * 32
+PROXY_HEADERS = [
+    *("Forwarded", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server"),
+    *("X-Forwarded-Proto", "X-Forwarded-Anything", "Forwarded-For", "X-Original-Forwarded-For", "X-Real-IP", "Via"),
+    *("CF-Connecting-IP", "CF-Ray", "True-Client-IP", "Client-IP", "X-Client-IP", "X-Cluster-Client-IP"),
+]
 TOKEN_HASH = hash_token("a token")
 
 
@@ -60,6 +65,7 @@ def test_who_sits_at_this_machine_needs_no_account(host, peer):
         call(X_Real_IP="203.0.113.7"),
         call(X_Forwarded_Host="deploy.example.com"),
         call(Via="1.1 proxy"),
+        *(call(**{name: value}) for name in PROXY_HEADERS for value in ("", "203.0.113.7")),
     ],
 )
 def test_anybody_else_needs_one(caller):

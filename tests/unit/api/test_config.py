@@ -118,6 +118,8 @@ def test_secrets_do_not_show():
         ("[api]\nurl = 'deploy.example.com'", "api.url: expected an address without a path"),
         ("[api]\nurl = 'https://deploy.example.com/'", "api.url: expected an address without a path"),
         ("[api]\nurl = 'https://user:secret@deploy.example.com'", "api.url: expected an address without a path"),
+        ("[api]\ntrusted_proxies = ['10.0.0.1/8']", "api.trusted_proxies: expected addresses or networks such as"),
+        ("[sites]\ntrusted_proxies = ['proxy']", "sites.trusted_proxies: expected addresses or networks such as"),
         ("[api]\ncors_origins = ['example.com']", "api.cors_origins: expected origins"),
         ("[api]\ncors_origins = ['https://example.com/']", "api.cors_origins: expected origins"),
         ("[data]\ndirectory = ''", "data.directory: name the folder"),

@@ -152,6 +152,15 @@ async def test_a_call_is_a_line_in_the_log_without_its_query(api, caplog):
     assert "limit" not in line
 
 
+@pytest.mark.parametrize(("trusted", "client"), [([], "127.0.0.1"), (["127.0.0.0/8"], "203.0.113.7")])
+async def test_the_log_names_the_client_by_the_word_of_trusted_proxies_alone(caplog, trusted, client):
+    caplog.set_level(logging.INFO, logger="gateway.middlewares")
+    async with api_over_memory(trusted_proxies=trusted) as api:
+        await api.get("/project", **{"X-Forwarded-For": "198.51.100.1, 203.0.113.7"})
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.middlewares"]
+    assert f" client={client} " in line
+
+
 async def test_a_path_cannot_forge_a_line_of_the_log(api, caplog):
     caplog.set_level(logging.INFO, logger="gateway.middlewares")
     await api.get("/%0Arequest%20GET%20/admin")
