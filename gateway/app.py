@@ -20,9 +20,9 @@ from gateway.clients import TrustedProxies
 from gateway.config import Config
 from gateway.duties import keep_working
 from gateway.entrance import cors, guard
-from gateway.listeners import app_runner, bound_sockets, listening, port_of, url_of
+from gateway.listeners import SHUTDOWN_SECONDS, AppRunner, bound_sockets, listening, port_of, url_of
 from gateway.metrics import count_requests
-from gateway.middlewares import add_headers, errors_to_responses, log_access
+from gateway.middlewares import add_headers, errors_to_responses, log_access, refuse_request
 from gateway.proxy import create_site_server
 from gateway.routes import setup_routes
 from gateway.routes.builders import create_builders_app
@@ -85,9 +85,9 @@ async def running(
         config = _with_ports(config, port_of(sites), port_of(api), port_of(builders))
         services = await stack.enter_async_context(open_services(config, open_launcher=open_launcher))
         await stack.enter_async_context(listening(_site_runner(services), sites))
-        await stack.enter_async_context(listening(app_runner(_builders_app(services)), builders))
+        await stack.enter_async_context(listening(_builders_runner(services), builders))
         await stack.enter_async_context(keep_working(services, on_first_token=on_first_token))
-        await stack.enter_async_context(listening(app_runner(create_api_app(services)), api))
+        await stack.enter_async_context(listening(_api_runner(services), api))
         yield Running(config, services, _urls(sites), _urls(api))
 
 
@@ -130,17 +130,23 @@ def _cut_short() -> None:
 
 
 def _site_runner(services: Services) -> web.ServerRunner:
-    return web.ServerRunner(create_site_server(services.proxy), shutdown_timeout=3.0)
+    server = create_site_server(services.proxy, services.metrics.count_malformed("sites"))
+    return web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
 
 
-def _builders_app(services: Services) -> web.Application:
-    return create_builders_app(
+def _api_runner(services: Services) -> AppRunner:
+    return AppRunner(create_api_app(services), refuse_request, services.metrics.count_malformed("api"))
+
+
+def _builders_runner(services: Services) -> AppRunner:
+    app = create_builders_app(
         services.deployments,
         services.publisher,
         services.transport,
         services.config.builder,
         services.access.install_key,
     )
+    return AppRunner(app, refuse_request, services.metrics.count_malformed("builders"))
 
 
 def _with_ports(config: Config, sites: int, api: int, builders: int) -> Config:

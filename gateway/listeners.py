@@ -7,20 +7,16 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.connections import SERVER, ConnectionServer, Refuse
 from gateway.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
-KEEPALIVE_SECONDS = 15.0
-"""Bounds slow headers, too."""
-LINGERING_SECONDS = 2.0
-"""How long a refused body is still read, so that its sender sees the refusal."""
 SHUTDOWN_SECONDS = 3.0
 NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
@@ -57,16 +53,22 @@ async def listening(runner: web.BaseRunner, sockets: Sequence[socket.socket]) ->
         await runner.cleanup()
 
 
-def app_runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(
-        app,
-        access_log=None,
-        auto_decompress=False,  # a body with a false Content-Encoding is the handler's business
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        lingering_time=LINGERING_SECONDS,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        logger=_connection_log(),
-    )
+class AppRunner(web.AppRunner):
+    """Runs an application on connections of ours. `refuse`: how it answers what is not HTTP."""
+
+    def __init__(
+        self, app: web.Application, refuse: Refuse, on_malformed: Callable[[int], None] = lambda status: None
+    ) -> None:
+        super().__init__(app, shutdown_timeout=SHUTDOWN_SECONDS)
+        app.on_response_prepare.append(_name_server)
+        self._refuse = refuse
+        self._on_malformed = on_malformed
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return ConnectionServer(
+            made.request_handler, self._refuse, make_request=made.request_factory, on_malformed=self._on_malformed
+        )
 
 
 def port_of(sockets: Sequence[socket.socket]) -> int:
@@ -106,12 +108,5 @@ def _refusal(section: str, host: str, port: int, error: OSError) -> str:
     return f"{section}: cannot listen on {host} port {port}: {error.strerror}."
 
 
-def _connection_log() -> logging.Logger:
-    logger = logging.getLogger("gateway.connections")
-    logger.addFilter(_is_ours)
-    return logger
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """A malformed request is its sender's error: a traceback for each would fill the disk."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+async def _name_server(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -35,6 +35,12 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self.requests = Counter(
             "buildspace_http_requests", "Calls of the API.", ["method", "route", "status"], registry=self._registry
+        )
+        self.malformed = Counter(
+            "buildspace_malformed_requests",
+            "Requests that were not valid HTTP/1.0 or HTTP/1.1.",
+            ["listener", "status"],
+            registry=self._registry,
         )
         self.seconds = Histogram(
             "buildspace_http_request_seconds",
@@ -67,6 +73,9 @@ class Metrics:
             for status in Status:
                 self._by_status.labels(str(status)).set(counts.get(status, 0))
         return generate_latest(self._registry)
+
+    def count_malformed(self, listener: str) -> Callable[[int], None]:
+        return lambda status: self.malformed.labels(listener, str(status)).inc()
 
     def count_site_response(self, status: int, body_bytes: int, seconds: float) -> None:
         self.site_responses.labels(str(status)).inc()

@@ -62,6 +62,12 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+REFUSALS: Mapping[int, tuple[str, str]] = {
+    400: ("Malformed request", "The request line, a header or the framing of the body is not valid HTTP/1.1."),
+    417: ("Expectation failed", "The only expectation that is met here is `Expect: 100-continue`."),
+    500: ("Internal error", "Something went wrong that nobody foresaw. The gateway's log tells more."),
+    505: ("HTTP version not supported", "Send the request as HTTP/1.1 or HTTP/1.0."),
+}
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 
 
@@ -166,6 +172,13 @@ def error_response(status: int, error: str, details: str, fields: Mapping[str, s
     if fields:
         body["fields"] = dict(fields)
     return web.Response(status=status, text=json.dumps(body), content_type="application/json")
+
+
+def refuse_request(status: int) -> web.Response:
+    """The same for what never became a call, so that no middleware has seen it."""
+    response = error_response(status, *REFUSALS[status])
+    response.headers.update({**_HEADERS, "Content-Security-Policy": API_POLICY, "Referrer-Policy": "no-referrer"})
+    return response
 
 
 def _answer_error(error: GatewayError) -> web.Response:

@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import web
 
 from gateway.clients import NO_PROXIES, TrustedProxies
+from gateway.complaints import Complaints
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import SitePointer, Status
 from gateway.object_keys import blob_key, output_key
@@ -17,7 +18,6 @@ from gateway.roles import ObjectStore
 from gateway.sites import pages
 from gateway.sites.answers import Answer, answer_with, decide, not_allowed, refuse
 from gateway.sites.cache import MAX_BLOB_BYTES, BlobCache
-from gateway.sites.complaints import Complaints
 from gateway.sites.listener import SiteServer
 from gateway.sites.plain import PlainSites, represent_object
 from gateway.sites.pointers import SitePointers
@@ -41,10 +41,14 @@ PROBLEM_OF = {
 }
 
 
-def create_site_server(proxy: SiteProxy) -> SiteServer:
+def create_site_server(proxy: SiteProxy, on_malformed: Callable[[int], None] = lambda status: None) -> SiteServer:
     """For `web.ServerRunner`. Call it on the running loop."""
     return SiteServer(
-        proxy.handle, proxies=proxy.proxies, write_seconds=proxy.write_seconds, on_response=proxy.on_response
+        proxy.handle,
+        proxies=proxy.proxies,
+        write_seconds=proxy.write_seconds,
+        on_response=proxy.on_response,
+        on_malformed=on_malformed,
     )
 
 
@@ -85,8 +89,6 @@ class SiteProxy:
     async def _reply(self, request: web.BaseRequest) -> Reply:
         asked = SiteRequest(request.method, "", "/", "/", None, {"accept": request.headers.get("Accept", "*/*")})
         try:
-            if request.version not in (HttpVersion10, HttpVersion11):
-                raise Invalid("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
             if request.method not in METHODS:
                 return _show(not_allowed(), asked, closes=True)
             asked = read_request(request.method, request.raw_path, request.raw_headers)

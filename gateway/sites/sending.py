@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Awaitable
 from aiohttp import web
 
 from gateway.clients import TrustedProxies
+from gateway.complaints import Complaints
+from gateway.connections import SERVER
 from gateway.errors import Unavailable
-from gateway.sites.complaints import Complaints
 from gateway.sites.streams import StoredBytes
 
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 64 * 1024
 """Who takes less than this within the time limit is cut off."""
-SERVER = "buildspace"
 
 
 @dataclasses.dataclass(slots=True)

@@ -15,8 +15,9 @@ import aiohttp
 from gateway.app import Running, create_api_app, running
 from gateway.background import Health
 from gateway.config import load_config
-from gateway.listeners import app_runner, bound_sockets, listening, url_of
+from gateway.listeners import AppRunner, bound_sockets, listening, url_of
 from gateway.metrics import Metrics
+from gateway.middlewares import refuse_request
 from gateway.models import Status
 from gateway.roles import BuilderState, LaunchOrder
 from tests.browser.fakes import FakeServices
@@ -119,7 +120,7 @@ async def api_over_memory(**api_settings: Any) -> AsyncIterator[Api]:
     services.is_stopping = False
     async with contextlib.AsyncExitStack() as stack:
         sockets = stack.enter_context(bound_sockets("api", ["127.0.0.1"], 0))
-        await stack.enter_async_context(listening(app_runner(create_api_app(services)), sockets))
+        await stack.enter_async_context(listening(AppRunner(create_api_app(services), refuse_request), sockets))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Api(url_of(sockets[0]), session, services)
 

@@ -10,12 +10,12 @@ import uuid
 
 import pytest
 
+from gateway.complaints import Complaints
 from gateway.errors import NotFound, Unavailable
 from gateway.models import Blob
 from gateway.object_keys import blob_key, release_key
 from gateway.sites import cache, releases
 from gateway.sites.cache import BlobCache
-from gateway.sites.complaints import Complaints
 from gateway.sites.flights import Flights
 from gateway.sites.lru import LeastRecentlyUsed
 from gateway.sites.releases import Releases
