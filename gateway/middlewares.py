@@ -65,7 +65,7 @@ _HEADERS = {
 REFUSALS: Mapping[int, tuple[str, str]] = {
     400: ("Malformed request", "The request line, a header or the framing of the body is not valid HTTP/1.1."),
     417: ("Expectation failed", "The only expectation that is met here is `Expect: 100-continue`."),
-    500: ("Internal error", "Something went wrong that nobody foresaw. The gateway's log tells more."),
+    500: ("Internal error", "An unexpected error occurred. The gateway's log has the details."),
     505: ("HTTP version not supported", "Send the request as HTTP/1.1 or HTTP/1.0."),
 }
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
