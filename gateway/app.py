@@ -145,6 +145,7 @@ def _builders_runner(services: Services) -> AppRunner:
         services.transport,
         services.config.builder,
         services.access.install_key,
+        TrustedProxies(services.config.api.trusted_proxies),
     )
     return AppRunner(app, refuse_request, services.metrics.count_malformed("builders"))
 

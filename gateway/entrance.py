@@ -11,9 +11,10 @@ from aiohttp.typedefs import Middleware
 from gateway import access
 from gateway.access import Caller
 from gateway.config import Api, Secret
-from gateway.errors import Unauthorized, Unavailable
+from gateway.errors import TooMany, Unauthorized, Unavailable
 from gateway.middlewares import Handler, describe
 from gateway.stores.installation import InstallationStore
+from gateway.wrong_tokens import WrongTokens
 
 PREFLIGHT_SECONDS = 600
 
@@ -32,6 +33,7 @@ class Access:
         self._configured = configured
         self._install_key: bytes | None = None
         self._token_hash: bytes | None = None
+        self._wrong_tokens = WrongTokens()
 
     async def install_key(self) -> bytes:
         """Never changes, so it is read once."""
@@ -52,9 +54,9 @@ class Access:
         return token
 
     async def admit(self, caller: Caller) -> None:
-        """Raise Unauthorized unless token or session opens the door."""
+        """Raise Unauthorized unless token or session opens the door; TooMany for a client that tries many tokens."""
         if (token := access.bearer_token(caller)) is not None:
-            access.check_token(token, await self._current_hash())
+            await self._check(token, caller.client)
             return
         value = caller.session
         if value and access.is_session(value, await self.install_key(), await self._current_hash(), time.time()):
@@ -70,15 +72,24 @@ class Access:
             return True
         try:
             await self.admit(caller)
-        except (Unauthorized, Unavailable):
+        except (Unauthorized, Unavailable, TooMany):
             return False
         return True
 
-    async def log_in(self, token: str) -> str:
-        """The value of a session's cookie. Raises Unauthorized."""
-        token_hash = await self._current_hash()
-        access.check_token(token, token_hash)
+    async def log_in(self, token: str, client: str) -> str:
+        """The value of a session's cookie. Raises Unauthorized, and TooMany."""
+        token_hash = await self._check(token, client)
         return access.make_session(await self.install_key(), token_hash or b"", time.time())
+
+    async def _check(self, token: str, client: str) -> bytes | None:
+        """The hash of the right token. A wrong one: Unauthorized after a delay, or TooMany."""
+        token_hash = await self._current_hash()
+        try:
+            access.check_token(token, token_hash)
+        except Unauthorized:
+            await self._wrong_tokens.delay(client)
+            raise
+        return token_hash
 
     async def _current_hash(self) -> bytes | None:
         if self._configured:

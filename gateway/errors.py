@@ -41,6 +41,14 @@ class TooSlow(GatewayError):
     """The caller took longer than the time limit that the sentence names."""
 
 
+class TooMany(GatewayError):
+    """More than one caller may do at once. The same call may succeed after `retry_seconds`."""
+
+    def __init__(self, sentence: str, retry_seconds: float) -> None:
+        super().__init__(sentence)
+        self.retry_seconds = retry_seconds
+
+
 class Unsupported(GatewayError):
     """What was sent is of a kind that is not understood here."""
 

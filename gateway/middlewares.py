@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import secrets
 import time
@@ -21,6 +22,7 @@ from gateway.errors import (
     Invalid,
     NotFound,
     TooLarge,
+    TooMany,
     TooSlow,
     Unauthorized,
     Unavailable,
@@ -47,6 +49,7 @@ ANSWERS: Mapping[type[GatewayError], tuple[int, str]] = {
     TooSlow: (408, "Too slow"),
     Conflict: (409, "Conflict"),
     TooLarge: (413, "Too large"),
+    TooMany: (429, "Too many requests"),
     Unsupported: (415, "Unsupported media type"),
     Unavailable: (503, "Unavailable"),
 }
@@ -188,6 +191,8 @@ def _answer_error(error: GatewayError) -> web.Response:
     if status == 503:
         log.warning("unavailable: %s", error.sentence)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(math.ceil(error.retry_seconds))
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="buildspace"'
     if status in (408, 413):

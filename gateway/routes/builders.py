@@ -17,6 +17,7 @@ from builder.protocol import calls
 from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_RECORD_BYTES, decode_batch
 from builder.protocol.tokens import NONCE_BYTES, is_token, make_proof, make_token
 from gateway import config, lifecycle
+from gateway.clients import NO_PROXIES, TrustedProxies
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
 from gateway.log_meter import LogMeter
 from gateway.middlewares import errors_to_responses
@@ -25,6 +26,7 @@ from gateway.publishing import Publisher
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
 from gateway.stores.deployments import DeploymentStore
+from gateway.wrong_tokens import WrongTokens
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
@@ -48,9 +50,10 @@ def create_builders_app(
     transport: LogTransport,
     launcher_settings: config.Builder,
     install_key: InstallKey,
+    proxies: TrustedProxies = NO_PROXIES,
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless the token is that of a running attempt."""
-    api = BuildersApi(deployments, publisher, transport, launcher_settings, install_key)
+    api = BuildersApi(deployments, publisher, transport, launcher_settings, install_key, proxies)
     app = web.Application(middlewares=[errors_to_responses], client_max_size=MAX_MANIFEST_BYTES)
     app.router.add_get(f"{_ROOT}/proof/{{nonce:[0-9a-f]{{{2 * NONCE_BYTES}}}}}", api.proof)
     app.router.add_get(f"{_ROOT}/job", api.job)
@@ -72,13 +75,16 @@ class BuildersApi:
         transport: LogTransport,
         settings: config.Builder,
         install_key: InstallKey,
+        proxies: TrustedProxies,
     ) -> None:
         self._deployments = deployments
         self._publisher = publisher
         self._transport = transport
         self._settings = settings
         self._install_key = install_key
+        self._proxies = proxies
         self._meter = LogMeter(settings.log_bytes)
+        self._wrong_tokens = WrongTokens()
 
     async def proof(self, request: web.Request) -> web.Response:
         """That this is the gateway, before the builder shows its token: so no login, and no word about the deployment.
@@ -183,6 +189,7 @@ class BuildersApi:
         if token is None or attempt > MAX_ATTEMPT:
             raise Unauthorized("The builders' API needs a build token.")
         if not is_token(token[1], await self._install_key(), deployment_id, attempt):
+            await self._wrong_tokens.delay(self._proxies.client_of(request))
             raise Unauthorized("The build token does not belong to this attempt.")
         return deployment_id, attempt
 

@@ -23,10 +23,11 @@ REASONS = {
     "409": "The current state does not allow this.",
     "413": "The body is too large.",
     "415": "The body is not application/json.",
+    "429": "Too many wrong tokens, or the queue is full: try again after `Retry-After` seconds.",
     "500": "An unexpected error.",
     "503": "An engine is away: the same call may succeed later.",
 }
-ALWAYS = ("400", "401", "403", "405", "500", "503")
+ALWAYS = ("400", "401", "403", "405", "429", "500", "503")
 WITH_BODY = ("408", "413", "415")
 
 

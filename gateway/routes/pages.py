@@ -38,6 +38,7 @@ HEADINGS = {
     405: "This is not possible",
     409: "Not any more",
     413: "Too large",
+    429: "Too many at once",
     421: "Wrong address",
     500: "Something failed",
     503: "Not available now",
@@ -163,7 +164,7 @@ async def log_in(request: web.Request) -> web.Response:
     typed = await _read_form(request)
     following = _own_path(typed.get("next", ""))
     try:
-        session = await request.app[SERVICES].access.log_in(typed.get("token", "").strip())
+        session = await request.app[SERVICES].access.log_in(typed.get("token", "").strip(), describe(request).client)
     except Unauthorized as error:
         return _login_page(request, following, error=error.sentence)
     response = web.HTTPSeeOther(following)
