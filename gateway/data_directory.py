@@ -1,4 +1,4 @@
-"""The data directory belongs to one gateway at a time."""
+"""The data directory belongs to one gateway at a time, and to its account alone."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Unavailable
+from gateway.modes import set_back, set_back_tree
+
+POSTGRES_DEPTH = 5
+"""`postgres/data/pg_wal/archive_status/...` is as deep as a cluster goes."""
 
 
 @contextlib.contextmanager
 def lock_data_directory(path: Path) -> Iterator[None]:
     """Only one gateway uses a data directory: a second one gets a ConfigError that names the first.
 
-    The directory is made if need be, closed to others. The lock ends with the process, however that ends.
+    The directory is made if need be, and closed to others if it is not. Another account's is refused with a ConfigError.
+    The lock ends with the process, however that ends.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_of_another(path)
+        _set_back(path)
         # Not inherited: a builder or a postgres that outlives the gateway must not hold it.
         file = os.open(path / "gateway.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -28,6 +35,35 @@ def lock_data_directory(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def refuse_of_another(path: Path) -> None:
+    """Its owner could replace what the gateway trusts. Raises ConfigError."""
+    owner, mine = path.stat().st_uid, os.geteuid()
+    if owner != mine:
+        raise ConfigError(
+            f"The data directory {path} belongs to user {owner}, and this is user {mine}: start Buildspace as user"
+            f" {owner}, give the folder and all in it to user {mine}, or choose another data.directory."
+        )
+
+
+def keep_usable(path: Path) -> None:
+    """Open again what a build of our own account has closed. Raises Unavailable with the folder that stays closed."""
+    try:
+        _set_back(path)
+    except OSError as error:
+        raise Unavailable(f"The data directory {path} cannot be read: {error.strerror} {error.filename}.") from error
+    for folder in (path, *(path / name for name in ("objects", "work"))):
+        if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable(f"The folder {folder} is closed to user {os.geteuid()}: give it back its mode 0700.")
+
+
+def _set_back(path: Path) -> None:
+    """Not all objects, and not what is built: the store and the builders look after theirs."""
+    set_back(path)
+    set_back_tree(path, 2)
+    with contextlib.suppress(FileNotFoundError):
+        set_back_tree(path / "postgres", POSTGRES_DEPTH)
 
 
 def _lock(file: int, path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from gateway import engines
 from gateway.background import Job, kept_running, wait_until
+from gateway.data_directory import keep_usable
 from gateway.entrance import Access
 from gateway.errors import Unavailable
 from gateway.migrations import migrate
@@ -44,6 +46,8 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         watch, _ = await asyncio.gather(_prepare(services, on_first_token), _choose_isolation(services))
         await keep(DATABASE, watch, needs_database=False)
         await keep("site changes", _listener(services))
+        if services.launcher.needs_sandbox:
+            await keep("data directory", _watch("data directory", _usable(services)), needs_database=False)
         await keep("object store", _watch("object store", services.objects.check), needs_database=False)
         await keep("releases", _watch("releases", services.proxy.releases.check), needs_database=False)
         await keep("log store", _watch("log store", services.logs.check), needs_database=False)
@@ -57,6 +61,10 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
             await keep("mirror", _mirror(services).run)
         await keep("dispatcher", services.dispatcher.run)
         yield
+
+
+def _usable(services: Services) -> Callable[[], Awaitable[None]]:
+    return functools.partial(asyncio.to_thread, keep_usable, services.config.data_directory)
 
 
 def _mirror(services: Services) -> Mirror:

@@ -40,10 +40,11 @@ def open_way(folder: Path) -> bool:
 
 
 def set_back_tree(folder: Path, depth: int) -> None:
-    """The folder and what is in it, `depth` levels deep."""
-    if _is_wrong(os.lstat(folder)):
+    """The folder and what is in it, `depth` levels deep; what is another account's is left alone."""
+    found = os.lstat(folder)
+    if _is_wrong(found):
         _set_back_one(folder)
-    if depth == 0:
+    if depth == 0 or found.st_uid != os.geteuid():
         return
     with os.scandir(folder) as entries:
         for entry in entries:

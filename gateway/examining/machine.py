@@ -8,21 +8,30 @@ import importlib.util
 import os
 import secrets
 import shutil
+import stat
 from pathlib import Path
 
 from gateway.config import Config
+from gateway.data_directory import refuse_of_another
 from gateway.databases import is_postgres_running
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
 from gateway.launchers.sandbox import choose_grade
 
 LEAST_FREE_BYTES = 2 * 1024**3
 LEAST_GIT = (2, 30)
+SAME_ACCOUNT = (
+    " Builds run as this user and can change the modes of its files: those in the data directory are set back within"
+    " seconds, those of running builds, the configuration and the programs are not. Started as root, the gateway gives"
+    " builds users of their own."
+)
 
 
 async def examine_directory(folder: Path) -> str:
     """A folder that is missing is made: whoever examines the rest in it removes it at the end."""
     try:
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(refuse_of_another, folder)
+        mode = stat.S_IMODE((await asyncio.to_thread(folder.stat)).st_mode)
         probe = folder / f".doctor-{secrets.token_hex(8)}"
         await asyncio.to_thread(probe.write_bytes, b"written")
         await asyncio.to_thread(probe.unlink)
@@ -30,9 +39,9 @@ async def examine_directory(folder: Path) -> str:
         raise ConfigError(
             f"{folder} cannot be written: {error.strerror}. Give it to this user, or set data.directory to another."
         ) from error
-    return (
-        f"{folder}; {'a gateway is using it.' if await asyncio.to_thread(is_postgres_running, folder) else 'writable.'}"
-    )
+    state = "a gateway is using it." if await asyncio.to_thread(is_postgres_running, folder) else "writable."
+    open_to_others = f" Its mode is {mode:04o}: the next start closes it to other users (0700)." if mode & 0o077 else ""
+    return f"{folder}; {state}{open_to_others}"
 
 
 async def examine_disk(folder: Path) -> str:
@@ -49,7 +58,8 @@ async def examine_isolation(config: Config) -> str:
         grade = await choose_grade(config.builder.isolation, config.is_loopback_only)
     except LaunchRefused as refusal:
         raise ConfigError(refusal.sentence) from refusal
-    return f"isolation {grade.name}. {grade.sentence}"
+    shared = SAME_ACCOUNT if grade.name == "basic" and os.geteuid() != 0 else ""
+    return f"isolation {grade.name}. {grade.sentence}{shared}"
 
 
 async def examine_git() -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.launchers import processes
 from gateway.launchers.processes import ProcessId
 from gateway.launchers.starter import LOG, RECORD
+from gateway.modes import set_back
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class AttemptFolders:
         return folder
 
     def records(self) -> list[Record]:
+        set_back(self.root)
         folders = [*self.root.iterdir()] if self.root.is_dir() else []
         return [record for record in map(read_record, folders) if record is not None]
 
@@ -77,12 +79,21 @@ class AttemptFolders:
 def read_record(folder: Path) -> Record | None:
     """None: nobody was started here yet, or a damaged disk has forgotten who: that must hold no other build."""
     try:
-        return parse_record(folder, json.loads((folder / RECORD).read_bytes()))
+        return parse_record(folder, json.loads(_read(folder)))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.error("builder record unreadable, builder unknown: %s: %s", folder / RECORD, error)
         return None
+
+
+def _read(folder: Path) -> bytes:
+    try:
+        return (folder / RECORD).read_bytes()
+    except PermissionError:  # another build of our account has closed it
+        if not set_back(folder, RECORD):
+            raise
+    return (folder / RECORD).read_bytes()
 
 
 def parse_record(folder: Path, found: dict[str, object]) -> Record:
@@ -91,7 +102,8 @@ def parse_record(folder: Path, found: dict[str, object]) -> Record:
 
 
 def _is_old(path: Path) -> bool:
-    return path.exists() and time.time() - path.stat().st_mtime > KEEP_LOGS_SECONDS
+    # Not st_mtime, which a build of our account can set.
+    return path.exists() and time.time() - path.stat().st_ctime > KEEP_LOGS_SECONDS
 
 
 async def remove(path: Path) -> None:
