@@ -18,6 +18,8 @@ from builder.protocol.calls import ManifestFile
 CHUNK_BYTES = 1024 * 1024
 MAX_NOTES = 20
 ENTRIES_PER_FILE = 2
+HOLES_BYTES = 1024 * 1024
+"""So much of a file that takes no space here is worth a line: published, it takes all of it."""
 MAX_DEPTH = 100
 MAX_PATH_BYTES = 1024
 NOT_PUBLISHED = frozenset({".git", "node_modules"})
@@ -38,7 +40,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
-    """`folder`: where the files lie, relative to the repository. `notes`: what was left out, for the log."""
+    """`folder`: where the files lie, relative to the repository. `notes`: what was left out or is odd, for the log."""
 
     folder: PurePosixPath
     files: tuple[ManifestFile, ...]
@@ -82,6 +84,7 @@ class _Walk:
         self._deadline = deadline
         self._entries = 0
         self._notes: list[str] = []
+        self._sparse: list[str] = []
         self._skipped = 0
         self._bytes = 0
 
@@ -113,7 +116,8 @@ class _Walk:
 
     def all_notes(self) -> list[str]:
         more = self._skipped - len(self._notes)
-        return [*self._notes, f"{more} more were left out."] if more else self._notes
+        left_out = [f"{more} more were left out."] if more else []
+        return [*self._notes, *left_out, *self._sparse]
 
     def _is_private(self, name: str) -> bool:
         if name == ".git":
@@ -135,6 +139,7 @@ class _Walk:
                 self._skip(path, "it has several hard links")
                 return
             self._count(path, status.st_size)
+            self._warn_of_holes(path, descriptor, status)
             digest = hashlib.sha256()
             size = 0
             while chunk := file.read(CHUNK_BYTES):
@@ -153,6 +158,16 @@ class _Walk:
         self._bytes += size
         if self._bytes > self._limits.bytes:
             raise BuildFailed(f"The output has more than {self._limits.bytes} bytes.")
+
+    def _warn_of_holes(self, path: str, descriptor: int, status: os.stat_result) -> None:
+        size, real = status.st_size, status.st_blocks * 512
+        if size - real < HOLES_BYTES or len(self._sparse) == MAX_NOTES:
+            return
+        # A file system that compresses has fewer blocks too, but no hole.
+        if os.lseek(descriptor, 0, os.SEEK_HOLE) < size:
+            odd = f"{_printable(path)} is sparse: it has {size} bytes and takes {real} on the disk here"
+            self._sparse.append(f"Warning: {odd}. All {size} are published.")
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
     def _skip(self, path: str, why: str) -> None:
         self._skipped += 1

@@ -48,6 +48,23 @@ def test_a_collected_file_can_be_read_again(tmp_path):
     assert b"".join(read_file(tmp_path, DIST, "b/a.txt")) == b"abc"
 
 
+def test_a_sparse_file_is_published_whole_and_the_log_names_it(tmp_path):
+    write_project(tmp_path, {"dist/index.html": "<p>"})
+    with (tmp_path / "dist" / "hole.bin").open("wb") as file:
+        file.truncate(8 * 1024**2)
+    output = collect(tmp_path, limits=Limits(files=9, bytes=9 * 1024**2, file_bytes=9 * 1024**2))
+    assert output.bytes == 8 * 1024**2 + 3
+    assert output.notes == (
+        "Warning: hole.bin is sparse: it has 8388608 bytes and takes 0 on the disk here. All 8388608 are published.",
+    )
+    assert output.files[0].sha256 == hashlib.sha256(bytes(8 * 1024**2)).hexdigest()
+
+
+def test_a_large_file_without_holes_is_not_worth_a_word(tmp_path):
+    write_project(tmp_path, {"dist/full.bin": "x" * 2 * 1024**2})
+    assert collect(tmp_path, limits=Limits(files=9, bytes=9 * 1024**2, file_bytes=9 * 1024**2)).notes == ()
+
+
 def test_of_a_repository_only_what_is_meant_for_the_public_is_taken(tmp_path):
     names = ["index.html", ".env", ".git/config", "node_modules/x/a.js", ".well-known/a", "sub/.htpasswd", "sub/a.css"]
     write_project(tmp_path, dict.fromkeys(names, "x"))
