@@ -24,13 +24,23 @@ class Health:
 
     def __init__(self) -> None:
         self.troubles: dict[str, str] = {}
+        self._recovery = asyncio.Event()
+
+    @property
+    def recovery(self) -> asyncio.Event:
+        """Set when the next trouble ends: what failed because of it may work now."""
+        return self._recovery
 
     def trouble(self, name: str, sentence: str) -> None:
         self.troubles[name] = sentence
 
     def recovered(self, name: str) -> bool:
         """Says whether there was a trouble."""
-        return self.troubles.pop(name, None) is not None
+        had_trouble = self.troubles.pop(name, None) is not None
+        if had_trouble:
+            self._recovery.set()
+            self._recovery = asyncio.Event()
+        return had_trouble
 
 
 @contextlib.asynccontextmanager
@@ -43,7 +53,7 @@ async def kept_running(
     first_delay_seconds: float = 0.5,
     last_delay_seconds: float = 3.0,
 ) -> AsyncIterator[None]:
-    """Run a job, again if it fails, until the block is left.
+    """Run a job, until the block is left. If it fails it is run again after the delay, or once another is well again.
 
     A failure is loud (log, health) but local: the sites stay up while it heals. An engine that is away is logged once
     for each thing it says. On leaving, the job has `grace_seconds` to finish its batch; then it is cancelled.
@@ -73,8 +83,8 @@ async def kept_running(
                 health.trouble(name, f"{name} failed and is tried again: {error or type(error).__name__}")
             else:
                 continue
-            await wait_until(stopping, delay)
-            delay = min(delay * 2, last_delay_seconds)
+            await wait_until_any(stopping, health.recovery, timeout_seconds=delay)
+            delay = max(first_delay_seconds, min(delay * 2, last_delay_seconds))
 
     task = asyncio.create_task(run(), name=name)
     try:

@@ -19,7 +19,7 @@ POSTGRES_DEPTH = 5
 def lock_data_directory(path: Path) -> Iterator[None]:
     """Only one gateway uses a data directory: a second one gets a ConfigError that names the first.
 
-    The directory is made if need be, and closed to others if it is not. Another account's is refused with a ConfigError.
+    The directory is made if need be, and closed to others if it is not. Another account's is a ConfigError, too.
     The lock ends with the process, however that ends.
     """
     try:

@@ -16,7 +16,7 @@ from gateway.errors import Unavailable
 from gateway.migrations import migrate
 from gateway.mirroring import Mirror
 from gateway.resources import migrations_folder
-from gateway.retention import Sweeper
+from gateway.retention import AGAIN_SECONDS, Sweeper
 from gateway.services import Services
 from gateway.stores.mirrors import MirrorStore
 from gateway.stores.postgres import Database
@@ -37,9 +37,10 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
     """Run the jobs. On leaving they stop in reverse: no more launches, builders end, their lines are stored."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def keep(name: str, job: Job, *, needs_database: bool = True) -> None:
+        async def keep(name: str, job: Job, *, needs_database: bool = True, again_seconds: float = 0.5) -> None:
             ready = services.prepared if needs_database else None
-            await stack.enter_async_context(kept_running(name, _after(ready, job), services.health))
+            kept = kept_running(name, _after(ready, job), services.health, first_delay_seconds=again_seconds)
+            await stack.enter_async_context(kept)
 
         if services.postgres is not None:
             await keep("postgres", services.postgres.watch, needs_database=False)
@@ -56,7 +57,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         stack.push_async_callback(services.launcher.close)
         await keep("reconciler", services.reconciler.run)
         await keep("log ends", services.log_ends.run)
-        await keep("retention", _sweeper(services).run)
+        await keep("retention", _sweeper(services).run, again_seconds=AGAIN_SECONDS)
         if services.config.storage.mirror_outputs:
             await keep("mirror", _mirror(services).run)
         await keep("dispatcher", services.dispatcher.run)

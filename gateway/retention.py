@@ -24,6 +24,8 @@ from gateway.stores.sweeps import SweepStore
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 60.0
+AGAIN_SECONDS = 60.0
+"""A sweep that failed is tried again after so long, or as soon as any other trouble is over."""
 SWEEP_SECONDS = 3600.0
 ALL_PROJECTS_SECONDS = 24 * 3600.0
 """So often also the projects without an old release are swept: failed builds leave blobs, too."""
@@ -58,16 +60,16 @@ class Sweeper:
         self._logs = logs
         self._sweeps = sweeps
         self._retention = retention
-        self._first_seconds = first_seconds
+        self._wait_seconds = first_seconds
         self._now = now or deployments.now
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Sweep shortly after the start, then each hour, until stopped."""
-        wait = self._first_seconds
-        while not await wait_until(stopping, wait):
+        """Sweep shortly after the start, then each hour, until stopped. A sweep that failed is due at once."""
+        while not await wait_until(stopping, self._wait_seconds):
+            self._wait_seconds = 0.0
             await self.sweep(stopping)
             progress()
-            wait = SWEEP_SECONDS
+            self._wait_seconds = SWEEP_SECONDS
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> None:
         """One sweep of logs, releases and blobs. What can't be swept raises at last, after all the rest."""

@@ -336,8 +336,48 @@ except ConfigError as error:
 """
 
 
-def run_as(uid, folder):
-    command = [sys.executable, "-c", ORDINARY_USER, folder, str(uid)]
+CLOSED_BY_A_BUILD = """
+import asyncio, concurrent.futures.thread, contextlib, encodings.idna, os, sys
+from pathlib import Path
+import asyncpg
+from gateway.background import Health, kept_running
+from gateway.data_directory import keep_usable, lock_data_directory
+from gateway.embedded_postgres import EmbeddedPostgres
+
+os.setgroups([]); os.setgid(1); os.setuid(int(sys.argv[2]))
+folder = Path(sys.argv[1])
+CLOSED = ["data/global/pg_control", "data/pg_wal", "data/base", "data", "socket/.s.PGSQL.5432", "socket", "."]
+
+async def write(postgres):
+    connection = await asyncpg.connect(postgres.url, timeout=5)
+    try:
+        await connection.execute("CREATE TABLE written (); SELECT pg_switch_wal(); CHECKPOINT")
+    finally:
+        await connection.close()
+
+async def main():
+    with lock_data_directory(folder):
+        async with EmbeddedPostgres(folder) as postgres, kept_running("postgres", postgres.watch, Health()):
+            connection = await asyncpg.connect(postgres.url)
+            for path in CLOSED:
+                (folder / "postgres" / path).chmod(0)
+            folder.chmod(0)
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await connection.execute("CREATE TABLE lost (); SELECT pg_switch_wal(); CHECKPOINT")
+            while True:
+                keep_usable(folder)
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                    await write(postgres)
+                    break
+                await asyncio.sleep(0.1)
+            print("written")
+
+asyncio.run(main())
+"""
+
+
+def run_as(uid, folder, program=ORDINARY_USER):
+    command = [sys.executable, "-c", program, folder, str(uid)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -357,6 +397,12 @@ def test_an_ordinary_user_needs_nothing_special(open_folder):
     found = run_as(1, open_folder / "data")
     assert found.stdout.startswith("postgresql://"), found.stderr
     assert (open_folder / "data" / "postgres" / "data").stat().st_uid == 1
+
+
+@as_root
+def test_a_cluster_that_a_build_of_its_user_has_closed_is_used_again(open_folder):
+    found = run_as(1, open_folder / "data", CLOSED_BY_A_BUILD)
+    assert found.stdout == "written\n", found.stderr
 
 
 @as_root

@@ -63,6 +63,25 @@ async def test_what_nobody_foresaw_is_logged_with_its_traceback_and_tried_again(
     assert [(record.levelno, bool(record.exc_info)) for record in caplog.records] == [(logging.ERROR, True)]
 
 
+async def test_a_job_that_waits_is_tried_again_once_another_trouble_is_over():
+    health, job = Health(), Moody(AWAY)
+    health.trouble("object store", "The disk is full.")
+    async with asyncio.timeout(5), kept_running("a job", job.run, health, first_delay_seconds=3600):
+        await until(lambda: "a job" in health.troubles)
+        health.recovered("object store")
+        await until(lambda: job.is_working)
+        assert health.troubles == {}
+
+
+async def test_what_is_well_wakes_no_job():
+    health, job = Health(), Moody(AWAY, AWAY)
+    async with asyncio.timeout(5), kept_running("a job", job.run, health, first_delay_seconds=3600):
+        await until(lambda: "a job" in health.troubles)
+        health.recovered("object store")
+        await asyncio.sleep(0)
+        assert len(job.moods) == 1
+
+
 async def test_a_stop_does_not_wait_for_the_back_off():
     job = Moody(AWAY)
     async with asyncio.timeout(5):

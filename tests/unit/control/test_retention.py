@@ -329,6 +329,18 @@ async def test_it_sweeps_shortly_after_the_start(world):
         await until(lambda: world.logs.dropped)
 
 
+async def test_a_sweep_that_failed_is_done_as_soon_as_the_disk_has_room(world):
+    health = Health()
+    sweeper = Sweeper(world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0)
+    world.logs.is_away = True
+    health.trouble("object store", "The disk is full.")
+    async with kept_running("retention", sweeper.run, health, first_delay_seconds=3600):
+        await until(lambda: "retention" in health.troubles)
+        world.logs.is_away = False
+        health.recovered("object store")
+        await until(lambda: not health.troubles)
+
+
 async def test_many_objects_go_in_several_calls(world, monkeypatch):
     monkeypatch.setattr(retention, "AT_ONCE", 2)
     failed = await world.announce({f"{number}": str(number).encode() for number in range(7)})
