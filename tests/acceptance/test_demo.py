@@ -8,7 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.engines.gateway import ROOT, free_ports, running_gateway
+from tests.engines.gateway import ROOT, running_gateway
+from tests.engines.ports import free_ports
 
 
 async def test_the_demo_shows_its_log_serves_its_page_and_goes_on_from_what_is_there(tmp_path: Path) -> None:

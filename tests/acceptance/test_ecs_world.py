@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from tests.acceptance.conftest import Repositories
 from tests.engines.ecs import EcsServer, running_ecs
-from tests.engines.gateway import Gateway, eventually, free_ports, running_gateway
+from tests.engines.gateway import Gateway, eventually, running_gateway
+from tests.engines.ports import free_ports
 
 SITE = {
     "package.json": '{"scripts": {"build": "mkdir dist && cp page.html dist/index.html"}}',

@@ -18,7 +18,8 @@ from gateway.launchers.docker import DockerLauncher, open_docker
 from scripts.git_server import serve_git
 from tests.acceptance.conftest import Repositories
 from tests.engines.dockerd import KEPT, DockerEngine, running_dockerd
-from tests.engines.gateway import Gateway, free_ports, running_gateway
+from tests.engines.gateway import Gateway, running_gateway
+from tests.engines.ports import free_ports
 
 NETWORK = "buildspace-test"
 LAUNCHER_NETWORK = "buildspace-launcher-test"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gateway.config import Clickhouse, Secret
 from tests.engines.certificates import make_certificates
-from tests.engines.gateway import free_ports
+from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 FOLDER = PROGRAMS / "clickhouse"

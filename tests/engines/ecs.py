@@ -25,7 +25,8 @@ import boto3
 from aiohttp import web
 
 from gateway.config import Ecs, Secret
-from tests.engines.gateway import ROOT, eventually, free_ports
+from tests.engines.gateway import ROOT, eventually
+from tests.engines.ports import free_ports
 
 TASK_DEFINITION = ROOT / "deploy" / "task-definition.json"
 REGION = "eu-central-1"

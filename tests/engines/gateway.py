@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,18 +16,11 @@ from typing import Any
 
 import aiohttp
 
+from tests.engines.ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120.0
 FINAL = ("READY", "FAILED", "CANCELED")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now. All are held until the last is known, so none is given twice."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], what: str, seconds: float = PATIENCE_SECONDS) -> Any:

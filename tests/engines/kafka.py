@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from tests.engines.certificates import make_certificates
-from tests.engines.gateway import free_ports
+from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 VERSION = "4.4.0"

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.engines.certificates import Certificates
-from tests.engines.gateway import free_ports
+from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 PACKAGES = PROGRAMS / "pgbouncer"

@@ -22,7 +22,7 @@ import boto3
 from botocore.config import Config
 
 from gateway.config import S3, Secret
-from tests.engines.gateway import free_ports
+from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 VERSION = "v1.8.0"

@@ -12,7 +12,8 @@ from pathlib import Path
 import aiohttp
 
 from tests.engines.dockerd import CLIENT, DockerEngine
-from tests.engines.gateway import Gateway, eventually, free_ports
+from tests.engines.gateway import Gateway, eventually
+from tests.engines.ports import free_ports
 
 HELD = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),

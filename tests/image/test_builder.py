@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.engines.dockerd import DockerEngine
-from tests.engines.gateway import eventually, free_ports, running_gateway
+from tests.engines.gateway import eventually, running_gateway
+from tests.engines.ports import free_ports
 
 
 async def test_a_gateway_builds_the_example_in_a_container(

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from gateway.app import STOP_SECONDS
-from tests.engines.gateway import ROOT, eventually, free_ports, running_gateway
+from tests.engines.gateway import ROOT, eventually, running_gateway
+from tests.engines.ports import free_ports
 
 COMMAND = (sys.executable, "-m", "gateway")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}

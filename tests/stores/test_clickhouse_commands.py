@@ -12,7 +12,7 @@ from gateway.migrations_clickhouse import CREATE_RECORDS, RECORD, migrate_clickh
 from gateway.resources import clickhouse_migrations_folder
 from gateway.stores.clickhouse import open_clickhouse
 from tests.engines.clickhouse import READER
-from tests.engines.gateway import free_ports
+from tests.engines.ports import free_ports
 
 pytestmark = pytest.mark.direct
 TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"

@@ -10,7 +10,7 @@ from gateway.migrations_clickhouse import migrate_clickhouse
 from gateway.stores.clickhouse import open_clickhouse
 from gateway.stores.logs_clickhouse import ClickhouseLogStore
 from tests.engines.clickhouse import READER
-from tests.engines.gateway import free_ports
+from tests.engines.ports import free_ports
 
 pytestmark = pytest.mark.direct
 TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"

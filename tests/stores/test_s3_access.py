@@ -16,7 +16,7 @@ from gateway.doctor import examine
 from gateway.errors import NotFound, Unavailable
 from gateway.stores import blobs_s3, s3_client
 from gateway.stores.blobs_s3 import open_s3
-from tests.engines.gateway import free_ports
+from tests.engines.ports import free_ports
 from tests.engines.s3 import VIRTUAL_DOMAIN, running_s3
 
 

@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestServer
 
 from gateway.config import Api
 from gateway.health_check import reachable_host
-from tests.engines.gateway import ROOT, free_ports
+from tests.engines.gateway import ROOT
+from tests.engines.ports import free_ports
 
 
 async def check(port: int, folder: Path, **settings: str) -> tuple[int, str]:
