@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 GIT_URL ?=
-CONFORMANCE_DATA ?= ../shared/conformance
+CONFORMANCE_DATA ?=
+WORKERS ?= 4
+IN_PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: help demo run test soak test-image check conformance format lock wheel clean
+.PHONY: help demo run test coverage soak test-image check conformance format lock wheel clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
@@ -28,7 +30,11 @@ run: $(VENV)/run.stamp ## Start the gateway alone
 
 test: $(VENV)/dev.stamp ## Run every test on real servers (ARGS='tests/unit -k slug' narrows it)
 	@sh scripts/test_tools.sh
-	@$(BIN)/python -m pytest --cov=gateway --cov=builder --cov-report=term -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not soak" $(ARGS)
+
+coverage: $(VENV)/dev.stamp ## As `test`, and show which lines no test runs; twice the time
+	@sh scripts/test_tools.sh
+	@$(BIN)/python -m pytest $(IN_PARALLEL) --cov=gateway --cov=builder --cov-report=term -m "not soak" $(ARGS)
 
 soak: $(VENV)/dev.stamp ## Run the long tests
 	@sh scripts/test_tools.sh
@@ -43,7 +49,8 @@ check: $(VENV)/dev.stamp ## Lint, types, direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-conformance: $(VENV)/dev.stamp ## Hold file resolution and framework detection against CONFORMANCE_DATA
+conformance: $(VENV)/dev.stamp ## Hold file resolution and framework detection against the folder CONFORMANCE_DATA
+	@[ -n "$(CONFORMANCE_DATA)" ] || { echo "Name the folder of the data: make conformance CONFORMANCE_DATA=..." >&2; exit 1; }
 	@CONFORMANCE_DATA=$(CONFORMANCE_DATA) $(BIN)/python -m pytest tests/conformance $(ARGS)
 
 format: $(VENV)/dev.stamp ## Format the code

@@ -7,9 +7,11 @@ import functools
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import order
 from tests.engines.ecs import running_moto
 from tests.engines.postgres import PostgresServer, running_postgres
 from tests.engines.s3 import S3Server, running_s3
@@ -32,6 +34,15 @@ def pytest_sessionstart() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: order.place(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> order.ByServer:
+    return order.ByServer(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,10 @@ from gateway.sites.answers import Answer, decide
 from gateway.sites.pages import NOT_FOUND
 from gateway.sites.requests import read_request
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("CONFORMANCE_DATA") or ROOT.parent / "shared" / "conformance")
+DATA = Path(os.environ.get("CONFORMANCE_DATA", ""))
 HTML_HANDLING = DATA / "cloudflare_html_handling.json"
 TRAILING_SLASH = DATA / "trailing_slash_hosts.json"
-MISSING = f"The conformance data is not in {DATA}. Set CONFORMANCE_DATA to the folder that holds it."
+MISSING = "CONFORMANCE_DATA does not name the folder that holds the conformance data."
 OUR_MODES = {"auto-trailing-slash": "auto"}
 
 ENCODED_SLASH = "An encoded slash is refused with 400: what it means differs from server to server."

@@ -12,14 +12,13 @@ import pytest
 from builder.checkout import Checkout
 from builder.detect import Package, detect_framework
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("CONFORMANCE_DATA") or ROOT.parent / "shared" / "conformance")
+DATA = Path(os.environ.get("CONFORMANCE_DATA", ""))
 
 
 def load(name):
-    path = ROOT / DATA / name
+    path = DATA / name
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {name} in {path.parent}: name the folder as CONFORMANCE_DATA.")
+        raise FileNotFoundError(f"There is no {name} in the folder that CONFORMANCE_DATA names.")
     return json.loads(path.read_text())
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 BLOCK_PORTS = 1000
 FIRST_PORTS = range(10_000, 32_000, BLOCK_PORTS)
-"""Below 32768, where Linux begins when a connection or a server takes any free port: none of ours is taken like that."""
+"""Below 32768, where the ports begin that Linux chooses by itself: no connection takes one of ours."""
 
 _LOCKS: list[object] = []
 """Files that stay open: a process holds its block of ports as long as it lives."""
