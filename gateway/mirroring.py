@@ -1,22 +1,23 @@
 """Mirroring: what is live stands under `__outputs/{slug}/` as well, for other readers of the bucket.
 
-Killed at any moment it goes on where it was: see `gateway.stores.mirrors`.
+Killed at any moment it leaves a mirror that is known not to be whole; the next look copies what differs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 from gateway.background import wait_until
 from gateway.errors import GatewayError, NotFound, Unavailable
 from gateway.models import Release
-from gateway.object_keys import blob_key, output_key, outputs_prefix
-from gateway.roles import ObjectStore
+from gateway.object_keys import blob_key, blobs_prefix, output_key, outputs_prefix
+from gateway.roles import ObjectInfo, ObjectStore
 from gateway.sites.content_types import content_type_of
 from gateway.sites.releases import Releases
-from gateway.stores.mirrors import MirrorRound, MirrorStore
+from gateway.stores.mirrors import MirrorStore, MirrorTask
+from gateway.stores.postgres import Held
 from gateway.workers import each_of
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ LOOK_SECONDS = 3.0
 SLUGS_AT_ONCE = 100
 FILES_AT_ONCE = 200
 COPIES_AT_ONCE = 8
-DELETED_AT_ONCE = 500
 MAX_KEY_BYTES = 1024
 REMEMBERED_BYTES = 16 * 1024 * 1024
 
@@ -66,72 +66,79 @@ class Mirror:
             raise trouble
 
     async def _mirror(self, slug: str, stopping: asyncio.Event) -> None:
-        async with self._mirrors.claim(slug) as is_ours:
-            begun = await self._mirrors.begin(slug) if is_ours else None
-            if begun is None:
-                return
-            if begun.deployment_id is None:
-                await self._remove_others(slug, set())
-                await self._mirrors.forget(begun)
-                log.info("mirror removed %s", slug)
+        async with self._mirrors.claim(slug) as held:
+            task = await self._mirrors.begin(slug) if held is not None else None
+            if held is None or task is None:
                 return
             try:
-                release = await self._releases.get(begun.project_id, begun.deployment_id)
-                await self._write(begun, release, stopping)
-            except NotFound as error:
-                if await self._mirrors.is_live(begun):
+                if await self._write(task, held, stopping):
+                    await self._mirrors.finish(task)
+            except NotFound as error:  # where another went live meanwhile, the release may have been swept
+                if await self._mirrors.begin(slug) == task:
                     raise Unavailable(f"A file of the live release of '{slug}' is not stored.") from error
 
-    async def _write(self, begun: MirrorRound, release: Release, stopping: asyncio.Event) -> None:
-        paths = _in_order(begun.slug, release)
-        if begun.copied == 0:
-            await self._make_way(begun.slug, paths)
-        for start in range(begun.copied, len(paths), FILES_AT_ONCE):
-            some = paths[start : start + FILES_AT_ONCE]
-            await self._copy(begun.slug, release, some)
-            await self._mirrors.advance(begun, start + len(some))
-            if stopping.is_set():
-                return
-        await self._remove_others(begun.slug, {output_key(begun.slug, path) for path in paths})
-        await self._mirrors.advance(begun, len(paths), is_whole=True)
-        left_out = len(release.files) - len(paths)
-        log.info(
-            "mirrored %s deployment %s files %d too long %d", begun.slug, begun.deployment_id, len(paths), left_out
-        )
+    async def _write(self, task: MirrorTask, held: Held, stopping: asyncio.Event) -> bool:
+        """Copy what differs, delete the rest. Says whether it came to the end."""
+        sources = _sources_of(task.slug, await self._releases.get(*task.live)) if task.live else {}
+        stored = {info.key: info async for info in self._objects.list(outputs_prefix(task.slug))}
+        others = stored.keys() - sources.keys()
+        differing = await self._differing(task, sources, stored)
 
-    async def _copy(self, slug: str, release: Release, paths: Sequence[str]) -> None:
-        async def copy(path: str) -> None:
-            blob = release.files[path].blob
-            source, target = blob_key(release.project_id, blob.sha256), output_key(slug, path)
-            await self._objects.copy(source, target, size=blob.size, content_type=content_type_of(path))
+        async def copy(key: str) -> None:
+            source, size = sources[key]
+            await self._objects.copy(source, key, size=size, content_type=content_type_of(key))
 
-        await each_of(paths, copy, at_once=COPIES_AT_ONCE)
+        # Some stores can't have a file beside a folder of its name: what is in the way goes first.
+        for keys, act in (
+            (_in_the_way(others, sources), self._objects.delete),
+            (differing, lambda some: each_of(some, copy, at_once=COPIES_AT_ONCE)),
+            (sorted(others), self._objects.delete),
+        ):
+            for start in range(0, len(keys), FILES_AT_ONCE):
+                await self._check_held(task, held)
+                if stopping.is_set():
+                    return False
+                await act(keys[start : start + FILES_AT_ONCE])
+        await self._check_held(task, held)
+        deployment_id = task.live[1] if task.live else None
+        log.info("mirrored %s deployment %s files %d copied %d", task.slug, deployment_id, len(sources), len(differing))
+        return True
 
-    async def _make_way(self, slug: str, paths: Sequence[str]) -> None:
-        """Remove files where folders must be, and what is below of what must be a file: some stores can't have both."""
-        files = {output_key(slug, path) for path in paths}
-        folders = {folder for key in files for folder in _folders_of(key)}
-        await self._delete(
-            key async for key in self._stored(slug) if key in folders or not files.isdisjoint(_folders_of(key))
-        )
+    async def _check_held(self, task: MirrorTask, held: Held) -> None:
+        """Raises Unavailable when the lock is lost: another may have written beside us, so the mirror is in doubt."""
+        try:
+            await held.check()
+        except Unavailable:
+            await self._mirrors.doubt(task.slug)
+            raise
 
-    async def _remove_others(self, slug: str, kept: Collection[str]) -> None:
-        await self._delete(key async for key in self._stored(slug) if key not in kept)
-
-    async def _delete(self, keys: AsyncIterator[str]) -> None:
-        doomed = [key async for key in keys]
-        for start in range(0, len(doomed), DELETED_AT_ONCE):
-            await self._objects.delete(doomed[start : start + DELETED_AT_ONCE])
-
-    async def _stored(self, slug: str) -> AsyncIterator[str]:
-        async for info in self._objects.list(outputs_prefix(slug)):
-            yield info.key
+    async def _differing(
+        self, task: MirrorTask, sources: Mapping[str, tuple[str, int]], stored: Mapping[str, ObjectInfo]
+    ) -> list[str]:
+        """The keys whose object is not known to be its source's. Equal etags are equal bytes; others say nothing."""
+        etags: dict[str, str] = {}
+        if task.live and not stored.keys().isdisjoint(sources):
+            blobs = self._objects.list(blobs_prefix(task.live[0]))
+            etags = {info.key: info.etag async for info in blobs if info.etag}
+        return [key for key in sources if key not in stored or stored[key].etag != etags.get(sources[key][0])]
 
 
-def _in_order(slug: str, release: Release) -> list[str]:
-    """Pages last: what they refer to is there before them. A path that makes too long a key has no place there."""
-    paths = [path for path in release.files if len(output_key(slug, path).encode()) <= MAX_KEY_BYTES]
-    return sorted(paths, key=lambda path: (path.endswith(".html"), path))
+def _sources_of(slug: str, release: Release) -> dict[str, tuple[str, int]]:
+    """By key, what is to stand there: the blob's key and size. Pages last: what they refer to is there before them."""
+    paths = sorted(release.files, key=lambda path: (path.endswith(".html"), path))
+    blobs = {output_key(slug, path): release.files[path].blob for path in paths}
+    # A path that makes too long a key has no place there.
+    return {
+        key: (blob_key(release.project_id, blob.sha256), blob.size)
+        for key, blob in blobs.items()
+        if len(key.encode()) <= MAX_KEY_BYTES
+    }
+
+
+def _in_the_way(others: Collection[str], wanted: Collection[str]) -> list[str]:
+    """What is a file where a folder must be, or lies below of what must be a file."""
+    folders = {folder for key in wanted for folder in _folders_of(key)}
+    return [key for key in others if key in folders or any(folder in wanted for folder in _folders_of(key))]
 
 
 def _folders_of(key: str) -> list[str]:

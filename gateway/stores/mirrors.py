@@ -1,29 +1,24 @@
-"""Remembers which deployment's files stand in the plain layout, and how far the copying came."""
+"""Remembers which deployment's files stand, whole, in the plain layout."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import uuid
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
-from gateway.errors import Conflict
-from gateway.stores.postgres import Database
+from gateway.stores.postgres import Database, Held
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class MirrorRound:
-    """One try to make a mirror whole, from file `copied` on. `deployment_id` None: nothing is live, so all goes."""
+class MirrorTask:
+    """A mirror that is not what is live. `live`: project and deployment; None: nothing is, so all of its files go."""
 
     slug: str
-    project_id: uuid.UUID
-    deployment_id: uuid.UUID | None
-    number: int
-    copied: int
+    live: tuple[uuid.UUID, uuid.UUID] | None
 
 
 class MirrorStore:
-    """`place` names the object store: a mirror that was written to another one is written anew, from its first file."""
+    """`place` names the object store: a mirror that was written to another one counts for nothing."""
 
     def __init__(self, database: Database, place: str) -> None:
         self._database = database
@@ -39,11 +34,7 @@ class MirrorStore:
                 FULL JOIN mirrors ON mirrors.slug = projects.subdomain
                 WHERE coalesce(projects.subdomain, mirrors.slug) > $1
                     AND (projects.live_deployment_id IS NOT NULL OR mirrors.slug IS NOT NULL)
-                    AND NOT (
-                        coalesce(mirrors.is_whole, false)
-                        AND projects.live_deployment_id IS NOT DISTINCT FROM mirrors.deployment_id
-                        AND mirrors.place IS NOT DISTINCT FROM $3
-                    )
+                    AND (projects.live_deployment_id = mirrors.deployment_id AND mirrors.place = $3) IS NOT TRUE
                 ORDER BY slug
                 LIMIT $2
                 """,
@@ -53,98 +44,59 @@ class MirrorStore:
             )
         return [row["slug"] for row in rows]
 
-    @contextlib.asynccontextmanager
-    async def claim(self, slug: str) -> AsyncIterator[bool]:
-        """Whether this mirror is ours within the block: no other gateway works on it."""
-        async with self._database.try_lock(f"mirror {slug}") as held:
-            yield held is not None
+    def claim(self, slug: str) -> AbstractAsyncContextManager[Held | None]:
+        """A lock of the mirror's own. None: another gateway works on it."""
+        return self._database.try_lock(f"mirror {slug}")
 
-    async def begin(self, slug: str) -> MirrorRound | None:
-        """The next round for this slug, and where an earlier one for the same deployment ended; None: all is well.
+    async def begin(self, slug: str) -> MirrorTask | None:
+        """What is to be done about this mirror. None: nothing.
 
-        It is remembered before the first object is written: so what a crash leaves is known to be ours.
+        It is remembered before the first object is written: so what a crash leaves is known to be ours, and not whole.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.acquire() as connection:
             row = await connection.fetchrow(
                 """
-                INSERT INTO mirrors (slug, project_id, deployment_id, place)
+                INSERT INTO mirrors (slug, place)
                 SELECT
                     asked.slug,
-                    coalesce(projects.id, known.project_id),
-                    projects.live_deployment_id,
                     $2
                 FROM (SELECT $1::text AS slug) AS asked
                 LEFT JOIN projects ON projects.subdomain = asked.slug
                 LEFT JOIN mirrors AS known ON known.slug = asked.slug
-                WHERE projects.live_deployment_id IS NOT NULL OR known.slug IS NOT NULL
+                WHERE (projects.live_deployment_id IS NOT NULL OR known.slug IS NOT NULL)
+                    AND (projects.live_deployment_id = known.deployment_id AND known.place = $2) IS NOT TRUE
                 ON CONFLICT (slug) DO UPDATE
-                SET project_id = excluded.project_id,
-                    deployment_id = excluded.deployment_id,
-                    place = excluded.place,
-                    round = mirrors.round + 1,
-                    copied = CASE
-                        WHEN (mirrors.deployment_id, mirrors.place)
-                            IS NOT DISTINCT FROM (excluded.deployment_id, excluded.place)
-                        THEN mirrors.copied
-                        ELSE 0
-                    END,
-                    is_whole = false
-                WHERE NOT mirrors.is_whole
-                    OR (mirrors.deployment_id, mirrors.place)
-                        IS DISTINCT FROM (excluded.deployment_id, excluded.place)
-                RETURNING *
+                SET deployment_id = NULL,
+                    place = excluded.place
+                RETURNING
+                    (SELECT id FROM projects WHERE subdomain = $1) AS project_id,
+                    (SELECT live_deployment_id FROM projects WHERE subdomain = $1) AS deployment_id
                 """,
                 slug,
                 self._place,
             )
         if row is None:
             return None
-        return MirrorRound(row["slug"], row["project_id"], row["deployment_id"], row["round"], row["copied"])
+        return MirrorTask(slug, (row["project_id"], row["deployment_id"]) if row["deployment_id"] else None)
 
-    async def advance(self, begun: MirrorRound, copied: int, *, is_whole: bool = False) -> None:
-        """So far the round has come. Raises Conflict if another began meanwhile: then the next begins from nothing."""
-        async with self._database.acquire() as connection:
-            number = await connection.fetchval(
-                """
-                UPDATE mirrors
-                SET copied = CASE WHEN round = $2 THEN $3 ELSE 0 END,
-                    is_whole = round = $2 AND $4,
-                    round = CASE WHEN round = $2 THEN round ELSE round + 1 END
-                WHERE slug = $1
-                RETURNING round
-                """,
-                begun.slug,
-                begun.number,
-                copied,
-                is_whole,
-            )
-        if number != begun.number:
-            raise Conflict(f"Another gateway has started to mirror '{begun.slug}' meanwhile.")
-
-    async def forget(self, begun: MirrorRound) -> None:
-        """Nothing of it is left."""
+    async def finish(self, task: MirrorTask) -> None:
+        """The mirror is whole, or, where nothing is live, gone."""
         async with self._database.acquire() as connection:
             await connection.execute(
                 """
-                DELETE FROM mirrors
-                WHERE slug = $1 AND round = $2
+                WITH gone AS (
+                    DELETE FROM mirrors
+                    WHERE slug = $1 AND $2::uuid IS NULL
+                )
+                UPDATE mirrors
+                SET deployment_id = $2
+                WHERE slug = $1 AND $2 IS NOT NULL
                 """,
-                begun.slug,
-                begun.number,
+                task.slug,
+                task.live[1] if task.live else None,
             )
 
-    async def is_live(self, begun: MirrorRound) -> bool:
-        """Whether what this round mirrors is still what is live."""
+    async def doubt(self, slug: str) -> None:
+        """Whatever is known of this mirror, it may not be so any more."""
         async with self._database.acquire() as connection:
-            found: bool = await connection.fetchval(
-                """
-                SELECT EXISTS (
-                    SELECT 1
-                    FROM projects
-                    WHERE subdomain = $1 AND live_deployment_id = $2
-                )
-                """,
-                begun.slug,
-                begun.deployment_id,
-            )
-        return found
+            await connection.execute("UPDATE mirrors SET deployment_id = NULL WHERE slug = $1", slug)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from gateway.stores.postgres import open_pool
 
 MIGRATIONS = Path(__file__).parents[2] / "sql" / "postgres"
 UNSAFE_BUT_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+def older_than(name: str, folder: Path) -> Path:
+    """The migrations before this one, in a new folder: what the versions knew that did not have it."""
+    old = folder / f"before_{name}"
+    old.mkdir()
+    for path in MIGRATIONS.glob("*.sql"):
+        if path.name < name:
+            shutil.copy(path, old)
+    return old
 
 
 class PostgresServer:

@@ -9,7 +9,7 @@ import pytest
 from gateway import mirroring
 from gateway.background import Health, kept_running
 from gateway.config import Retention
-from gateway.errors import Conflict, Unavailable
+from gateway.errors import Unavailable
 from gateway.mirroring import Mirror
 from gateway.models import BuildSettings
 from gateway.moving.objects import ObjectCopy
@@ -61,6 +61,13 @@ def gateway(database, objects):
     return Gateway(database, objects)
 
 
+@pytest.fixture(params=S3_SERVERS)
+async def bucket(request, database, s3_servers):
+    """A gateway whose store has etags that say something of the bytes."""
+    async with open_s3(s3_servers(request.param).make_bucket()) as objects:
+        yield Gateway(database, objects)
+
+
 class Gateway:
     """What a gateway with mirrors needs, and a short way to publish."""
 
@@ -102,6 +109,13 @@ class Gateway:
 
     async def outdated(self):
         return await self.mirrors.outdated("", 100)
+
+
+END_LOCKS = """
+    SELECT pg_terminate_backend(pid)
+    FROM pg_locks
+    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 class Killed(BaseException):
@@ -253,14 +267,44 @@ async def test_a_file_may_become_a_folder_and_a_folder_a_file(gateway):
 
 
 @pytest.mark.usefixtures("_one_by_one")
-async def test_a_gateway_that_was_killed_goes_on_where_it_was(gateway):
+async def test_what_a_killed_gateway_began_is_brought_to_its_end(gateway):
     slug = (await gateway.create(FIRST)).project_slug
     with pytest.raises(Killed):
         await Mirror(gateway.mirrors, Copies(gateway.objects, 2)).catch_up()
-    rest = Copies(gateway.objects)
-    await Mirror(gateway.mirrors, rest).catch_up()
-    assert rest.targets == [f"__outputs/{slug}/old.html"]
+    assert await gateway.outdated() == [slug]
+    await gateway.mirror.catch_up()
     assert await gateway.outputs(slug) == FIRST
+    assert await gateway.outdated() == []
+
+
+@pytest.mark.usefixtures("_one_by_one")
+async def test_in_a_bucket_what_a_killed_gateway_copied_is_not_copied_again(bucket):
+    slug = (await bucket.create(FIRST)).project_slug
+    with pytest.raises(Killed):
+        await Mirror(bucket.mirrors, Copies(bucket.objects, 2)).catch_up()
+    rest = Copies(bucket.objects)
+    await Mirror(bucket.mirrors, rest).catch_up()
+    assert rest.targets == [f"__outputs/{slug}/old.html"]
+    assert await bucket.outputs(slug) == FIRST
+
+
+async def test_in_a_bucket_only_what_differs_is_copied(bucket):
+    slug = (await bucket.create(FIRST)).project_slug
+    await bucket.mirror.catch_up()
+    await bucket.deploy(slug, SECOND)
+    copies = Copies(bucket.objects)
+    await Mirror(bucket.mirrors, copies).catch_up()
+    assert sorted(copies.targets) == [f"__outputs/{slug}/{path}" for path in ("index.html", "new.html")]
+    assert await bucket.outputs(slug) == SECOND
+
+
+async def test_what_another_tool_wrote_over_a_file_is_written_over_at_the_next_release(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    await gateway.mirror.catch_up()
+    await put(gateway.objects, f"__outputs/{slug}/assets/app.js", b"theirs")
+    await gateway.deploy(slug, SECOND)
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == SECOND
 
 
 @pytest.mark.usefixtures("_one_by_one")
@@ -274,15 +318,15 @@ async def test_what_went_live_meanwhile_is_mirrored_from_its_beginning(gateway):
 
 
 @pytest.mark.usefixtures("_one_by_one")
-async def test_a_stop_keeps_what_was_copied(gateway):
-    await gateway.create(FIRST)
+async def test_a_stop_ends_after_the_batch_and_the_rest_follows(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
     stopping = asyncio.Event()
     copies = Copies(gateway.objects)
     copies.copy = lambda source, target, **options: _stop_and_copy(stopping, gateway.objects, source, target, options)
     await Mirror(gateway.mirrors, copies).catch_up(stopping)
-    rest = Copies(gateway.objects)
-    await Mirror(gateway.mirrors, rest).catch_up()
-    assert len(rest.targets) == len(FIRST) - 1
+    assert await gateway.outputs(slug) == {"assets/app.js": FIRST["assets/app.js"]}
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == FIRST
 
 
 async def _stop_and_copy(stopping, objects, source, target, options):
@@ -312,16 +356,33 @@ async def test_two_gateways_share_the_work_and_copy_nothing_twice(gateway, url):
     assert await gateway.outdated() == []
 
 
-async def test_a_mirror_that_two_have_written_is_written_again(gateway):
-    """The lock of the first was lost with its connection, and it did not know."""
+@pytest.mark.usefixtures("_one_by_one")
+async def test_a_mirror_that_two_have_written_is_written_again(gateway, url):
+    """The first has lost its lock with its connection, and learns it after the second has come to the end."""
     slug = (await gateway.create(FIRST)).project_slug
-    first = await gateway.mirrors.begin(slug)
-    second = await gateway.mirrors.begin(slug)
-    await gateway.mirrors.advance(second, 3, is_whole=True)
-    with pytest.raises(Conflict):
-        await gateway.mirrors.advance(first, 2)
+    async with open_pool(url, 4) as database:
+        second = Mirror(MirrorStore(database, "here"), gateway.objects)
+
+        class Frozen(Copies):
+            async def copy(self, source, target, **options):
+                if not self.targets:
+                    await gateway.database.pool.execute(END_LOCKS)
+                    await second.catch_up()
+                await super().copy(source, target, **options)
+
+        with pytest.raises(Unavailable):
+            await Mirror(gateway.mirrors, Frozen(gateway.objects)).catch_up()
     assert await gateway.outdated() == [slug]
-    assert (await gateway.mirrors.begin(slug)).copied == 0
+    await gateway.mirror.catch_up()
+    assert await gateway.outputs(slug) == FIRST
+
+
+async def test_nothing_is_done_about_a_mirror_that_is_whole(gateway):
+    slug = (await gateway.create(FIRST)).project_slug
+    await gateway.mirror.catch_up()
+    assert await gateway.mirrors.begin(slug) is None
+    await gateway.mirrors.doubt(slug)
+    assert await gateway.outdated() == [slug]
 
 
 async def test_a_release_that_cannot_be_read_does_not_hold_up_the_others(gateway):

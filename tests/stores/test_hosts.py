@@ -1,7 +1,6 @@
 """What the store of hosts promises, and what becomes of sites from before there was one."""
 
 import asyncio
-import shutil
 import uuid
 
 import pytest
@@ -14,10 +13,10 @@ from gateway.stores import hosts as module
 from gateway.stores.hosts import HostStore, reserve_slug
 from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
-from tests.engines.postgres import MIGRATIONS
+from tests.engines.postgres import MIGRATIONS, older_than
 
 URL = "https://example.com/blog.git"
-LAST_WITHOUT_HOSTS = 15
+HOSTS = "0016_create_hosts.sql"
 
 
 async def test_a_slug_without_a_release_leads_to_nothing_yet(hosts, queued):
@@ -114,11 +113,8 @@ FAILED = uuid.UUID("44444444-0000-4000-8000-000000000004")
 @pytest.fixture
 async def carried(postgres, tmp_path):
     """A live site, previews and a domain in a database of the last version without hosts, brought to this version."""
-    old = shutil.copytree(MIGRATIONS, tmp_path / "old")
-    for path in sorted(old.glob("*.sql"))[LAST_WITHOUT_HOSTS:]:
-        path.unlink()
     async with open_pool(await postgres.create_empty_database(), 4) as database:
-        await migrate(database, old)
+        await migrate(database, older_than(HOSTS, tmp_path))
         await database.pool.execute(
             """
             INSERT INTO projects (id, name, git_url, subdomain, custom_domain)
