@@ -155,8 +155,7 @@ class Dispatcher:
         try:
             await self._deployments.launched(deployment.id, deployment.attempt, handle)
         except Conflict:
-            # Ended while it was launched. Where it has gone back to the queue its row does not know this builder.
-            await self._deployments.leave_behind(self._launcher.name, handle, deployment.id)
+            # The attempt ended while it was launched. Should this stop fail, the reconciler stops the builder later.
             async with asyncio.timeout(CALL_SECONDS):
                 await self._launcher.stop(handle, "The deployment ended before its builder had started.")
         else:

@@ -36,8 +36,8 @@ class Migration:
 async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
     """Apply what is not applied yet and say what that was. A file that fails leaves nothing of itself behind.
 
-    Raises ConfigError for a file that differs from what was applied and for a database that is not in UTF-8,
-    Unavailable when it is away.
+    Raises ConfigError for a file that differs from what was applied, for a database of a newer version and for one
+    that is not in UTF-8; Unavailable when it is away.
     """
     migrations = read_migrations(folder)
     async with migrating(database) as connection:
@@ -52,6 +52,7 @@ async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
             """
         )
         applied = await _read_applied(connection)
+    check_known(migrations, applied)
     fresh = fresh_of(migrations, applied)
     return [migration.name for migration in fresh if await _apply(database, migration)]
 
@@ -72,6 +73,7 @@ async def missing_migrations(database: Database, folder: Traversable | Path) -> 
     async with database.acquire() as connection:
         if await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL"):
             applied = await _read_applied(connection)
+    check_known(migrations, applied)
     return [migration.name for migration in fresh_of(migrations, applied)]
 
 
@@ -92,6 +94,15 @@ def fresh_of(migrations: list[Migration], applied: dict[str, bytes]) -> list[Mig
                 " Restore the file and put the change into a new one."
             )
     return [migration for migration in migrations if migration.name not in applied]
+
+
+def check_known(migrations: list[Migration], applied: dict[str, bytes]) -> None:
+    """Raises ConfigError for a database that a newer version has changed."""
+    if unknown := sorted(applied.keys() - {migration.name for migration in migrations}):
+        raise ConfigError(
+            f"The database belongs to a newer version of Buildspace: it has the migration {unknown[-1]}, which this"
+            " version does not know. Start the newer version, or restore a backup from before the upgrade."
+        )
 
 
 def describe_missing(names: list[str]) -> str:

@@ -60,8 +60,31 @@ class StepTiming:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Attempt:
+    """One launch of a deployment. `reason`: why it ended without a release."""
+
+    number: int
+    launcher: str
+    started_at: datetime.datetime
+    steps: tuple[StepTiming, ...]
+    reason: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EndedBuilder:
+    """The builder of an attempt that has ended. `may_bring_lines`: its log is waited for."""
+
+    deployment_id: uuid.UUID
+    attempt: int
+    handle: str
+    reason: str
+    is_canceled: bool
+    may_bring_lines: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Deployment:
-    """One try to publish one commit."""
+    """One try to publish one commit. `launcher`, `handle`, `steps` and so on are those of its last attempt."""
 
     id: uuid.UUID
     project_id: uuid.UUID

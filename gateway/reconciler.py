@@ -1,4 +1,4 @@
-"""The reconciler: ends what nobody else will end. Lost builders, expired leases, overdue builds, orphans."""
+"""The reconciler: ends lost and overdue builds, and stops the builders whose attempt has ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from builder.protocol.calls import LEASE_SECONDS
 from gateway import config, lifecycle
 from gateway.background import Since, wait_until_any
 from gateway.errors import Conflict, Unavailable
-from gateway.models import Deployment, Status
+from gateway.models import Deployment, EndedBuilder
 from gateway.roles import BuilderState, Launcher
 from gateway.stores.deployments import DeploymentStore
 from gateway.workers import together
@@ -88,8 +88,7 @@ class Reconciler:
         ended = await self._fail_overdue() + await self._reap_expired()
         await self._each(ended, lambda row: self._stop(row.launcher, row.handle, row.reason or ""))
         await self._find_builders(await self._deployments.building())
-        await self._each(await self._deployments.orphans(self._launcher.name), self._stop_orphan)
-        await self._each(await self._deployments.leftovers(self._launcher.name), self._stop_leftover)
+        await self._each(await self._deployments.builders_to_stop(self._launcher.name), self._stop_ended)
         self._since.forget_unasked()
         self._looked_at = self._clock()
         if self._troubles:
@@ -138,23 +137,16 @@ class Reconciler:
             status = await self._deployments.lost(row.id, row.attempt, reason, self._attempts)
             log.warning("builder lost deployment %s attempt %d, now %s: %s", row.id, row.attempt, status, reason)
 
-    async def _stop_orphan(self, row: Deployment) -> None:
-        """A builder whose attempt ended: a canceled one now, others when they do not leave by themselves."""
-        if await self._is_gone_or_stopped(row, str(row.handle)):
-            await self._deployments.builder_stopped(row.id, row.handle)
-
-    async def _stop_leftover(self, handle: str) -> None:
-        if await self._stop(self._launcher.name, handle, "Another attempt has taken its place."):
-            await self._deployments.leftover_stopped(self._launcher.name, handle)
-
-    async def _is_gone_or_stopped(self, row: Deployment, handle: str) -> bool:
-        state = await self._find(handle)
-        late = self._late_lines_seconds if lifecycle.may_bring_lines(row) else 0.0
-        overstayed = self._since.seconds(("ended", row.id, handle)) >= LEAVE_SECONDS + late
-        if state is None or not (state is BuilderState.GONE or overstayed or row.status is Status.CANCELED):
-            return False
+    async def _stop_ended(self, builder: EndedBuilder) -> None:
+        """A canceled one now, others when they do not leave by themselves."""
+        state = await self._find(builder.handle)
+        late = self._late_lines_seconds if builder.may_bring_lines else 0.0
+        overstayed = self._since.seconds(("ended", builder.handle)) >= LEAVE_SECONDS + late
+        if state is None or not (state is BuilderState.GONE or overstayed or builder.is_canceled):
+            return
         # Also one that is gone: its launcher frees what it has left behind.
-        return await self._stop(row.launcher, handle, row.reason or "Its attempt has ended.")
+        if await self._stop(self._launcher.name, builder.handle, builder.reason):
+            await self._deployments.builder_gone(builder)
 
     async def _each(self, items: Sequence[Item], do: Callable[[Item], Awaitable[object]]) -> None:
         """Begun in one turn of the loop, as far as the bound allows: a launcher may make one call of many."""

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.addresses import Addresses
-from gateway.models import BuildSettings, Deployment, Project, StepTiming
+from gateway.models import Attempt, BuildSettings, Deployment, Project, StepTiming
 
 
 def json_response(body: object, status: int = 200, **headers: str) -> web.Response:
@@ -44,6 +44,15 @@ def deployment_json(deployment: Deployment, addresses: Addresses) -> dict[str, A
         "deploymentUrl": addresses.deployment(deployment.project_slug, deployment.id),
         "logsUrl": addresses.log(deployment.id),
         "pageUrl": addresses.page(deployment.id),
+    }
+
+
+def attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "startedAt": iso(attempt.started_at),
+        "steps": [_step(step) for step in attempt.steps],
+        "reason": attempt.reason,
     }
 
 

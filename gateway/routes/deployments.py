@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.routes.answers import deployment_json, json_response
+from gateway.routes.answers import attempt_json, deployment_json, json_response
 from gateway.routes.projects import expect_nothing
 from gateway.routes.schemas import read_deployment_id
 from gateway.services import SERVICES
@@ -13,7 +13,8 @@ from gateway.services import SERVICES
 async def show_deployment(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     deployment = await services.deployments.get(read_deployment_id(request.match_info["id"]))
-    return json_response(deployment_json(deployment, services.addresses))
+    attempts = [attempt_json(attempt) for attempt in await services.deployments.attempts(deployment.id)]
+    return json_response(deployment_json(deployment, services.addresses) | {"attempts": attempts})
 
 
 async def cancel_deployment(request: web.Request) -> web.Response:

@@ -93,7 +93,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         },
         "/deployment/{id}": {
             "get": _operation(
-                "showDeployment", "A deployment", shapes.DeploymentAnswer, parameters=[deployment], also=("404",)
+                "showDeployment", "A deployment", shapes.DeploymentDetails, parameters=[deployment], also=("404",)
             )
         },
         "/deployment/{id}/cancel": {

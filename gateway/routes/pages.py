@@ -134,6 +134,7 @@ async def show_deployment(request: web.Request) -> web.Response:
         frame=await _frame(request, is_busy=not deployment.status.is_final, current=project.slug, has_find=False),
         project=views.view_project(project, deployment, addresses, now),
         deployment=views.view_deployment(deployment, addresses, now),
+        attempts=views.view_attempts(await services.deployments.attempts(deployment.id)),
     )
     return _render(request, "deployment.html", page)
 

@@ -49,6 +49,21 @@ class DeploymentAnswer(marshmallow.Schema):
     pageUrl = fields.String(required=True)
 
 
+class AttemptAnswer(marshmallow.Schema):
+    """One launch of a deployment's builder. Another one follows only where a builder was lost."""
+
+    number = fields.Integer(required=True)
+    startedAt = fields.DateTime(required=True)
+    steps = fields.List(fields.Nested(StepTiming), required=True)
+    reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it ended without a release."})
+
+
+class DeploymentDetails(DeploymentAnswer):
+    """A deployment with each of its attempts, the first one first."""
+
+    attempts = fields.List(fields.Nested(AttemptAnswer), required=True)
+
+
 class ProjectAnswer(marshmallow.Schema):
     """A git repository with a slug, settings and a live release."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from gateway.addresses import Addresses
-from gateway.models import BuildSettings, Deployment, Project, Status, StepTiming
+from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 FIRST_COMMIT_DIGITS = 7
@@ -93,6 +93,13 @@ class DeploymentView:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class AttemptView:
+    number: int
+    timings: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ProjectView:
     name: str
     slug: str
@@ -168,6 +175,7 @@ class DeploymentPage:
     frame: FrameView
     project: ProjectView
     deployment: DeploymentView
+    attempts: tuple[AttemptView, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -271,6 +279,20 @@ def view_deployment(
         site_url=addresses.site(deployment.project_slug) if deployment.is_live else "",
         own_url=own_url if is_ready else "",
         size=_size(deployment),
+    )
+
+
+def view_attempts(attempts: Sequence[Attempt]) -> tuple[AttemptView, ...]:
+    """Nothing for a single one: all that is known of it stands in the deployment."""
+    if len(attempts) < 2:
+        return ()
+    return tuple(
+        AttemptView(
+            attempt.number,
+            ", ".join(f"{step.name} {lasting(step.seconds)}" for step in attempt.steps if step.seconds is not None),
+            (attempt.reason or "").strip(),
+        )
+        for attempt in attempts
     )
 
 

@@ -1,23 +1,24 @@
-"""Remembers deployments: reading them here, their transitions in deployment_queue, _attempts and _releases."""
+"""Remembers deployments: what was asked for, what is known of each, and whether its log is whole."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import uuid
 from collections.abc import Collection, Sequence
 
-from gateway.errors import NotFound
-from gateway.models import Deployment
-from gateway.stores.deployment_attempts import DeploymentAttempts
-from gateway.stores.deployment_queue import DeploymentQueue
-from gateway.stores.deployment_releases import DeploymentReleases
+from gateway.errors import Conflict, NotFound
+from gateway.models import Attempt, Deployment
+from gateway.stores.attempts import AttemptStore
 from gateway.stores.postgres import Database, decode_cursor, encode_cursor
-from gateway.stores.rows import fetch_deployment, to_deployment
+from gateway.stores.releases import ReleaseStore
+from gateway.stores.rows import add_deployment, fetch_deployment, stale, to_attempt, to_deployment
 
+CANCELED = "It was canceled."
 MAX_NUMBER = 2**31 - 1
 
 
-class DeploymentStore(DeploymentQueue, DeploymentAttempts, DeploymentReleases):
+class DeploymentStore(AttemptStore, ReleaseStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -77,16 +78,102 @@ class DeploymentStore(DeploymentQueue, DeploymentAttempts, DeploymentReleases):
             )
         return {row["project_id"]: to_deployment(row) for row in rows}
 
-    async def building(self) -> list[Deployment]:
-        """All that build, the oldest first."""
+    async def attempts(self, deployment_id: uuid.UUID) -> list[Attempt]:
+        """Every attempt that a launcher started, the first one first."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT
+                    number,
+                    launcher,
+                    started_at,
+                    steps,
+                    reason
+                FROM attempts
+                WHERE deployment_id = $1 AND started_at IS NOT NULL
+                ORDER BY number
+                """,
+                deployment_id,
+            )
+        return [to_attempt(row) for row in rows]
+
+    async def create_again(self, slug: str, *, trigger: str = "api") -> Deployment:
+        """A new deployment of the project, with its settings of now. Raises NotFound."""
+        async with self._database.transaction() as connection:
+            project_id = await connection.fetchval(
+                """
+                SELECT id
+                FROM projects
+                WHERE subdomain = $1
+                FOR NO KEY UPDATE
+                """,
+                slug,
+            )
+            if project_id is None:
+                raise NotFound(f"No project is called '{slug}'.")
+            return await add_deployment(connection, project_id, trigger)
+
+    async def cancel(self, deployment_id: uuid.UUID) -> Deployment:
+        """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict for what has ended already."""
+        async with self._database.transaction() as connection:
+            canceled = await connection.fetchval(
+                """
+                WITH canceled AS (
+                    UPDATE deployments
+                    SET status = 'CANCELED',
+                        reason = $2,
+                        queue_reason = NULL,
+                        completed_at = now()
+                    WHERE id = $1 AND status IN ('QUEUE', 'BUILDING')
+                    RETURNING id, attempt
+                )
+                SELECT id, end_attempt(id, attempt, $2)
+                FROM canceled
+                """,
+                deployment_id,
+                CANCELED,
+            )
+            found = await fetch_deployment(connection, deployment_id)
+        if canceled is None:
+            raise Conflict(f"Deployment {deployment_id} has ended already: its state is {found.status}.")
+        return found
+
+    async def set_log_end(
+        self, deployment_id: uuid.UUID, attempt: int, complete: bool, missing: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Whether the attempt's log is whole, and if not, what is missing. Once whole, it stays so."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(
+                """
+                UPDATE deployments
+                SET log_complete = log_complete IS TRUE OR $3,
+                    log_missing = CASE WHEN log_complete IS TRUE THEN log_missing ELSE $4::jsonb END
+                WHERE id = $1 AND attempt = $2
+                RETURNING id
+                """,
+                deployment_id,
+                attempt,
+                complete,
+                json.dumps(list(missing)),
+            )
+            if row is None:
+                raise await stale(connection, deployment_id, attempt)
+
+    async def undecided_logs(self, after: uuid.UUID, limit: int) -> list[Deployment]:
+        """Deployments that ended and of whose log it is not yet known whether it is whole: those whose ids follow this
+        one, in order of their ids.
+        """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
                 SELECT *
                 FROM deployment_rows
-                WHERE status = 'BUILDING'
-                ORDER BY created_at, id
-                """
+                WHERE log_complete IS NULL AND completed_at IS NOT NULL AND id > $1
+                ORDER BY id
+                LIMIT $2
+                """,
+                after,
+                limit,
             )
         return [to_deployment(row) for row in rows]
 

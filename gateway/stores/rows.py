@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import Conflict, NotFound
-from gateway.models import BuildSettings, Deployment, Project, Status, StepTiming
+from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming
 from gateway.stores.hosts import reserve_deployment
 
 
@@ -55,7 +55,7 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         framework=row["framework"],
         node_version=row["built_with_node"],
         isolation=row["isolation"],
-        steps=tuple(_to_step(step) for step in json.loads(row["steps"])),
+        steps=_to_steps(row["steps"]),
         files=row["files"],
         bytes=row["bytes"],
         last_seq=row["last_seq"],
@@ -63,6 +63,10 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         log_missing=tuple((first, last) for first, last in json.loads(row["log_missing"])),
         is_live=row["is_live"],
     )
+
+
+def to_attempt(row: Mapping[str, Any]) -> Attempt:
+    return Attempt(row["number"], row["launcher"], row["started_at"], _to_steps(row["steps"]), row["reason"])
 
 
 async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.UUID) -> Deployment:
@@ -139,5 +143,5 @@ def _to_settings(row: Mapping[str, Any]) -> BuildSettings:
     )
 
 
-def _to_step(step: Mapping[str, Any]) -> StepTiming:
-    return StepTiming(step["name"], step["startedAt"], step["seconds"])
+def _to_steps(text: str) -> tuple[StepTiming, ...]:
+    return tuple(StepTiming(step["name"], step["startedAt"], step["seconds"]) for step in json.loads(text))

@@ -16,12 +16,12 @@ TABLES = (
     "users",
     "projects",
     "deployments",
+    "attempts",
     "hosts",
     "installation",
     "idempotency_keys",
     "mirrors",
     "sweeps",
-    "leftover_builders",
 )
 """In the order in which they refer to each other, but for a project's live deployment."""
 LOG_TABLE = "log_batches"

@@ -145,7 +145,7 @@ async def shared_work(database: str) -> dict[str, list[str]] | None:
         database,
         """
         SELECT launcher, array_agg(handle) AS handles
-        FROM deployments
+        FROM deployment_rows
         WHERE status = 'BUILDING' AND handle IS NOT NULL AND steps::text LIKE '%"build"%'
         GROUP BY launcher
         """,
@@ -166,7 +166,7 @@ async def assert_whole(gateway: Gateway, answer: dict[str, Any]) -> None:
 
 
 async def attempts(database: str) -> list[tuple[int, str]]:
-    found = await rows(database, "SELECT attempt, launcher FROM deployments ORDER BY attempt, launcher")
+    found = await rows(database, "SELECT attempt, launcher FROM deployment_rows ORDER BY attempt, launcher")
     return [(row["attempt"], row["launcher"]) for row in found]
 
 

@@ -13,7 +13,7 @@ from gateway.addresses import Addresses
 from gateway.config import Builder, Config, Secret
 from gateway.entrance import Access
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import BuildSettings, Deployment, LogLine, LogPosition, Project, Status, StepTiming
+from gateway.models import Attempt, BuildSettings, Deployment, LogLine, LogPosition, Project, Status, StepTiming
 
 TOKEN = "correct-horse-battery-staple"
 STEP_SECONDS = {
@@ -113,6 +113,7 @@ class FakeProjects:
 class FakeDeployments:
     def __init__(self, projects: FakeProjects) -> None:
         self.all: dict[uuid.UUID, Deployment] = {}
+        self.history: dict[uuid.UUID, list[Attempt]] = {}
         self._projects = projects
         projects.deployments = self
 
@@ -120,6 +121,9 @@ class FakeDeployments:
         if deployment_id not in self.all:
             raise NotFound(f"No deployment has the id {deployment_id}.")
         return self.all[deployment_id]
+
+    async def attempts(self, deployment_id: uuid.UUID) -> list[Attempt]:
+        return self.history.get(deployment_id, [])
 
     async def list(self, slug: str, limit: int, cursor: str | None = None) -> tuple[list[Deployment], str | None]:
         ours = [deployment for deployment in self.all.values() if deployment.project_slug == slug]

@@ -169,7 +169,7 @@ async def test_a_log_store_that_is_silent_delays_no_cancel(parts):
 
 async def test_an_expired_lease_is_noticed_by_the_databases_clock(parts):
     building = await parts.launch()
-    await parts.database.pool.execute("UPDATE deployments SET lease_until = now() - interval '1 second'")
+    await parts.database.pool.execute("UPDATE attempts SET lease_until = now() - interval '1 second'")
     await parts.look()
     assert (await parts.deployments.get(building.id)).status is Status.BUILDING
     for _ in range(6):

@@ -10,6 +10,7 @@ from gateway import lifecycle
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import BuildSettings, Status
 from gateway.stores.deployments import DeploymentStore
+from tests.engines.gateway import eventually
 
 NOBODY = uuid.UUID(int=7)
 
@@ -44,8 +45,13 @@ async def test_gateways_that_share_a_launcher_stay_under_its_limit_together(proj
     assert await deployments.claim("ecs:builds", 60, concurrency=7) == []
 
 
-async def orphans(deployments, launcher="process"):
-    return [(row.id, row.handle) for row in await deployments.orphans(launcher)]
+async def to_stop(deployments, launcher="process"):
+    return [(builder.attempt, builder.handle) for builder in await deployments.builders_to_stop(launcher)]
+
+
+async def stop_all(deployments):
+    for builder in await deployments.builders_to_stop("process"):
+        await deployments.builder_gone(builder)
 
 
 async def test_builds_of_another_gateway_take_no_place_of_this_one(projects, deployments):
@@ -58,7 +64,7 @@ async def test_builds_of_another_gateway_take_no_place_of_this_one(projects, dep
 async def test_the_builder_of_another_gateway_is_not_ours_to_stop(deployments, building):
     await deployments.launched(building.id, 1, "process:1:2")
     await deployments.cancel(building.id)
-    assert await orphans(deployments, "process:elsewhere") == []
+    assert await to_stop(deployments, "process:elsewhere") == []
 
 
 async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
@@ -141,23 +147,106 @@ async def test_a_refused_deployment_gives_up_after_about_an_hour(deployments, da
     assert (await deployments.get(building.id)).status is Status.FAILED
 
 
-async def test_a_builder_whose_attempt_is_followed_by_another_is_remembered_until_it_was_stopped(deployments, building):
+async def test_a_builder_whose_attempt_is_followed_by_another_is_to_be_stopped(deployments, building):
     await deployments.launched(building.id, 1, "process:1:2")
     await deployments.lost(building.id, 1, "It gave no sign of life.", 3)
     (again,) = await deployments.claim("process", 60)
     assert (again.attempt, again.handle) == (2, None)
-    assert await deployments.leftovers("process") == ["process:1:2"]
-    assert await deployments.leftovers("process:elsewhere") == []
-    await deployments.leftover_stopped("process", "process:1:2")
-    assert await deployments.leftovers("process") == []
+    await deployments.launched(building.id, 2, "process:3:4")
+    assert await to_stop(deployments) == [(1, "process:1:2")]
+    await stop_all(deployments)
+    assert await to_stop(deployments) == []
+    assert (await deployments.get(building.id)).handle == "process:3:4"
 
 
-async def test_a_builder_that_was_stopped_in_time_is_not_left_over(deployments, building):
-    await deployments.launched(building.id, 1, "process:1:2")
+async def test_a_lost_attempt_keeps_its_steps_and_its_reason(deployments, building):
+    await deployments.start_step(building.id, 1, "clone", 1_000)
     await deployments.lost(building.id, 1, "It gave no sign of life.", 3)
-    await deployments.builder_stopped(building.id)
-    await deployments.claim("process", 60)
-    assert await deployments.leftovers("process") == []
+    await deployments.claim("other", 60)
+    await deployments.start_step(building.id, 2, "clone", 9_000)
+    first, second = await deployments.attempts(building.id)
+    assert (first.number, first.launcher, first.reason) == (1, "process", "It gave no sign of life.")
+    assert [(step.name, step.started_at) for step in first.steps] == [("clone", 1_000)]
+    assert first.steps[0].seconds > 0
+    assert (second.number, second.launcher, second.reason) == (2, "other", None)
+    assert (await deployments.get(building.id)).steps == second.steps
+
+
+async def test_a_refused_launch_is_no_attempt(deployments, building):
+    await deployments.refused(building.id, 1, "No room.")
+    assert await deployments.attempts(building.id) == []
+
+
+async def test_a_refused_number_is_used_again_by_the_launcher_that_refused_it(deployments, database, building):
+    await deployments.refused(building.id, 1, "No room.")
+    await database.pool.execute("UPDATE deployments SET launch_after = now()")
+    (again,) = await deployments.claim("process", 60)
+    assert again.attempt == 1
+
+
+async def test_another_launcher_gets_another_number_and_that_costs_no_attempt(deployments, database, building):
+    """A launch that was refused to one gateway may still succeed for another: two builders would be one attempt."""
+    await deployments.refused(building.id, 1, "No room.")
+    await database.pool.execute("UPDATE deployments SET launch_after = now()")
+    (again,) = await deployments.claim("other", 60)
+    assert again.attempt == 2
+    with pytest.raises(Conflict):
+        await deployments.launched(building.id, 1, "process:1:2")
+    assert await to_stop(deployments) == [(1, "process:1:2")]
+    assert await deployments.lost(building.id, 2, "It vanished.", 2) is Status.QUEUE
+    await deployments.claim("other", 60)
+    assert await deployments.lost(building.id, 3, "It vanished.", 2) is Status.FAILED
+
+
+async def test_a_builder_that_starts_after_the_refusal_is_to_be_stopped_and_its_number_is_used(
+    deployments, database, building
+):
+    await deployments.refused(building.id, 1, "No room.")
+    with pytest.raises(Conflict):
+        await deployments.launched(building.id, 1, "process:1:2")
+    await database.pool.execute("UPDATE deployments SET launch_after = now()")
+    (again,) = await deployments.claim("process", 60)
+    assert again.attempt == 2
+    assert await to_stop(deployments) == [(1, "process:1:2")]
+
+
+async def test_a_refusal_that_waits_for_a_launch_to_be_recorded_finds_the_builder(deployments, database, building):
+    async def is_waiting():
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return await database.pool.fetchval(waiting)
+
+    async with database.transaction() as connection:
+        await connection.execute("SELECT 1 FROM deployments WHERE id = $1 FOR NO KEY UPDATE", building.id)
+        await connection.execute("UPDATE attempts SET handle = 'process:1:2' WHERE deployment_id = $1", building.id)
+        refusing = asyncio.create_task(deployments.refused(building.id, 1, "No room."))
+        await eventually(is_waiting, "the refusal waits for the row")
+    with pytest.raises(Conflict):
+        await refusing
+    assert (await deployments.get(building.id)).status is Status.BUILDING
+
+
+async def test_a_cancel_and_a_heartbeat_at_once_leave_no_lease(deployments, projects):
+    for _ in range(20):
+        waiting = await projects.create("P", "https://example.com", BuildSettings())
+        await deployments.claim("process", 60)
+        await asyncio.gather(
+            *(deployments.heartbeat(waiting.id, 1, 60) for _ in range(3)),
+            deployments.cancel(waiting.id),
+            return_exceptions=True,
+        )
+        assert (await deployments.get(waiting.id)).lease_until is None
+
+
+async def test_steps_and_heartbeats_at_once_lose_nothing(deployments, building):
+    await asyncio.gather(
+        *(deployments.heartbeat(building.id, 1, 60) for _ in range(10)),
+        *(deployments.start_step(building.id, 1, step, 1_000) for step in ("clone", "install", "build")),
+        deployments.set_manifest(building.id, 1, b"{}"),
+    )
+    assert {step.name for step in (await deployments.get(building.id)).steps} == {"clone", "install", "build"}
+    assert await deployments.get_manifest(building.id, 1) == b"{}"
 
 
 async def test_what_runs_can_not_be_refused(deployments, building):
@@ -284,25 +373,39 @@ async def test_what_waits_can_be_canceled(deployments, queued):
 async def test_what_builds_can_be_canceled_and_its_builder_is_to_be_stopped(deployments, building):
     await deployments.launched(building.id, 1, "process:1:2")
     assert (await deployments.cancel(building.id)).status is Status.CANCELED
-    assert await orphans(deployments) == [(building.id, "process:1:2")]
+    (builder,) = await deployments.builders_to_stop("process")
+    assert (builder.handle, builder.reason, builder.is_canceled) == ("process:1:2", "It was canceled.", True)
     with pytest.raises(Conflict):
         await deployments.heartbeat(building.id, 1, 60)
-    await deployments.builder_stopped(building.id)
-    assert await orphans(deployments) == []
+    await deployments.builder_gone(builder)
+    assert await to_stop(deployments) == []
+
+
+async def test_a_builder_whose_log_lacks_lines_may_bring_them(deployments, building):
+    await deployments.launched(building.id, 1, "process:1:2")
+    await deployments.fail(building.id, 1, "npm ended with 1.", "build", 1, 40)
+    (builder,) = await deployments.builders_to_stop("process")
+    assert (builder.may_bring_lines, builder.is_canceled) == (True, False)
+    await deployments.set_log_end(building.id, 1, True)
+    (builder,) = await deployments.builders_to_stop("process")
+    assert builder.may_bring_lines is False
 
 
 async def test_a_builder_launched_into_a_canceled_deployment_is_to_be_stopped(deployments, building):
     await deployments.cancel(building.id)
     with pytest.raises(Conflict):
         await deployments.launched(building.id, 1, "process:1:2")
-    assert await orphans(deployments) == [(building.id, "process:1:2")]
+    assert await to_stop(deployments) == [(1, "process:1:2")]
 
 
 async def test_stopping_an_old_builder_does_not_forget_a_new_one(deployments, building):
-    await deployments.launched(building.id, 1, "new")
+    await deployments.launched(building.id, 1, "old")
     await deployments.cancel(building.id)
-    await deployments.builder_stopped(building.id, "old")
-    assert await orphans(deployments) == [(building.id, "new")]
+    (old,) = await deployments.builders_to_stop("process")
+    with pytest.raises(Conflict):
+        await deployments.launched(building.id, 1, "new")
+    await deployments.builder_gone(old)
+    assert await to_stop(deployments) == [(1, "new")]
 
 
 async def test_whether_the_log_is_whole_is_kept(deployments, building):

@@ -32,7 +32,8 @@ ENDINGS = {
 async def rows_of(database):
     """All that is stored, but the handle that a late launch leaves for the builder to be stopped."""
     rows = [dict(row) for row in await database.pool.fetch("SELECT *, xmin::text FROM deployments ORDER BY number")]
-    return rows, [tuple(row) for row in await database.pool.fetch("SELECT * FROM projects")]
+    attempts = [dict(row) for row in await database.pool.fetch("SELECT *, xmin::text FROM attempts ORDER BY number")]
+    return rows, attempts, [tuple(row) for row in await database.pool.fetch("SELECT * FROM projects")]
 
 
 @pytest.mark.parametrize("event", [name for name in FENCED if name != "launched"])

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from gateway.errors import ConfigError, Unavailable
-from gateway.migrations import migrate, read_migrations
+from gateway.migrations import migrate, missing_migrations, read_migrations
 from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS
 
@@ -58,10 +58,15 @@ async def test_a_file_that_fails_half_way_leaves_nothing_and_can_be_corrected(em
     assert await migrate(empty, folder) == ["0003_three.sql"]
 
 
-async def test_a_database_of_a_newer_version_is_let_be(empty, folder):
+async def test_a_database_of_a_newer_version_is_refused_and_let_be(empty, folder):
     await migrate(empty, folder)
     (folder / "0002_two.sql").unlink()
-    assert await migrate(empty, folder) == []
+    (folder / "0001_one.sql").rename(folder / "0003_three.sql")
+    with pytest.raises(ConfigError, match=r"newer version of Buildspace: it has the migration 0002_two\.sql"):
+        await migrate(empty, folder)
+    assert await tables(empty) == {"one", "two", "three"}
+    with pytest.raises(ConfigError, match="newer version"):
+        await missing_migrations(empty, folder)
 
 
 def test_a_folder_without_migrations_is_a_sentence(tmp_path):

@@ -1,5 +1,6 @@
 """How the API answers: one shape for errors, closed headers, an id for each call, a line in the log."""
 
+import datetime
 import logging
 import uuid
 
@@ -7,7 +8,7 @@ import pytest
 
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
 from gateway.middlewares import ANSWERS
-from gateway.models import Status
+from gateway.models import Attempt, Status, StepTiming
 from tests.engines.api_server import GIT_URL, api_over_memory
 
 UNKNOWN = uuid.UUID(int=1)
@@ -36,6 +37,30 @@ async def test_a_deployment_shows_all_that_is_known_of_it(api):
     assert (shown["commit"], shown["steps"], shown["isLive"], shown["branch"]) == (None, [], False, "main")
     assert shown["createdAt"].endswith("Z")
     assert len(shown["createdAt"]) == len("2026-01-01T00:00:00.000Z")
+
+
+async def test_a_deployment_and_its_page_show_each_attempt(api):
+    deployment_id = uuid.UUID((await api.deploy())["deploymentId"])
+    began = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    steps = (StepTiming("clone", 1_767_225_600_000, 2.5),)
+    api.services.deployments.history[deployment_id] = [
+        Attempt(1, "ecs", began, steps, "Its machine <went> away."),
+        Attempt(2, "ecs", began, (), None),
+    ]
+    _, shown = await api.get(f"/deployment/{deployment_id}")
+    assert shown["attempts"] == [
+        {
+            "number": 1,
+            "startedAt": "2026-01-01T00:00:00.000Z",
+            "steps": [{"name": "clone", "startedAt": "2026-01-01T00:00:00.000Z", "seconds": 2.5}],
+            "reason": "Its machine <went> away.",
+        },
+        {"number": 2, "startedAt": "2026-01-01T00:00:00.000Z", "steps": [], "reason": None},
+    ]
+    async with api.session.get(f"{api.url}/d/{deployment_id}") as response:
+        page = await response.text()
+    assert "clone 2.5 s" in page
+    assert "Its machine &lt;went&gt; away." in page
 
 
 async def test_a_project_shows_its_settings_and_its_newest_deployment(api):

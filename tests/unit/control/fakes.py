@@ -12,7 +12,7 @@ import uuid
 from gateway import lifecycle
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.lifecycle import Event
-from gateway.models import BuildSettings, Deployment, Status, StepTiming
+from gateway.models import BuildSettings, Deployment, EndedBuilder, Status, StepTiming
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
@@ -83,7 +83,7 @@ class MemoryDeployments:
         self.due: dict[uuid.UUID, float] = {}
         self.replaced_at: dict[uuid.UUID, float | None] = {}
         self.released: set[uuid.UUID] = set()
-        self.left_behind: set[tuple[str, str]] = set()
+        self.earlier: dict[tuple[uuid.UUID, int], EndedBuilder] = {}
         self.is_away = False
         self.lock = MemoryLock()
         self.lock_waiters = 0
@@ -130,20 +130,7 @@ class MemoryDeployments:
         ]
         return [self._claim(row, launcher, lease_seconds) for row in due[:limit]]
 
-    async def leave_behind(self, launcher, handle, deployment_id) -> None:
-        self._reach()
-        self.left_behind.add((launcher, handle))
-
-    async def leftovers(self, launcher) -> list[str]:
-        self._reach()
-        return [handle for whose, handle in self.left_behind if whose == launcher]
-
-    async def leftover_stopped(self, launcher, handle) -> None:
-        self.left_behind.discard((launcher, handle))
-
     def _claim(self, row, launcher, lease_seconds) -> Deployment:
-        if row.handle is not None:
-            self.left_behind.add((row.launcher, row.handle))
         return self._set(
             row,
             status=lifecycle.follow(row.status, Event.CLAIMED),
@@ -156,6 +143,9 @@ class MemoryDeployments:
         )
 
     async def launched(self, deployment_id, attempt, handle) -> None:
+        row = self.rows.get(deployment_id)
+        if row is not None and row.attempt == attempt and row.status.is_final:
+            self._set(row, handle=handle)
         self._set(self._fenced(deployment_id, attempt), handle=handle)
 
     async def refused(self, deployment_id, attempt, reason, *, final=False) -> Status:
@@ -174,7 +164,9 @@ class MemoryDeployments:
 
     async def start_step(self, deployment_id, attempt, step, at_ms) -> None:
         row = self._fenced(deployment_id, attempt)
-        self._set(row, steps=(*row.steps, StepTiming(step, at_ms, None)))
+        ended = tuple(_ended(each, at_ms) for each in row.steps)
+        if step not in [each.name for each in row.steps]:
+            self._set(row, steps=(*ended, StepTiming(step, at_ms, None)))
 
     async def add_facts(self, deployment_id, attempt, facts) -> None:
         self.facts[self._fenced(deployment_id, attempt).id] = facts
@@ -199,7 +191,10 @@ class MemoryDeployments:
         self.manifests.pop(row.id, None)
         is_last = attempt >= attempts_limit
         status = lifecycle.follow(row.status, Event.LOST, is_last_try=is_last)
-        self._set(row, status=status, attempt=attempt + (not is_last), **_reason(status, reason))
+        if not is_last and row.handle is not None:
+            self.earlier[row.id, attempt] = EndedBuilder(row.id, attempt, row.handle, reason, False, False)
+        changes = {} if is_last else {"attempt": attempt + 1, "handle": None, "steps": ()}
+        self._set(row, status=status, **changes, **_reason(status, reason))
         return status
 
     async def cancel(self, deployment_id) -> Deployment:
@@ -233,7 +228,8 @@ class MemoryDeployments:
         row = await self.get(deployment_id)
         if row.attempt != attempt:
             raise Conflict("Another attempt.")
-        self._set(row, log_complete=complete, log_missing=tuple(missing))
+        if row.log_complete is not True:
+            self._set(row, log_complete=complete, log_missing=tuple(missing))
 
     async def undecided_logs(self, after, limit) -> list[Deployment]:
         self._reach()
@@ -251,13 +247,15 @@ class MemoryDeployments:
     async def expired(self) -> list[Deployment]:
         return [row for row in await self.building() if row.lease_until < self.clock.now()]
 
-    async def orphans(self, launcher) -> list[Deployment]:
+    async def builders_to_stop(self, launcher) -> list[EndedBuilder]:
         self._reach()
-        ended = [row for row in self.rows.values() if row.status is not Status.BUILDING and row.launcher == launcher]
-        return [row for row in ended if row.handle]
+        ended = [row for row in self.rows.values() if row.status.is_final and row.launcher == launcher and row.handle]
+        earlier = [each for each in self.earlier.values() if self.rows[each.deployment_id].launcher == launcher]
+        return earlier + [_ended_builder(row) for row in ended]
 
-    async def builder_stopped(self, deployment_id, handle=None) -> None:
-        self._set(await self.get(deployment_id), handle=None)
+    async def builder_gone(self, builder) -> None:
+        if self.earlier.pop((builder.deployment_id, builder.attempt), None) is None:
+            self._set(await self.get(builder.deployment_id), handle=None)
 
     @contextlib.asynccontextmanager
     async def project_lock(self, project_id):
@@ -314,6 +312,17 @@ class MemoryDeployments:
     def _reach(self) -> None:
         if self.is_away:
             raise Unavailable("The database is away.")
+
+
+def _ended(step, at_ms) -> StepTiming:
+    seconds = max(0, at_ms - step.started_at) / 1000 if step.seconds is None else step.seconds
+    return StepTiming(step.name, step.started_at, seconds)
+
+
+def _ended_builder(row) -> EndedBuilder:
+    reason, is_canceled = row.reason or "Its attempt has ended.", row.status is Status.CANCELED
+    may_bring_lines = row.last_seq is not None and row.log_complete is None
+    return EndedBuilder(row.id, row.attempt, row.handle, reason, is_canceled, may_bring_lines)
 
 
 def _reason(status, reason) -> dict[str, str | None]:

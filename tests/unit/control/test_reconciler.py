@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import datetime
-import uuid
 
 import pytest
 
@@ -186,16 +185,20 @@ async def test_a_launcher_that_hangs_does_not_stop_the_rest(
     assert deployments.rows[overdue.id].status is Status.FAILED
 
 
-async def test_a_builder_whose_stop_failed_is_stopped_though_its_deployment_is_built_again(work, launcher, deployments):
-    launcher.running.add("fake:old")
-    await deployments.leave_behind("fake", "fake:old", uuid.uuid4())
+async def test_a_builder_whose_stop_failed_is_stopped_though_its_deployment_is_built_again(
+    work, running, launcher, deployments, clock
+):
+    await deployments.lost(running.id, 1, "It gave no sign of life.", 3)
+    await deployments.claim("fake", 60)
+    await work.look()
+    clock.pass_by(5)
     launcher.error = Unavailable("Rate exceeded.")
     with pytest.raises(Unavailable):
         await work.look()
-    assert deployments.left_behind == {("fake", "fake:old")}
+    assert [builder.handle for builder in await deployments.builders_to_stop("fake")] == ["fake:1"]
     launcher.error = None
     await work.look()
-    assert (launcher.running, deployments.left_behind) == (set(), set())
+    assert (launcher.running, await deployments.builders_to_stop("fake")) == (set(), [])
 
 
 async def test_a_launcher_that_is_silent_is_waited_for_once_and_after_all_that_needs_none(

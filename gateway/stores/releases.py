@@ -17,8 +17,9 @@ from gateway.stores.rows import fetch_deployment, stale, to_deployment
 SWEEP_AT_ONCE = 100
 
 
-class DeploymentReleases:
-    _database: Database
+class ReleaseStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def publish(
         self,
@@ -33,20 +34,20 @@ class DeploymentReleases:
             await _lock_project(connection, deployment_id)
             ready = await connection.fetchval(
                 """
-                UPDATE deployments
-                SET status = 'READY',
-                    files = $3,
-                    bytes = $4,
-                    last_seq = $5,
-                    completed_at = now(),
-                    released_at = now(),
-                    replaced_at = now(),
-                    lease_until = NULL,
-                    manifest = NULL,
-                    reason = NULL,
-                    steps = end_last_step(steps, now_ms())
-                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
-                RETURNING id
+                WITH ready AS (
+                    UPDATE deployments
+                    SET status = 'READY',
+                        files = $3,
+                        bytes = $4,
+                        last_seq = $5,
+                        completed_at = now(),
+                        released_at = now(),
+                        replaced_at = now()
+                    WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                    RETURNING id
+                )
+                SELECT id, end_attempt(id, $2, NULL)
+                FROM ready
                 """,
                 deployment_id,
                 attempt,
@@ -162,9 +163,12 @@ class DeploymentReleases:
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
-                SELECT manifest
+                SELECT attempts.manifest
                 FROM deployments
-                WHERE project_id = $1 AND status = 'BUILDING' AND manifest IS NOT NULL
+                JOIN attempts ON attempts.deployment_id = deployments.id AND attempts.number = deployments.attempt
+                WHERE deployments.project_id = $1
+                    AND deployments.status = 'BUILDING'
+                    AND attempts.manifest IS NOT NULL
                 """,
                 project_id,
             )

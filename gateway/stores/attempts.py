@@ -1,0 +1,444 @@
+"""Remembers attempts: which deployment is built next and by which launcher, what its builder says, how it ends."""
+
+from __future__ import annotations
+
+import uuid
+
+from builder.protocol.calls import Facts
+from gateway import lifecycle
+from gateway.errors import NotFound
+from gateway.models import Deployment, EndedBuilder, Status
+from gateway.stores.postgres import Database, storable
+from gateway.stores.rows import stale, to_deployment
+
+MESSAGE_LIMIT = 1000
+NO_LIMIT = 2**31 - 1
+
+
+class AttemptStore:
+    """Every transition is one statement, fenced by id, attempt and state: a late one changes nothing, raises Conflict.
+
+    Each locks the deployment's row first. That row alone says which attempt runs, and what has waited for a lock reads
+    again only the rows that it locks: https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(
+        self, launcher: str, lease_seconds: float, limit: int = 1, *, concurrency: int = NO_LIMIT
+    ) -> list[Deployment]:
+        """The oldest that wait and are due, now BUILDING and leased. No two callers ever get the same one.
+
+        No more than `concurrency` build by this launcher at once, however many gateways claim for it. A number that
+        another launcher refused, or under which a builder was started after all, is not used for a second builder.
+        """
+        async with self._database.transaction() as connection:
+            # Gateways that share a launcher count one after the other.
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", launcher)
+            claimed = await connection.fetch(
+                """
+                WITH due AS (
+                    SELECT
+                        deployments.id,
+                        coalesce(attempts.launcher <> $1 OR attempts.handle IS NOT NULL, false) AS is_used
+                    FROM deployments
+                    LEFT JOIN attempts
+                        ON attempts.deployment_id = deployments.id AND attempts.number = deployments.attempt
+                    WHERE deployments.status = 'QUEUE' AND deployments.launch_after <= now()
+                    ORDER BY deployments.created_at, deployments.id
+                    LIMIT least($3, greatest(0, $4 - (
+                        SELECT count(*)
+                        FROM deployment_rows
+                        WHERE status = 'BUILDING' AND launcher = $1
+                    )))
+                    FOR NO KEY UPDATE OF deployments SKIP LOCKED
+                ),
+                claimed AS (
+                    UPDATE deployments
+                    SET status = 'BUILDING',
+                        queue_reason = NULL,
+                        attempt = attempt + due.is_used::integer
+                    FROM due
+                    WHERE deployments.id = due.id
+                    RETURNING deployments.id, deployments.attempt
+                )
+                INSERT INTO attempts (deployment_id, number, launcher, started_at, lease_until)
+                SELECT id, attempt, $1, now(), now() + make_interval(secs => $2)
+                FROM claimed
+                ON CONFLICT (deployment_id, number) DO UPDATE
+                SET started_at = excluded.started_at,
+                    lease_until = excluded.lease_until
+                RETURNING deployment_id
+                """,
+                launcher,
+                lease_seconds,
+                limit,
+                concurrency,
+            )
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE id = ANY($1)
+                ORDER BY created_at, id
+                """,
+                [row["deployment_id"] for row in claimed],
+            )
+        return [to_deployment(row) for row in rows]
+
+    async def count_building(self, launcher: str) -> int:
+        async with self._database.acquire() as connection:
+            count: int = await connection.fetchval(
+                "SELECT count(*) FROM deployment_rows WHERE status = 'BUILDING' AND launcher = $1", launcher
+            )
+        return count
+
+    async def building(self) -> list[Deployment]:
+        """All that build, the oldest first."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE status = 'BUILDING'
+                ORDER BY created_at, id
+                """
+            )
+        return [to_deployment(row) for row in rows]
+
+    async def launched(self, deployment_id: uuid.UUID, attempt: int, handle: str) -> None:
+        """The attempt's builder runs under this handle.
+
+        When the attempt has ended meanwhile this raises Conflict, and the builder is one of `builders_to_stop`.
+        """
+        async with self._database.acquire() as connection:
+            is_running = await connection.fetchval(
+                """
+                WITH fence AS (
+                    SELECT id, attempt, status
+                    FROM deployments
+                    WHERE id = $1
+                    FOR NO KEY UPDATE
+                )
+                UPDATE attempts
+                SET handle = $3,
+                    seen_gone_at = NULL
+                FROM fence
+                WHERE attempts.deployment_id = fence.id AND attempts.number = $2
+                RETURNING fence.attempt = $2 AND fence.status = 'BUILDING'
+                """,
+                deployment_id,
+                attempt,
+                handle,
+            )
+            if not is_running:
+                raise await stale(connection, deployment_id, attempt)
+
+    async def refused(self, deployment_id: uuid.UUID, attempt: int, reason: str, *, final: bool = False) -> Status:
+        """The launcher did not start it: back to QUEUE with the launcher's words, each time for twice as long.
+
+        FAILED when the refusal is final, or one too many. Raises Conflict where its builder runs already: the launcher
+        answered another gateway, which has started it.
+        """
+        async with self._database.acquire() as connection:
+            status = await connection.fetchval(
+                """
+                WITH fence AS (
+                    SELECT deployments.id, deployments.refusals + 1 >= $4 AS is_last
+                    FROM deployments
+                    JOIN attempts ON attempts.deployment_id = deployments.id AND attempts.number = deployments.attempt
+                    WHERE deployments.id = $1
+                        AND deployments.attempt = $2
+                        AND deployments.status = 'BUILDING'
+                        AND attempts.handle IS NULL
+                        AND attempts.steps = '[]'
+                    -- Both: a launch that another gateway records meanwhile changes the attempt's row alone.
+                    FOR NO KEY UPDATE OF deployments, attempts
+                ),
+                refused AS (
+                    UPDATE attempts
+                    SET started_at = NULL,
+                        lease_until = NULL
+                    FROM fence
+                    WHERE attempts.deployment_id = fence.id AND attempts.number = $2
+                )
+                UPDATE deployments
+                SET status = CASE WHEN is_last THEN 'FAILED' ELSE 'QUEUE' END,
+                    reason = CASE WHEN is_last THEN $3 END,
+                    completed_at = CASE WHEN is_last THEN now() END,
+                    queue_reason = CASE WHEN is_last THEN NULL ELSE $3 END,
+                    refusals = refusals + 1,
+                    -- Computed here: every gateway, also one that has just started, waits on from the refusals so far.
+                    launch_after = now() + make_interval(secs => least($5 * 2.0 ^ least(refusals, 16), $6))
+                FROM fence
+                WHERE deployments.id = fence.id
+                RETURNING status
+                """,
+                deployment_id,
+                attempt,
+                storable(reason),
+                0 if final else lifecycle.REFUSALS,
+                lifecycle.FIRST_REFUSAL_SECONDS,
+                lifecycle.LONGEST_REFUSAL_SECONDS,
+            )
+            if status is None:
+                raise await stale(connection, deployment_id, attempt)
+            return Status(status)
+
+    async def lost(self, deployment_id: uuid.UUID, attempt: int, reason: str, attempts_limit: int) -> Status:
+        """The builder is gone, through no fault of the project: the next attempt waits; FAILED after the last.
+
+        A number that the launcher refused is no attempt that counts.
+        """
+        async with self._database.acquire() as connection:
+            status = await connection.fetchval(
+                """
+                WITH tries AS (
+                    SELECT $2::integer - count(*) >= $4 AS are_over
+                    FROM attempts
+                    WHERE deployment_id = $1 AND number BETWEEN 1 AND $2 AND started_at IS NULL
+                ),
+                lost AS (
+                    UPDATE deployments
+                    SET status = CASE WHEN are_over THEN 'FAILED' ELSE 'QUEUE' END,
+                        reason = CASE WHEN are_over THEN $3 END,
+                        completed_at = CASE WHEN are_over THEN now() END,
+                        queue_reason = CASE WHEN are_over THEN NULL ELSE $3 END,
+                        attempt = attempt + (NOT are_over)::integer,
+                        launch_after = now()
+                    FROM tries
+                    WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                    RETURNING id, status
+                )
+                SELECT status, end_attempt(id, $2, $3)
+                FROM lost
+                """,
+                deployment_id,
+                attempt,
+                storable(reason),
+                attempts_limit,
+            )
+            if status is None:
+                raise await stale(connection, deployment_id, attempt)
+            return Status(status)
+
+    async def fail(
+        self,
+        deployment_id: uuid.UUID,
+        attempt: int,
+        reason: str,
+        step: str | None = None,
+        exit_code: int | None = None,
+        last_seq: int | None = None,
+    ) -> None:
+        """BUILDING -> FAILED. `step`, where it failed, is recorded if it never began."""
+        await self._change(
+            """
+            WITH failed AS (
+                UPDATE deployments
+                SET status = 'FAILED',
+                    reason = $3,
+                    exit_code = $5,
+                    last_seq = $6,
+                    completed_at = now()
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                RETURNING id
+            )
+            SELECT id, end_attempt(id, $2, $3, $4)
+            FROM failed
+            """,
+            deployment_id,
+            attempt,
+            storable(reason),
+            storable(step, 100),
+            exit_code,
+            last_seq,
+        )
+
+    async def heartbeat(self, deployment_id: uuid.UUID, attempt: int, lease_seconds: float) -> None:
+        """Believe in the attempt for that long from now."""
+        await self._change(
+            """
+            WITH fence AS (
+                SELECT id
+                FROM deployments
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                FOR NO KEY UPDATE
+            )
+            UPDATE attempts
+            SET lease_until = now() + make_interval(secs => $3)
+            FROM fence
+            WHERE deployment_id = fence.id AND number = $2
+            RETURNING deployment_id
+            """,
+            deployment_id,
+            attempt,
+            lease_seconds,
+        )
+
+    async def start_step(self, deployment_id: uuid.UUID, attempt: int, step: str, at_ms: int) -> None:
+        """The step begins, the one before it ends. A step that began already is not begun again."""
+        await self._change(
+            """
+            WITH fence AS (
+                SELECT id
+                FROM deployments
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                FOR NO KEY UPDATE
+            )
+            UPDATE attempts
+            SET steps = begin_step(steps, $3, $4)
+            FROM fence
+            WHERE deployment_id = fence.id AND number = $2
+            RETURNING deployment_id
+            """,
+            deployment_id,
+            attempt,
+            step,
+            at_ms,
+        )
+
+    async def add_facts(self, deployment_id: uuid.UUID, attempt: int, facts: Facts) -> None:
+        """What is None stays as it was."""
+        await self._change(
+            """
+            UPDATE deployments
+            SET commit_sha = coalesce($3, commit_sha),
+                commit_message = coalesce($4, commit_message),
+                framework = coalesce($5, framework),
+                built_with_node = coalesce($6, built_with_node),
+                isolation = coalesce($7, isolation)
+            WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+            RETURNING id
+            """,
+            deployment_id,
+            attempt,
+            storable(facts.commit_sha, 100),
+            storable(facts.commit_message, MESSAGE_LIMIT),
+            storable(facts.framework, 100),
+            storable(facts.node_version, 100),
+            storable(facts.isolation, 100),
+        )
+
+    async def set_manifest(self, deployment_id: uuid.UUID, attempt: int, manifest: bytes) -> None:
+        await self._change(
+            """
+            WITH fence AS (
+                SELECT id
+                FROM deployments
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                FOR NO KEY UPDATE
+            )
+            UPDATE attempts
+            SET manifest = $3
+            FROM fence
+            WHERE deployment_id = fence.id AND number = $2
+            RETURNING deployment_id
+            """,
+            deployment_id,
+            attempt,
+            manifest,
+        )
+
+    async def get_manifest(self, deployment_id: uuid.UUID, attempt: int) -> bytes:
+        """What `set_manifest` kept. Raises NotFound when the attempt announced none."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(
+                """
+                SELECT manifest
+                FROM deployments
+                JOIN attempts ON attempts.deployment_id = deployments.id AND attempts.number = deployments.attempt
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                """,
+                deployment_id,
+                attempt,
+            )
+            if row is None:
+                raise await stale(connection, deployment_id, attempt)
+        manifest: bytes | None = row["manifest"]
+        if manifest is None:
+            raise NotFound(f"Attempt {attempt} of deployment {deployment_id} has not announced a manifest.")
+        return manifest
+
+    async def expired(self) -> list[Deployment]:
+        """Those that build and whose lease is over, by the database's clock."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE status = 'BUILDING' AND lease_until < now()
+                ORDER BY lease_until
+                """
+            )
+        return [to_deployment(row) for row in rows]
+
+    async def overdue(self, seconds: float) -> list[Deployment]:
+        """Those whose attempt has run for longer, by the database's clock: it is one for all gateways."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT *
+                FROM deployment_rows
+                WHERE status = 'BUILDING' AND started_at < now() - make_interval(secs => $1)
+                ORDER BY started_at
+                """,
+                seconds,
+            )
+        return [to_deployment(row) for row in rows]
+
+    async def builders_to_stop(self, launcher: str) -> list[EndedBuilder]:
+        """The builders of this launcher whose attempt has ended and that were not seen gone yet."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT
+                    attempts.deployment_id,
+                    attempts.number AS attempt,
+                    attempts.handle,
+                    coalesce(attempts.reason, 'Its attempt has ended.') AS reason,
+                    deployments.status = 'CANCELED' AS is_canceled,
+                    attempts.number = deployments.attempt
+                        AND deployments.last_seq IS NOT NULL
+                        AND deployments.log_complete IS NULL AS may_bring_lines
+                FROM attempts
+                JOIN deployments ON deployments.id = attempts.deployment_id
+                WHERE attempts.launcher = $1
+                    AND attempts.handle IS NOT NULL
+                    AND attempts.seen_gone_at IS NULL
+                    AND NOT (deployments.status = 'BUILDING' AND attempts.number = deployments.attempt)
+                ORDER BY deployments.created_at, attempts.number
+                """,
+                launcher,
+            )
+        return [EndedBuilder(**row) for row in rows]
+
+    async def builder_gone(self, builder: EndedBuilder) -> None:
+        """It runs no more. Changes nothing where the attempt has got another builder, or runs again."""
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                """
+                WITH fence AS (
+                    SELECT id, attempt, status
+                    FROM deployments
+                    WHERE id = $1
+                    FOR NO KEY UPDATE
+                )
+                UPDATE attempts
+                SET seen_gone_at = now()
+                FROM fence
+                WHERE attempts.deployment_id = fence.id
+                    AND attempts.number = $2
+                    AND attempts.handle = $3
+                    AND NOT (fence.status = 'BUILDING' AND fence.attempt = $2)
+                """,
+                builder.deployment_id,
+                builder.attempt,
+                builder.handle,
+            )
+
+    async def _change(self, fenced_change: str, deployment_id: uuid.UUID, attempt: int, *values: object) -> None:
+        async with self._database.acquire() as connection:
+            if await connection.fetchval(fenced_change, deployment_id, attempt, *values) is None:
+                raise await stale(connection, deployment_id, attempt)
