@@ -26,6 +26,7 @@ from gateway.middlewares import add_headers, errors_to_responses, log_access, re
 from gateway.proxy import create_site_server
 from gateway.routes import setup_routes
 from gateway.routes.builders import create_builders_app
+from gateway.routes.compression import compress_answers
 from gateway.services import SERVICES, OpenLauncher, Services, open_services
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def create_api_app(services: Services) -> web.Application:
             log_access(proxies),
             errors_to_responses,
             guard(services.access),
+            compress_answers,
         ],
         client_max_size=services.config.api.body_bytes,
     )

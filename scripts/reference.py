@@ -16,7 +16,7 @@ BEGINNING = """\
 Made from the running code by `python -m scripts.reference`; `/openapi.json` says the same to programs. Bodies and
 answers are JSON with camelCase names. Every error is `{"error": "<what kind>", "details": "<a sentence>"}`; a 400 about
 a body adds `fields`, a sentence for each. Lists are paged: pass `next` of one page as `cursor` of the following; `null`
-ends them.
+ends them. Answers to GET of 1 KiB or more, logs too, are compressed with gzip for clients that accept it.
 
 """
 

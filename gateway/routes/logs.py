@@ -16,6 +16,7 @@ from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import Deployment, LogLine, LogPosition
 from gateway.roles import LogStore
 from gateway.routes.answers import iso_of_milliseconds
+from gateway.routes.compression import compress
 from gateway.routes.schemas import MAX_LOG_PAGE, read_deployment_id, read_limit, read_log_cursor
 from gateway.services import SERVICES, Services
 
@@ -97,6 +98,7 @@ async def show_log(request: web.Request) -> web.StreamResponse:
     response = _text_response(owner) if is_text else web.StreamResponse()
     if not is_text:
         response.content_type = "application/json"
+    compress(request, response, sum(len(line.text) for line in first))
     await response.prepare(request)
     if request.method != "HEAD":
         await _send(request, response, pieces(owner, page, _chained(first, lines)), services.stopping)
