@@ -75,9 +75,9 @@ async def fill(url):
             "INSERT INTO users (first_name, last_name, email, password) VALUES ('A','B','c','d')"
         )
         await database.pool.execute(
-            "INSERT INTO mirrors (slug, project_id, place, is_whole) VALUES ($1, $2, 'a bucket', true)",
+            "INSERT INTO mirrors (slug, deployment_id, place) VALUES ($1, $2, 'a bucket')",
             live.project_slug,
-            live.project_id,
+            live.id,
         )
         await InstallationStore(database).install_key()
         await InstallationStore(database).set_token_hash(b"hash")
