@@ -15,8 +15,8 @@ BLOCK_PORTS = 1000
 FIRST_PORTS = range(10_000, 32_000, BLOCK_PORTS)
 """Below 32768, where the ports begin that Linux chooses by itself: no connection takes one of ours."""
 
-_LOCKS: list[object] = []
-"""Files that stay open: a process holds its block of ports as long as it lives."""
+_HELD: list[contextlib.ExitStack] = []
+"""The lock that stays open: a process holds its block of ports as long as it lives."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -30,11 +30,16 @@ def free_ports(count: int) -> list[int]:
 def _own_ports() -> Iterator[int]:
     for first in FIRST_PORTS:
         with contextlib.suppress(OSError):  # another process holds this block, or another user made the file
-            lock = (Path(tempfile.gettempdir()) / f"buildspace-test-ports-{first}.lock").open("w")
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _LOCKS.append(lock)
+            _hold(Path(tempfile.gettempdir()) / f"buildspace-test-ports-{first}.lock")
             return iter(range(first, first + BLOCK_PORTS))
     raise AssertionError("Every block of ports for tests is held by a running test process.")
+
+
+def _hold(file: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        lock = stack.enter_context(file.open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _HELD.append(stack.pop_all())
 
 
 def _is_free(port: int) -> bool:

@@ -20,6 +20,9 @@ def test_a_port_on_which_something_listens_is_not_given():
 
 def test_another_process_is_given_ports_of_another_block():
     (ours,) = free_ports(1)
-    command = "from tests.engines.ports import free_ports; print(*free_ports(1))"
-    theirs = int(subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, check=True).stdout)
+    command = "import gc; from tests.engines.ports import free_ports; print(*free_ports(1)); gc.collect()"
+    python = [sys.executable, "-W", "error", "-c", command]
+    done = subprocess.run(python, cwd=ROOT, capture_output=True, text=True, check=True)
+    theirs = int(done.stdout)
+    assert done.stderr == ""
     assert ours // BLOCK_PORTS != theirs // BLOCK_PORTS
