@@ -19,6 +19,9 @@ from typing import Any
 TIMEOUT_SECONDS = 0.7
 IPPROTO_MPTCP = 262
 MSG_FASTOPEN = 0x20000000
+NETLINK_KOBJECT_UEVENT = 15
+IN_CREATE = 0x100
+PTRACE_TRACEME = 0
 PTRACE_SEIZE = 0x4206
 
 Targets = dict[str, Any]
@@ -91,6 +94,46 @@ def signals(targets: Targets) -> bool:
     return False
 
 
+def command_lines(targets: Targets) -> bool:
+    with open(f"/proc/{targets['pid']}/cmdline") as file:
+        return targets["marker"] in file.read()
+
+
+def watch(targets: Targets) -> bool:
+    """The names of new files in a folder that belongs to the platform's account."""
+    libc = ctypes.CDLL(None)
+    return bool(libc.inotify_add_watch(libc.inotify_init(), os.path.dirname(targets["secret"]).encode(), IN_CREATE) > 0)
+
+
+def port(targets: Targets) -> bool:
+    """One that another program of this machine may want."""
+    if os.stat("/proc/self/ns/net").st_ino != targets["network"]:
+        return False
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1] > 0
+
+
+def families(targets: Targets) -> bool:
+    """Stands for all but the four that builds need: netlink beyond routes is on every kernel."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_KOBJECT_UEVENT):
+        return True
+
+
+def tracing(targets: Targets) -> bool:
+    """A process that is traced can be held, and a sandbox's first process is under the build's account."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if ctypes.CDLL(None).ptrace(PTRACE_TRACEME, 0, None, None) == 0 else 1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def memory_shortage(targets: Targets) -> bool:
+    """Whether the platform would go before the build."""
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("0")
+    return True
+
+
 def _connects(address: str, port: int, protocol: int = 0) -> bool:
     with socket.socket(proto=protocol) as opened:
         opened.settimeout(TIMEOUT_SECONDS)
@@ -119,7 +162,8 @@ def _environments() -> Iterator[bytes]:
 ATTACKS: tuple[Callable[[Targets], bool], ...] = (
     *(loopback, loopback_by_fast_open, loopback_by_multipath, udp),
     *(unix_socket, abstract_socket, datagram_by_socket_pair),
-    *(secret_file, changed_file, environment, memory, signals),
+    *(secret_file, changed_file, environment, memory, signals, command_lines, watch),
+    *(port, families, tracing, memory_shortage),
 )
 
 

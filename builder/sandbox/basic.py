@@ -1,7 +1,7 @@
 """basic: Landlock and seccomp. Needs nothing but the kernel and libseccomp, works inside containers.
 
-Holds the platform's environment, memory, processes, files, loopback TCP (but the ports 443 and 53), and Unix sockets.
-Does not hold UDP, and, where platform and build share an account, the modes and times of that account's files.
+Holds the platform's environment, memory, processes, files, loopback TCP, and Unix sockets; a build binds no port.
+What it does not hold is in gaps.py: more where platform and build share an account.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path, PurePath
 from builder.sandbox import Limits
 from builder.sandbox.addresses import port_of
 from builder.sandbox.inside.plan import Landlock, Plan
-from builder.sandbox.seccomp import compile_filter
+from builder.sandbox.ownership import hides_processes
+from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import SupervisedSandbox
 
 READABLE = (
@@ -24,7 +25,7 @@ READABLE = (
     *("/etc/passwd", "/etc/group", "/etc/services", "/etc/protocols", "/etc/mime.types"),
     *("/proc", "/sys/devices/system/cpu", "/sys/fs/cgroup"),
 )
-"""/proc is closed by the kernel where it matters: environment and memory of processes outside are not readable."""
+"""Landlock keeps environment and memory of processes outside from readers of /proc, but not their command lines."""
 WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 """Not /dev/shm: the platform's own database has its memory there."""
 PORTS = (443, 53)
@@ -43,7 +44,14 @@ class BasicSandbox(SupervisedSandbox):
             write=[str(self.work), *WRITABLE_DEVICES],
             ports=sorted({*PORTS, *ports_of(self.allow_private_hosts)}),
         )
-        return dataclasses.replace(plan, landlock=landlock, seccomp=base64.b64encode(compile_filter()).decode())
+        # Under an account of its own, modes keep a build from the folders of others.
+        program = compile_filter(Openings(watches=self.account is not None))
+        return dataclasses.replace(
+            plan,
+            hides_processes=hides_processes(),
+            landlock=landlock,
+            seccomp=base64.b64encode(program).decode(),
+        )
 
     def _make_folders(self) -> None:
         self._temporary_folder.mkdir(exist_ok=True)

@@ -16,10 +16,13 @@ from pathlib import Path, PurePath
 
 from builder.sandbox import Limits, Sandbox
 from builder.sandbox.basic import BasicSandbox
+from builder.sandbox.gaps import BUILDER, CONTAINER_FILES, CONTAINER_NETWORK, PUBLIC_DNS, TWO_PORTS, UDP, Gap
 from builder.sandbox.inside.plan import Plan
-from builder.sandbox.seccomp import compile_filter
+from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import PACKAGE_ROOT, SYSTEM_PATH, SupervisedSandbox
 
+OPENINGS = Openings(ports=True, watches=True)
+"""The container holds one build, with a network and files of its own."""
 PROBE_SECONDS = 30.0
 
 
@@ -27,20 +30,26 @@ class WithBasic(BasicSandbox):
     name = "container"
     words = "container, with Landlock and seccomp inside it"
 
+    def _gaps(self) -> Sequence[Gap]:
+        return (UDP, TWO_PORTS, PUBLIC_DNS)
+
 
 class Alone(SupervisedSandbox):
     name = "container"
 
     def __init__(self, work: Path, allow_private_hosts: Sequence[str], why: str) -> None:
+        self.words = f"container, with seccomp but without Landlock inside it: {why.rstrip('.')}"
         super().__init__(work, allow_private_hosts)
-        self.words = f"container, with seccomp but without Landlock inside it: {why}"
+
+    def _gaps(self) -> Sequence[Gap]:
+        return (BUILDER, CONTAINER_FILES, CONTAINER_NETWORK)
 
     def _plan(
         self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
     ) -> Plan:
         environment.setdefault("TMPDIR", str(self._temporary_folder))
         plan = super()._plan(argv, environment, directory, limits, read_only)
-        return dataclasses.replace(plan, seccomp=base64.b64encode(compile_filter()).decode())
+        return dataclasses.replace(plan, seccomp=base64.b64encode(compile_filter(OPENINGS)).decode())
 
     def _make_folders(self) -> None:
         self._temporary_folder.mkdir(exist_ok=True)

@@ -54,6 +54,7 @@ def set_up_decoys(folder: Path) -> Iterator[Decoys]:
             "secret": str(secret),
             "marker": name,
             "pid": sleeper.pid,
+            "network": os.stat("/proc/self/ns/net").st_ino,
         }
         yield Decoys(targets, listeners, sleeper)
 

@@ -5,7 +5,7 @@ allowed=$1 denied=$2 files=$3
 shift 3
 # The tools in front of us may chatter; only now stderr is the build's.
 exec 2>&0 0</dev/null
-exec 6<"$files/resolv.conf" 7<"$files/passwd" 8<"$files/group" 9<"$files/arguments"
+exec 5<"$files/seccomp" 6<"$files/resolv.conf" 7<"$files/passwd" 8<"$files/group" 9<"$files/arguments"
 rm -r "$files"
 
 close_family() {

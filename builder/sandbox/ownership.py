@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from builder.sandbox import SandboxError
+from builder.sandbox.inside.account import can_hide_processes
 
 FIRST_ACCOUNT = 64901
 """Below those that systemd hands out, above those of people. It needs no entry in /etc/passwd."""
@@ -22,6 +23,11 @@ def build_account() -> int | None:
     account = FIRST_ACCOUNT + int(os.environ.get(SLOT_VARIABLE, "0"))
     is_able = os.geteuid() == 0 and _has_capabilities(*_NEEDED_CAPABILITIES)
     return account if is_able and _is_mapped(account, "uid") and _is_mapped(account, "gid") else None
+
+
+def hides_processes() -> bool:
+    """Whether builds can get a /proc that shows nothing but their own processes."""
+    return build_account() is not None and can_hide_processes()
 
 
 def give_to(user: int, folder: Path) -> None:

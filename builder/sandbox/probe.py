@@ -13,17 +13,17 @@ from pathlib import Path, PurePath
 
 from builder.sandbox import Limits, SandboxError, open_sandbox
 from builder.sandbox.decoys import set_up_decoys
+from builder.sandbox.gaps import gaps_of, listed
 from builder.sandbox.inside import kernel, landlock
 
 TIME_LIMIT_SECONDS = 20.0
-NOT_HELD_BY = {"strong": frozenset[str](), "basic": frozenset({"udp"})}
 ATTACKS = Path(__file__).with_name("attacks.py")
 PACKAGES = {"bwrap": "bubblewrap", "pasta": "passt", "ip": "iproute2", "unshare": "util-linux", "prlimit": "util-linux"}
 _SYSLOG_NOISE = re.compile(r"Failed to send \d+ bytes to syslog")
 TUN = "/dev/net/tun"
 HOLDS = {
     "strong": "strong holds: builds run in namespaces (bubblewrap) and reach nothing but the public network (pasta).",
-    "basic": "basic holds: Landlock and seccomp close files, processes, loopback TCP and Unix sockets, but not UDP.",
+    "basic": "basic holds: Landlock and seccomp close files, processes, loopback TCP and Unix sockets.",
 }
 _NAMESPACES = (
     "namespaces are closed here: sysctl kernel.unprivileged_userns_clone=1 or"
@@ -44,11 +44,12 @@ async def probe(grade: str) -> str:
     if grade not in HOLDS:
         raise SandboxError(f"There is nothing to probe in {grade!r}; strong and basic can be probed.")
     {"strong": check_strong, "basic": check_basic}[grade]()
-    if reached := sorted(set(await attack(grade)) - NOT_HELD_BY[grade]):
+    gaps = gaps_of(grade)
+    if reached := sorted(await attack(grade) - {gap.attack for gap in gaps}):
         raise SandboxError(
             f"{grade} does not hold on this machine, a build reached: {', '.join(reached)}.{_advice(grade)}"
         )
-    return HOLDS[grade]
+    return f"{HOLDS[grade]} Not held: {listed(gaps)}."
 
 
 async def attack(grade: str) -> set[str]:
@@ -84,9 +85,10 @@ def check_strong() -> None:
     if missing:
         are = "is" if len(missing) == 1 else "are"
         packages = " ".join(sorted(set(missing.values())))
-        raise SandboxError(f"{_listed(sorted(missing))} {are} not installed: apt-get install {packages}")
+        raise SandboxError(f"{_joined(sorted(missing))} {are} not installed: apt-get install {packages}")
     if not os.access(TUN, os.R_OK | os.W_OK):
         raise SandboxError(f"{TUN} cannot be opened: modprobe tun, or start the container with --device {TUN}")
+    check_libseccomp()
 
 
 def check_basic() -> None:
@@ -95,10 +97,14 @@ def check_basic() -> None:
         raise SandboxError("The kernel has no Landlock: Linux 6.12 or newer with lsm=landlock,... is needed.")
     if version < landlock.LEAST_VERSION:
         raise SandboxError(f"Landlock has version {version} here; Linux 6.12 is needed (6.7 if the gateway is root).")
-    try:
-        from builder.sandbox.seccomp import compile_filter
+    check_libseccomp()
 
-        compile_filter()
+
+def check_libseccomp() -> None:
+    try:
+        from builder.sandbox.seccomp import Openings, compile_filter
+
+        compile_filter(Openings())
     except (ImportError, RuntimeError) as error:
         raise SandboxError(f"libseccomp is not installed: apt-get install libseccomp2 ({error})") from error
 
@@ -120,7 +126,7 @@ def _hint(said: str) -> str:
     return next((f" ({hint})" for words, hint in HINTS.items() if words in said), "")
 
 
-def _listed(names: list[str]) -> str:
+def _joined(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

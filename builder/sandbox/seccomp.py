@@ -1,32 +1,25 @@
-"""The system calls that a build in the basic sandbox does without: what Landlock does not see."""
+"""The system calls and socket families that builds do without: one list for all grades."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 FORBIDDEN = (
     *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_getfd", "kcmp"),
-    *("io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd"),
+    *("io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd", "syslog"),
     *("unshare", "setns", "chroot", "pivot_root", "mount", "umount2", "mount_setattr", "move_mount", "open_tree"),
-    *(
-        "fsopen",
-        "fsmount",
-        "fsconfig",
-        "fspick",
-        "open_by_handle_at",
-        "name_to_handle_at",
-        "quotactl",
-        "acct",
-        "swapon",
-    ),
+    *("fsopen", "fsmount", "fsconfig", "fspick", "open_by_handle_at", "name_to_handle_at", "fanotify_init"),
+    *("quotactl", "quotactl_fd", "acct", "swapon", "swapoff"),
     *("keyctl", "add_key", "request_key", "kexec_load", "kexec_file_load", "init_module", "finit_module"),
-    *("shmget", "shmat", "semget", "semop", "semtimedop", "msgget", "msgsnd", "msgrcv", "mq_open", "mq_unlink"),
+    *("shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl"),
+    *("msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"),
     *("move_pages", "migrate_pages"),
 )
 ONLY_ON_ITSELF = {
@@ -39,23 +32,47 @@ ONLY_ON_ITSELF = {
     "ioprio_set": 1,
 }
 """The number of the argument that names another process."""
+LAST_KIND_OF_TARGET = {"setpriority": 1, "ioprio_set": 2}
+"""Process and process group; beyond them is the account, which may be the platform's too."""
 SENDING = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
 """The number of the argument with the flags."""
 
-_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
-_KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW)
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Family:
+    kinds: tuple[int, ...]
+    last_protocol: int
+
+
+FAMILIES = {
+    # Beyond UDP are MPTCP, SCTP and others, which reach TCP listeners or peers past Landlock's rules.
+    socket.AF_INET: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
+    socket.AF_INET6: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
+    # NETLINK_ROUTE alone: glibc and Node list the addresses of the machine with it.
+    socket.AF_NETLINK: Family((socket.SOCK_RAW, socket.SOCK_DGRAM), 0),
+}
+UNIX = {socket.AF_UNIX: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET), 1)}
 _UNCONNECTED_PAIRS = (socket.SOCK_DGRAM, socket.SOCK_RAW)
 """One end of such a pair can still be pointed at any Unix socket that has a name."""
-_LAST_PROTOCOL = socket.IPPROTO_UDP
-"""Beyond it are MPTCP, SCTP and others, which reach TCP listeners or peers past Landlock's rules."""
+_NETLINK_ADDRESS_BYTES = 12
+"""Shorter than an address of IPv4 or IPv6, so none of these can be bound with it."""
 _MSG_FASTOPEN = 0x20000000
 _NEW_NAMESPACES = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 _TERMINAL_INPUT = (0x5412, 0x541C)
 _TYPE_BITS = 0xF
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Openings:
+    """What a grade separates by other means, and the filter therefore leaves open."""
+
+    unix_sockets: bool = False
+    ports: bool = False
+    watches: bool = False
+
+
 @functools.cache
-def compile_filter() -> bytes:
+def compile_filter(openings: Openings) -> bytes:
     """The filter as the kernel takes it. Raises RuntimeError where libseccomp is not installed."""
     import pyseccomp as seccomp
 
@@ -69,6 +86,8 @@ def compile_filter() -> bytes:
         forbid(name)
     for name, place in ONLY_ON_ITSELF.items():
         forbid(name, seccomp.Arg(place, seccomp.NE, 0))
+    for name, last in LAST_KIND_OF_TARGET.items():
+        forbid(name, seccomp.Arg(0, seccomp.GT, last))
     for name, place in SENDING.items():
         forbid(name, seccomp.Arg(place, seccomp.MASKED_EQ, _MSG_FASTOPEN, _MSG_FASTOPEN))
     for flag in _NEW_NAMESPACES:
@@ -77,21 +96,31 @@ def compile_filter() -> bytes:
         forbid("ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, request))
     # clone3 keeps its flags in memory, where no filter can look. Without it, libraries use clone.
     forbid("clone3", number=errno.ENOSYS)
-    for condition in _socket_conditions(seccomp):
-        forbid("socket", condition)
-    for kind in _UNCONNECTED_PAIRS:
+    for conditions in _socket_conditions(seccomp, FAMILIES | UNIX if openings.unix_sockets else FAMILIES):
+        forbid("socket", *conditions)
+    forbid("socketpair", seccomp.Arg(0, seccomp.NE, socket.AF_UNIX))
+    for kind in () if openings.unix_sockets else _UNCONNECTED_PAIRS:
         forbid("socketpair", seccomp.Arg(1, seccomp.MASKED_EQ, _TYPE_BITS, kind))
+    if not openings.ports:
+        forbid("bind", seccomp.Arg(2, seccomp.NE, _NETLINK_ADDRESS_BYTES), number=errno.EACCES)
+        # Without bind, listen takes a free port.
+        forbid("listen", number=errno.EACCES)
+    if not openings.watches:
+        # Reading rights are enough to watch a folder, and Landlock does not ask about watches.
+        forbid("inotify_add_watch")
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
         file.seek(0)
         return file.read()
 
 
-def _socket_conditions(seccomp: Any) -> Iterable[Any]:
-    """Each condition that forbids a socket: all families, kinds and protocols but those of TCP, UDP and netlink."""
-    last = max(_FAMILIES)
-    yield seccomp.Arg(0, seccomp.GT, last)
-    yield from (seccomp.Arg(0, seccomp.EQ, family) for family in range(last) if family not in _FAMILIES)
-    kinds = (kind for kind in range(_TYPE_BITS + 1) if kind not in _KINDS)
-    yield from (seccomp.Arg(1, seccomp.MASKED_EQ, _TYPE_BITS, kind) for kind in kinds)
-    yield seccomp.Arg(2, seccomp.GT, _LAST_PROTOCOL)
+def _socket_conditions(seccomp: Any, allowed: Mapping[int, Family]) -> Iterable[tuple[Any, ...]]:
+    """The conditions that forbid a socket, each set of them alone: a family that is not named is denied."""
+    last = max(allowed)
+    yield (seccomp.Arg(0, seccomp.GT, last),)
+    yield from ((seccomp.Arg(0, seccomp.EQ, family),) for family in range(last) if family not in allowed)
+    for number, family in allowed.items():
+        is_it = seccomp.Arg(0, seccomp.EQ, number)
+        yield (is_it, seccomp.Arg(2, seccomp.GT, family.last_protocol))
+        kinds = (kind for kind in range(_TYPE_BITS + 1) if kind not in family.kinds)
+        yield from ((is_it, seccomp.Arg(1, seccomp.MASKED_EQ, _TYPE_BITS, kind)) for kind in kinds)

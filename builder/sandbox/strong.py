@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from builder.sandbox import Limits
 from builder.sandbox.addresses import FORWARDED_NAME_SERVER, Reach, find_reach
 from builder.sandbox.inside.plan import Plan
+from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import SYSTEM_PATH, SupervisedSandbox
 
 HOME = "/home/build"
@@ -20,7 +21,10 @@ HOME = "/home/build"
 TMP_BYTES = 256 * 1024**2
 SHARED_MEMORY_BYTES = 64 * 1024**2
 USER = 1000
+HIDDEN = ("/proc/keys", "/proc/key-users")
+"""They list the keys of the account, in whatever namespace."""
 
+OPENINGS = Openings(unix_sockets=True, ports=True, watches=True)
 NETWORK_SCRIPT = Path(__file__).with_name("network.sh")
 SETTINGS = (
     *("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime"),
@@ -46,10 +50,11 @@ class StrongSandbox(SupervisedSandbox):
         folder = os.path.join(tempfile.gettempdir(), f"buildspace-{secrets.token_hex(8)}")
         options = [*self._view(read_only), *_environment(environment), "--chdir", str(PurePath(HOME) / directory)]
         files = {
-            "arguments": "\0".join(options) + "\0",
-            "passwd": PASSWD,
-            "group": GROUP,
-            "resolv.conf": reach.resolv_conf,
+            "arguments": os.fsencode("\0".join(options) + "\0"),
+            "passwd": PASSWD.encode(),
+            "group": GROUP.encode(),
+            "resolv.conf": reach.resolv_conf.encode(),
+            "seccomp": compile_filter(OPENINGS),
         }
         return dataclasses.replace(
             plan,
@@ -59,7 +64,7 @@ class StrongSandbox(SupervisedSandbox):
             directory="/",
             processes=None,
             folder=folder,
-            files={name: base64.b64encode(os.fsencode(content)).decode() for name, content in files.items()},
+            files={name: base64.b64encode(content).decode() for name, content in files.items()},
         )
 
     def _view(self, read_only: Iterable[Path]) -> list[str]:
@@ -67,6 +72,8 @@ class StrongSandbox(SupervisedSandbox):
         return [
             *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
             *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
+            # Loaded by bwrap as its last step: what it does before, the filter forbids.
+            *("--seccomp", "5"),
             *("--uid", str(USER), "--gid", str(USER), "--hostname", "build"),
             *("--ro-bind", "/usr", "/usr"),
             *(option for folder in SYSTEM_FOLDERS for option in _system_folder(folder)),
@@ -74,6 +81,9 @@ class StrongSandbox(SupervisedSandbox):
             *("--ro-bind-data", "6", "/etc/resolv.conf", "--ro-bind-data", "7", "/etc/passwd"),
             *("--ro-bind-data", "8", "/etc/group"),
             *("--proc", "/proc", "--dev", "/dev"),
+            *(option for path in HIDDEN if os.path.exists(path) for option in ("--ro-bind", "/dev/null", path)),
+            # Process 1 is bwrap itself: under the same account, its memory could be written through /proc.
+            *("--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--remount-ro", "/proc"),
             *("--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 - the build's own
             *("--size", str(SHARED_MEMORY_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"),  # noqa: S108
             *(option for path in read_only for option in ("--ro-bind", str(path), str(path))),

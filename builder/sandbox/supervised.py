@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 import builder
 from builder.sandbox import Limits
+from builder.sandbox.gaps import Gap, gaps_of, listed
 from builder.sandbox.inside import processes
 from builder.sandbox.inside.plan import Plan
 from builder.sandbox.ownership import build_account, give_to
@@ -35,7 +36,7 @@ class SupervisedSandbox:
     words = ""
 
     def __init__(self, work: Path, allow_private_hosts: Sequence[str]) -> None:
-        self.words = self.words or self.name
+        self.words = f"{self.words or self.name}; not held: {listed(self._gaps())}"
         self.work = work.absolute()
         self.allow_private_hosts = allow_private_hosts
         self.account = build_account()
@@ -71,6 +72,9 @@ class SupervisedSandbox:
             if process.returncode == -signal.SIGKILL:
                 await asyncio.to_thread(_end_adopted)
         self._supervisors.clear()
+
+    def _gaps(self) -> Sequence[Gap]:
+        return gaps_of(self.name)
 
     def path(self, host_path: Path) -> str:
         return str(host_path)

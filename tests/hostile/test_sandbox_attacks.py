@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from builder.sandbox.attacks import ATTACKS
+from builder.sandbox.gaps import COMMAND_LINES, gaps_of
+from builder.sandbox.ownership import build_account
 from builder.sandbox.probe import attack
 from tests.hostile.confined import run_as_ordinary
 
 NAMES = [each.__name__ for each in ATTACKS]
-NOT_HELD = {("basic", "udp")}
+NOT_HELD = {("basic", "udp"), ("basic", "command_lines")}
+"""By an ordinary account. Root hides the command lines of others too."""
 ATTACK = """
 import asyncio, json, sys
 from builder.sandbox.probe import attack
@@ -45,4 +48,8 @@ def test_each_attack_succeeds_where_nothing_holds_it(name: str) -> None:
 
 @pytest.mark.parametrize("grade", ["strong", "basic"])
 async def test_the_account_of_the_tests_is_held(grade: str) -> None:
-    assert await attack(grade) <= {name for held_not, name in NOT_HELD if held_not == grade}
+    assert await attack(grade) <= {gap.attack for gap in gaps_of(grade)}
+
+
+def test_command_lines_are_a_gap_where_the_build_has_no_account_of_its_own() -> None:
+    assert (COMMAND_LINES in gaps_of("basic")) == (build_account() is None)

@@ -26,14 +26,18 @@ print(tries(lambda: socket.socket(socket.AF_UNIX)), tries(lambda: open(f"/proc/{
 def test_with_landlock_it_is_basic_and_says_so(tmp_path: Path) -> None:
     sandbox = container.open_container(tmp_path, [])
     assert isinstance(sandbox, BasicSandbox)
-    assert (sandbox.name, sandbox.words) == ("container", "container, with Landlock and seccomp inside it")
+    gaps = "UDP, TCP on ports 443 and 53 of this machine, data sent in DNS names"
+    words = f"container, with Landlock and seccomp inside it; not held: {gaps}"
+    assert (sandbox.name, sandbox.words) == ("container", words)
 
 
 def test_without_landlock_it_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(container, "why_not_basic", lambda: "The kernel has no Landlock.")
     sandbox = container.open_container(tmp_path, [])
     assert sandbox.name == "container"
-    assert sandbox.words == ("container, with seccomp but without Landlock inside it: The kernel has no Landlock.")
+    gaps = "signals to its own builder, files of its container, the network of its container"
+    words = f"container, with seccomp but without Landlock inside it: The kernel has no Landlock; not held: {gaps}"
+    assert sandbox.words == words
 
 
 def test_a_probe_that_does_not_end_is_no_basic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from builder.sandbox.ownership import build_account
 from tests.hostile.confined import LIMITS, a_sandbox, all_arguments, run, run_python, start
 
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
+with_own_account = pytest.mark.skipif(build_account() is None, reason="only root has accounts to give")
 CONNECT = """
 import socket, sys
 with socket.socket() as opened:
@@ -177,6 +178,25 @@ async def test_a_build_does_not_meddle_with_others(tmp_path: Path, grade: str) -
         outcome = await run_python(a_sandbox(grade, tmp_path), MEDDLE, str(other.pid))
         other.kill()
     assert (outcome.code, outcome.output) == (0, "")
+
+
+async def test_the_memory_of_process_1_is_out_of_reach_in_strong(tmp_path: Path) -> None:
+    """That is bwrap, under the build's account."""
+    outcome = await run(a_sandbox("strong", tmp_path), "sh", "-c", "ls /proc/1; : >> /proc/1/mem && echo open")
+    assert outcome.output == ""
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["oom_score_adj", "autogroup", "timerslack_ns", "comm"])
+async def test_nothing_is_set_through_proc(tmp_path: Path, grade: str, name: str) -> None:
+    outcome = await run(a_sandbox(grade, tmp_path), "sh", "-c", f"echo 0 > /proc/self/{name} && echo open")
+    assert outcome.output == ""
+
+
+@with_own_account
+async def test_processes_of_others_are_not_listed_in_basic(tmp_path: Path) -> None:
+    outcome = await run(a_sandbox("basic", tmp_path), "sh", "-c", "cd /proc && echo [0-9]*")
+    assert len(outcome.output.split()) == 1
 
 
 @BOTH

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import os
 import stat
 from collections.abc import Iterable
@@ -25,8 +27,7 @@ def uncover(user: int, needed: list[str]) -> None:
     closed = {path: folder for path in needed if (folder := closed_ancestor(path, user))}
     if not closed:
         return
-    kernel.unshare(kernel.CLONE_NEWNS)
-    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    _leave_mounts()
     opened = {path: os.open(path, os.O_PATH) for path in closed}
     for folder in sorted(set(closed.values())):
         kernel.mount("tmpfs", folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0711,size=1m")
@@ -47,6 +48,28 @@ def closed_ancestor(path: str, user: int) -> str | None:
         if not status.st_mode & may_enter:
             return folder
     return None
+
+
+def hide_processes() -> None:
+    """In a mount namespace of our own, let /proc show what the reader may trace: its own processes. Linux 5.8."""
+    _leave_mounts()
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("proc", "/proc", "proc", flags, "hidepid=ptraceable")
+
+
+@functools.cache
+def can_hide_processes() -> bool:
+    """Tried in a thread: its mount namespace is its own, and ends with it."""
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        failure = thread.submit(hide_processes).exception()
+    if failure is not None and not isinstance(failure, OSError):
+        raise failure
+    return failure is None
+
+
+def _leave_mounts() -> None:
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
 
 
 def _make_place(path: str, opened: int) -> None:

@@ -35,10 +35,13 @@ def run_confined(plan: Plan, supervisor: int) -> NoReturn:
 
 def _confine(plan: Plan, supervisor: int) -> None:
     os.setsid()
+    kernel.leave_session_keyring()
     _forget_signals()
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(FIRST_TO_DIE))
     os.nice(NICENESS)
+    if plan.hides_processes:
+        account.hide_processes()
     if plan.user is not None:
         account.become(plan.user, plan.needed)
     elif not plan.keeps_capabilities:

@@ -1,8 +1,9 @@
-"""The system calls that Python does not offer: prctl, Landlock, seccomp, mounts."""
+"""The system calls that Python does not offer: prctl, Landlock, seccomp, mounts, keyrings."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 PR_SET_PDEATHSIG = 1
@@ -19,11 +20,15 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MS_NOSUID = 2
 MS_NODEV = 4
+MS_NOEXEC = 8
 
 _LANDLOCK_CREATE_RULESET = 444
 _LANDLOCK_ADD_RULE = 445
 _LANDLOCK_RESTRICT_SELF = 446
 """The numbers are the same on every architecture."""
+
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -49,6 +54,18 @@ def load_filter(program: bytes) -> None:
     held = ctypes.create_string_buffer(program, len(program))
     value = _FilterProgram(len(program) // 8, ctypes.cast(held, ctypes.c_void_p))
     _check(_libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(value), 0, 0), "seccomp")
+
+
+def leave_session_keyring() -> None:
+    """Go on with a new and empty one. Where the call is closed to this process, it is closed to its children too."""
+    machine = os.uname().machine
+    if machine not in _KEYCTL:
+        raise OSError(f"the number of keyctl on {machine} is not known")
+    try:
+        _check(_libc.syscall(_KEYCTL[machine], _KEYCTL_JOIN_SESSION_KEYRING, None), "session keyring")
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
 
 
 def unshare(flags: int) -> None:

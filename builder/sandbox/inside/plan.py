@@ -21,6 +21,7 @@ class Landlock:
 class Plan:
     """One command. `limits` are those of setrlimit by number; `processes` come on top of what the account runs already.
 
+    `hides_processes`: /proc shows the build's own; root alone can mount it so.
     `keeps_capabilities`: for a program of the platform's own, never for a build's.
     `files` (name to base64) are put into a new `folder`. Then stderr is a log in it, and the real one waits as stdin,
     until the command has set up all and removes the folder.
@@ -36,6 +37,7 @@ class Plan:
     keeps_capabilities: bool = False
     user: int | None = None
     needed: list[str] = dataclasses.field(default_factory=list)
+    hides_processes: bool = False
     folder: str | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     landlock: Landlock | None = None

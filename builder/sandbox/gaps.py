@@ -1,0 +1,48 @@
+"""What a grade does not hold: said in the log, by the probe (and so by `doctor` and at start), and in the documentation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from builder.sandbox.ownership import build_account, hides_processes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gap:
+    """`attack` finds it, where an attack does."""
+
+    words: str
+    attack: str = ""
+
+
+EVERYTHING = Gap("everything")
+PUBLIC_DNS = Gap("data sent in DNS names")
+UDP = Gap("UDP", "udp")
+TWO_PORTS = Gap("TCP on ports 443 and 53 of this machine")
+COMMAND_LINES = Gap("command lines of other builds", "command_lines")
+MODES = Gap("modes and times of files of the same account")
+BUILDER = Gap("signals to its own builder")
+CONTAINER_FILES = Gap("files of its container")
+CONTAINER_NETWORK = Gap("the network of its container")
+
+
+def gaps_of(grade: str) -> tuple[Gap, ...]:
+    """As this process can run it."""
+    if grade == "strong":
+        return (PUBLIC_DNS,)
+    if grade == "basic":
+        return tuple(_gaps_of_basic())
+    return (EVERYTHING,)
+
+
+def _gaps_of_basic() -> Iterable[Gap]:
+    yield from (UDP, TWO_PORTS, PUBLIC_DNS)
+    if not hides_processes():
+        yield COMMAND_LINES
+    if build_account() is None:
+        yield MODES
+
+
+def listed(gaps: Iterable[Gap]) -> str:
+    return ", ".join(gap.words for gap in gaps)
