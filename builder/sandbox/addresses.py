@@ -1,10 +1,11 @@
-"""What a strong sandbox may reach: the public network, the name servers, and what the operator opened."""
+"""What a strong sandbox may reach: the public network, a name server, and what the operator opened."""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
 import itertools
+import re
 import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,42 +19,42 @@ PRIVATE = (
     "fc00::/7",
     "fe80::/10",
 )
-FORWARDED_NAME_SERVER = "169.254.1.1"
-"""Stands for a name server on the machine's own loopback, which a build does not see."""
+NAME_SERVERS = {4: "169.254.1.1", 6: "fd53::53"}
+"""They exist inside only: pasta passes questions to the machine's first name server of that version."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reach:
-    """`forward`: questions to FORWARDED_NAME_SERVER are to go to the machine's own name server."""
+    """`name_server` has its port 53 open, and no other. Its network is among the denied."""
 
     allowed: list[str]
     denied: list[str]
     resolv_conf: str
-    forward: bool
+    name_server: str
 
 
 def find_reach(allow_private_hosts: Sequence[str]) -> Reach:
-    """As this machine is now. Asks the name servers for names in `allow_private_hosts`."""
-    resolv_conf, servers, forward = plan_name_servers(Path("/etc/resolv.conf").read_text())
-    opened = list(networks_of(allow_private_hosts))
-    allowed = [ipaddress.ip_network(server) for server in servers] + opened
+    """As this machine is now. Asks its name servers for names in `allow_private_hosts`."""
+    resolv_conf, name_server = plan_name_server(Path("/etc/resolv.conf").read_text())
+    allowed = list(networks_of(allow_private_hosts))
     denied = [ipaddress.ip_network(each) for each in dict.fromkeys((*PRIVATE, *own_addresses()))]
     kept = [each for each in denied if not any(_holds(allowed_one, each) for allowed_one in allowed)]
-    return Reach([str(each) for each in allowed], [str(each) for each in kept], resolv_conf, forward)
+    return Reach([str(each) for each in allowed], [str(each) for each in kept], resolv_conf, name_server)
 
 
-def plan_name_servers(resolv_conf: str) -> tuple[str, list[str], bool]:
-    """What the build reads as resolv.conf, the name servers in it, and whether they stand for one on loopback."""
+def plan_name_server(resolv_conf: str) -> tuple[str, str]:
+    """What the build reads as resolv.conf, and the name server in it.
+
+    Not the machine's own servers: a route to one opens all of its ports, and it may be a router, or a cloud's metadata.
+    """
     lines = resolv_conf.splitlines()
-    servers = [
-        line.split()[1].partition("%")[0] for line in lines if len(line.split()) > 1 and line.startswith("nameserver")
-    ]
-    public = [server for server in servers if _is_address(server) and not ipaddress.ip_address(server).is_loopback]
+    servers = [line.split()[1].partition("%")[0] for line in lines if re.match(r"nameserver\s+\S", line)]
+    versions = {ipaddress.ip_address(server).version for server in servers if _is_address(server)}
+    name_server = NAME_SERVERS[6 if versions == {6} else 4]
     others = [line for line in lines if not line.startswith("nameserver")]
-    used = public or [FORWARDED_NAME_SERVER]
-    return "\n".join([*others, *(f"nameserver {server}" for server in used), ""]), used, not public
+    return "\n".join([*others, f"nameserver {name_server}", ""]), name_server
 
 
 def networks_of(hosts: Iterable[str]) -> Iterable[Network]:

@@ -96,7 +96,7 @@ def signals(targets: Targets) -> bool:
 
 def command_lines(targets: Targets) -> bool:
     with open(f"/proc/{targets['pid']}/cmdline") as file:
-        return targets["marker"] in file.read()
+        return str(targets["marker"]) in file.read()
 
 
 def watch(targets: Targets) -> bool:
@@ -110,7 +110,7 @@ def port(targets: Targets) -> bool:
     if os.stat("/proc/self/ns/net").st_ino != targets["network"]:
         return False
     with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1] > 0
+        return bool(server.getsockname()[1])
 
 
 def families(targets: Targets) -> bool:

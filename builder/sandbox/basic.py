@@ -44,14 +44,16 @@ class BasicSandbox(SupervisedSandbox):
             write=[str(self.work), *WRITABLE_DEVICES],
             ports=sorted({*PORTS, *ports_of(self.allow_private_hosts)}),
         )
-        # Under an account of its own, modes keep a build from the folders of others.
-        program = compile_filter(Openings(watches=self.account is not None))
         return dataclasses.replace(
             plan,
             hides_processes=hides_processes(),
             landlock=landlock,
-            seccomp=base64.b64encode(program).decode(),
+            seccomp=base64.b64encode(compile_filter(self._openings())).decode(),
         )
+
+    def _openings(self) -> Openings:
+        """Under an account of its own, modes keep a build from watching the folders of others."""
+        return Openings(watches=self.account is not None)
 
     def _make_folders(self) -> None:
         self._temporary_folder.mkdir(exist_ok=True)

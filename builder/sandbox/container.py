@@ -30,6 +30,9 @@ class WithBasic(BasicSandbox):
     name = "container"
     words = "container, with Landlock and seccomp inside it"
 
+    def _openings(self) -> Openings:
+        return OPENINGS
+
     def _gaps(self) -> Sequence[Gap]:
         return (UDP, TWO_PORTS, PUBLIC_DNS)
 

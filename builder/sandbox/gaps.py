@@ -1,4 +1,4 @@
-"""What a grade does not hold: said in the log, by the probe (and so by `doctor` and at start), and in the documentation."""
+"""What a grade does not hold: said in the log, by the probe (so by `doctor` too), and in the documentation."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # The first command in pasta's namespaces, and root there. Leaves one way out: the default route.
-# Arguments: addresses to allow, addresses to deny, the folder with bwrap's inputs; then the command.
+# Arguments: addresses to allow, addresses to deny, the name server, the folder with bwrap's inputs; then the command.
 set -eu
-allowed=$1 denied=$2 files=$3
-shift 3
+allowed=$1 denied=$2 name_server=$3 files=$4
+shift 4
 # The tools in front of us may chatter; only now stderr is the build's.
 exec 2>&0 0</dev/null
 exec 5<"$files/seccomp" 6<"$files/resolv.conf" 7<"$files/passwd" 8<"$files/group" 9<"$files/arguments"
@@ -18,7 +18,10 @@ close_family() {
     [ "$1" = 4 ] || echo "route add fe80::/64$dev"
     for address in $denied; do is_of_family "$1" "$address" && echo "route add unreachable $address"; done
     for address in $allowed; do is_of_family "$1" "$address" && echo "route replace $address$via$dev onlink"; done
-    return 0
+    # A rule knows ports, a route does not: the name server has a table of its own for questions alone.
+    is_of_family "$1" "$name_server" || return 0
+    echo "route add $name_server$via$dev onlink table 53"
+    for protocol in udp tcp; do echo "rule add to $name_server ipproto $protocol dport 53 lookup 53"; done
 }
 
 is_of_family() {

@@ -44,14 +44,14 @@ class Family:
     last_protocol: int
 
 
-FAMILIES = {
+FAMILIES: dict[int, Family] = {
     # Beyond UDP are MPTCP, SCTP and others, which reach TCP listeners or peers past Landlock's rules.
     socket.AF_INET: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
     socket.AF_INET6: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
     # NETLINK_ROUTE alone: glibc and Node list the addresses of the machine with it.
     socket.AF_NETLINK: Family((socket.SOCK_RAW, socket.SOCK_DGRAM), 0),
 }
-UNIX = {socket.AF_UNIX: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET), 1)}
+UNIX: dict[int, Family] = {socket.AF_UNIX: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET), 1)}
 _UNCONNECTED_PAIRS = (socket.SOCK_DGRAM, socket.SOCK_RAW)
 """One end of such a pair can still be pointed at any Unix socket that has a name."""
 _NETLINK_ADDRESS_BYTES = 12

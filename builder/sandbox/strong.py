@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
 from builder.sandbox import Limits
-from builder.sandbox.addresses import FORWARDED_NAME_SERVER, Reach, find_reach
+from builder.sandbox.addresses import Reach, find_reach
 from builder.sandbox.inside.plan import Plan
 from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import SYSTEM_PATH, SupervisedSandbox
@@ -93,12 +93,11 @@ class StrongSandbox(SupervisedSandbox):
 
 def network(reach: Reach, folder: str) -> list[str]:
     """The command in front of bwrap's last arguments."""
-    forward = ["--dns-forward", FORWARDED_NAME_SERVER] if reach.forward else []
     return [
         *("pasta", "--quiet", "--config-net", "-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"),
-        *(*forward, "--", "unshare", "--mount", "--mount-proc"),
+        *("--dns-forward", reach.name_server, "--", "unshare", "--mount", "--mount-proc"),
         *("sh", "-c", NETWORK_SCRIPT.read_text(), "network"),
-        *(" ".join(reach.allowed), " ".join(reach.denied), folder),
+        *(" ".join(reach.allowed), " ".join(reach.denied), reach.name_server, folder),
     ]
 
 

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from builder.sandbox.addresses import own_addresses
+from builder.sandbox.addresses import NAME_SERVERS, own_addresses
 from builder.sandbox.ownership import build_account
 from tests.hostile.confined import LIMITS, a_sandbox, all_arguments, run, run_python, start
 
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
 with_own_account = pytest.mark.skipif(build_account() is None, reason="only root has accounts to give")
+NAME_SERVER_PORTS = [
+    *(("udp", "53", True), ("tcp", "53", True)),
+    *(("tcp", port, False) for port in ("22", "80", "443", "853")),
+    *(("udp", "123", False), ("icmp", "0", False)),
+]
 CONNECT = """
 import socket, sys
 with socket.socket() as opened:
@@ -227,6 +232,19 @@ async def test_what_listens_on_the_machines_own_addresses_is_out_of_reach(tmp_pa
 @pytest.mark.parametrize("address", ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"])
 async def test_private_addresses_have_no_route_in_strong(tmp_path: Path, address: str) -> None:
     assert (await run(a_sandbox("strong", tmp_path), "ip", "route", "get", address)).code != 0
+
+
+@pytest.mark.parametrize(("protocol", "port", "is_open"), NAME_SERVER_PORTS)
+async def test_the_name_server_has_a_route_for_questions_alone(
+    tmp_path: Path, protocol: str, port: str, is_open: bool
+) -> None:
+    command = ("ip", "route", "get", NAME_SERVERS[4], "ipproto", protocol, "dport", port)
+    assert ((await run(a_sandbox("strong", tmp_path), *command)).code == 0) == is_open
+
+
+async def test_the_machines_own_name_servers_are_not_named_in_strong(tmp_path: Path) -> None:
+    outcome = await run(a_sandbox("strong", tmp_path), "grep", "nameserver", "/etc/resolv.conf")
+    assert outcome.output.split()[1::2] in ([address] for address in NAME_SERVERS.values())
 
 
 async def test_a_private_host_that_was_allowed_has_a_route(tmp_path: Path) -> None:

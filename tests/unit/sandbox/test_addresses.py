@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from builder.sandbox import addresses
-from builder.sandbox.addresses import FORWARDED_NAME_SERVER, find_reach, networks_of, plan_name_servers, port_of
+from builder.sandbox.addresses import NAME_SERVERS, find_reach, networks_of, plan_name_server, port_of
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,29 @@ def test_loopback_is_never_opened(entry: str) -> None:
     assert [*networks_of([entry])] == []
 
 
-def test_name_servers_are_kept() -> None:
-    text, servers, is_forwarded = plan_name_servers("search lan\nnameserver 10.0.0.53\nnameserver fd00::53%eth0\n")
-    assert text == "search lan\nnameserver 10.0.0.53\nnameserver fd00::53\n"
-    assert (servers, is_forwarded) == (["10.0.0.53", "fd00::53"], False)
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("nameserver 10.0.0.53\nnameserver fd00::53%eth0\n", 4),
+        ("nameserver 127.0.0.53\n", 4),
+        ("nameserver fe80::1%eth0\nnameserver fd00::53\n", 6),
+        ("", 4),
+        ("nameserver\n", 4),
+        ("nameserver nonsense\n", 4),
+    ],
+)
+def test_builds_ask_an_address_that_stands_for_the_machines_name_server(text: str, version: int) -> None:
+    assert plan_name_server(text) == (f"nameserver {NAME_SERVERS[version]}\n", NAME_SERVERS[version])
 
 
-def test_a_name_server_on_loopback_is_forwarded() -> None:
-    text, servers, is_forwarded = plan_name_servers("nameserver 127.0.0.53\noptions edns0 trust-ad\n")
-    assert text == f"options edns0 trust-ad\nnameserver {FORWARDED_NAME_SERVER}\n"
-    assert (servers, is_forwarded) == ([FORWARDED_NAME_SERVER], True)
+def test_the_rest_of_resolv_conf_is_kept() -> None:
+    text, _ = plan_name_server("search lan\nnameserver 10.0.0.53\noptions edns0\n")
+    assert text == f"search lan\noptions edns0\nnameserver {NAME_SERVERS[4]}\n"
 
 
-@pytest.mark.parametrize("text", ["", "nameserver\n", "nameserver nonsense\n"])
-def test_without_a_name_server_the_machines_own_is_asked(text: str) -> None:
-    assert plan_name_servers(text)[1:] == ([FORWARDED_NAME_SERVER], True)
+def test_no_name_server_has_a_route() -> None:
+    reach = find_reach([])
+    assert (reach.allowed, "169.254.0.0/16" in reach.denied, "fc00::/7" in reach.denied) == ([], True, True)
 
 
 def test_the_machines_own_addresses_are_denied(monkeypatch: pytest.MonkeyPatch) -> None:
