@@ -88,7 +88,12 @@ class ProcessLauncher:
         return await asyncio.to_thread(self._folders.last_words, ProcessId.from_handle(handle))
 
     async def check(self) -> None:
-        """A process can always be started; what the sandbox lacks is told by `grade`."""
+        """Raises Unavailable when a builder's programs are closed: a build of our account may have done that. What the
+        sandbox lacks is told by `grade`.
+        """
+        for path in (self._builder[0], PACKAGE_ROOT / "builder"):
+            if not await asyncio.to_thread(os.access, path, os.R_OK | os.X_OK):
+                raise Unavailable(f"No builder can be started: {path} is closed to this user. `chmod u+rwX` opens it.")
 
     async def close(self) -> None:
         """A stop leaves no builder behind: the next start finds them gone and starts other attempts."""

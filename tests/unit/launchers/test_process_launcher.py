@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from gateway.errors import LaunchRefused, Unanswered
+from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.launchers import process as process_module
 from gateway.launchers import processes
 from gateway.launchers.process import ProcessLauncher, free_slot
@@ -350,3 +350,15 @@ def test_whoever_comes_second_to_a_record_starts_nothing(tmp_path: Path) -> None
     second = subprocess.run([*starter, "1", *program], capture_output=True, check=True)
     assert first.stdout == second.stdout
     until_now(lambda: [path.name for path in tmp_path.glob("began-*")] == [f"began-{json.loads(first.stdout)['pid']}"])
+
+
+async def test_a_program_that_a_build_has_closed_is_named_until_it_is_open(tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.touch(mode=0o700)
+    launcher = ProcessLauncher(tmp_path / "work", strong, builder=(str(program),))
+    await launcher.check()
+    program.chmod(0)
+    with pytest.raises(Unavailable, match=f"{program} is closed to this user"):
+        await launcher.check()
+    program.chmod(0o700)
+    await launcher.check()
