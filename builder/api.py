@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from builder.connections import ProvenConnections
+from builder.proof import ProvenConnections
 from builder.errors import BuildFailed, Ended, Lost
 from builder.protocol.calls import LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
 from builder.protocol.steps import Step
@@ -32,7 +32,7 @@ MakeBody = Callable[[], AsyncIterator[bytes]]
 async def open_api(
     url: str, token: str, deployment_id: uuid.UUID, attempt: int, *, patience_seconds: float = LEASE_SECONDS
 ) -> AsyncIterator[BuildersApi]:
-    """Calls for one attempt, over connections that lead to the gateway (builder/connections.py says how far)."""
+    """Calls for one attempt, over connections that lead to the gateway (builder/proof.py says how far)."""
     root = f"{url.rstrip('/')}/builds/{deployment_id}/{attempt}/"
     connections = ProvenConnections(urlsplit(root).path, token, deployment_id, attempt)
     async with aiohttp.ClientSession(connector=connections, trust_env=False) as session:
