@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from builder.proof import ProvenConnections
 from builder.errors import BuildFailed, Ended, Lost
+from builder.proof import ProvenConnections
 from builder.protocol.calls import LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
 from builder.protocol.steps import Step
 

@@ -133,8 +133,9 @@ def _compose(
 ) -> Services:
     pointers = SitePointers(HostStore(database), config.sites.url, config.sites.pointer_seconds)
     api_labels = [pointers.label_of(name) for name in config.api.own_names]
-    projects = ProjectStore(database, [label for label in api_labels if label is not None])
-    deployments = DeploymentStore(database)
+    queue_length = config.builder.queue_length
+    projects = ProjectStore(database, [label for label in api_labels if label is not None], queue_length=queue_length)
+    deployments = DeploymentStore(database, queue_length)
     installation = InstallationStore(database)
     objects, logs, transport, launcher = opened.objects, opened.logs, opened.transport, opened.launcher
     access = Access(config.api, installation, config.auth.token)

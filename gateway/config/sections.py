@@ -58,6 +58,7 @@ class Builders:
 class Builder:
     isolation: str = "auto"
     concurrency: int = 2
+    queue_length: int = 200
     time_limit_seconds: int = 900
     memory_bytes: int = 4 * 1024**3
     processes: int = 512

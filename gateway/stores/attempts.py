@@ -9,10 +9,9 @@ from gateway import lifecycle
 from gateway.errors import NotFound
 from gateway.models import Deployment, EndedBuilder, Status
 from gateway.stores.postgres import Database, storable
-from gateway.stores.rows import stale, to_deployment
+from gateway.stores.rows import NO_LIMIT, stale, to_deployment
 
 MESSAGE_LIMIT = 1000
-NO_LIMIT = 2**31 - 1
 
 
 class AttemptStore:

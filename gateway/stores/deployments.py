@@ -12,15 +12,16 @@ from gateway.models import Attempt, Deployment
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.postgres import Database, decode_cursor, encode_cursor
 from gateway.stores.releases import ReleaseStore
-from gateway.stores.rows import add_deployment, fetch_deployment, stale, to_attempt, to_deployment
+from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, stale, to_attempt, to_deployment
 
 CANCELED = "It was canceled."
 MAX_NUMBER = 2**31 - 1
 
 
 class DeploymentStore(AttemptStore, ReleaseStore):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, queue_length: int = NO_LIMIT) -> None:
         self._database = database
+        self._queue_length = queue_length
 
     async def now(self) -> datetime.datetime:
         """By the database's clock: what gateways compare with each other's times, they take from here."""
@@ -98,7 +99,7 @@ class DeploymentStore(AttemptStore, ReleaseStore):
         return [to_attempt(row) for row in rows]
 
     async def create_again(self, slug: str, *, trigger: str = "api") -> Deployment:
-        """A new deployment of the project, with its settings of now. Raises NotFound."""
+        """A new deployment of the project, with its settings of now. Raises NotFound, and TooMany for a full queue."""
         async with self._database.transaction() as connection:
             project_id = await connection.fetchval(
                 """
@@ -111,7 +112,7 @@ class DeploymentStore(AttemptStore, ReleaseStore):
             )
             if project_id is None:
                 raise NotFound(f"No project is called '{slug}'.")
-            return await add_deployment(connection, project_id, trigger)
+            return await add_deployment(connection, project_id, trigger, self._queue_length)
 
     async def cancel(self, deployment_id: uuid.UUID) -> Deployment:
         """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict for what has ended already."""

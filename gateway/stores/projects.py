@@ -15,7 +15,7 @@ from gateway.models import BuildSettings, Deployment, Project
 from gateway.slugs import check_slug, random_long_slug, random_slug
 from gateway.stores.hosts import reserve_slug
 from gateway.stores.postgres import Database, decode_cursor, encode_cursor
-from gateway.stores.rows import add_deployment, fetch_deployment, to_project
+from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, to_project
 
 SITE_CHANGED = "site_changed"
 """The channel that hears the slug of a project in the transaction that changes its live release."""
@@ -31,9 +31,11 @@ class ProjectStore:
         api_labels: Collection[str] = (),
         choose_slug: Callable[[], str] = random_slug,
         choose_long_slug: Callable[[], str] = random_long_slug,
+        queue_length: int = NO_LIMIT,
     ) -> None:
         self._database = database
         self._api_labels = api_labels
+        self._queue_length = queue_length
         self._choosers = [choose_slug] * SHORT_SLUG_TRIES + [choose_long_slug] * LONG_SLUG_TRIES
 
     async def create(
@@ -48,13 +50,13 @@ class ProjectStore:
         """A new project and its first deployment, both or neither.
 
         `idempotency` is a key and the sha256 of what was asked: asked again with both the same, the first's
-        deployment is the answer; the same key for something else raises Conflict.
+        deployment is the answer; the same key for something else raises Conflict. A full queue raises TooMany.
         """
         async with self._database.transaction() as connection:
             if idempotency and (first := await _first_with(connection, *idempotency)):
                 return first
             project_id = await self._insert(connection, name, git_url, settings)
-            deployment = await add_deployment(connection, project_id, trigger)
+            deployment = await add_deployment(connection, project_id, trigger, self._queue_length)
             if idempotency:
                 await _remember_key(connection, *idempotency, deployment.id)
             return deployment

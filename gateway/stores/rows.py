@@ -9,9 +9,13 @@ from typing import Any
 
 import asyncpg
 
-from gateway.errors import Conflict, NotFound
+from gateway.errors import Conflict, NotFound, TooMany
 from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming
 from gateway.stores.hosts import reserve_deployment
+
+NO_LIMIT = 2**31 - 1
+QUEUE_RETRY_SECONDS = 30.0
+"""A build takes about as long."""
 
 
 def to_project(row: Mapping[str, Any]) -> Project:
@@ -77,8 +81,11 @@ async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.U
     return to_deployment(row)
 
 
-async def add_deployment(connection: asyncpg.Connection, project_id: uuid.UUID, trigger: str) -> Deployment:
-    """A deployment in QUEUE, with the project's next number and its settings of now."""
+async def add_deployment(
+    connection: asyncpg.Connection, project_id: uuid.UUID, trigger: str, queue_length: int
+) -> Deployment:
+    """A deployment in QUEUE, with the project's next number and its settings of now. Raises TooMany."""
+    await _check_queue(connection, queue_length)
     deployment_id = await reserve_deployment(connection, project_id)
     await connection.execute(
         """
@@ -120,6 +127,18 @@ async def add_deployment(connection: asyncpg.Connection, project_id: uuid.UUID, 
         trigger,
     )
     return await fetch_deployment(connection, deployment_id)
+
+
+async def _check_queue(connection: asyncpg.Connection, queue_length: int) -> None:
+    # Gateways count one after the other, so that together they keep to the limit.
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('queue', 3))")
+    waiting = await connection.fetchval("SELECT count(*) FROM deployments WHERE status = 'QUEUE'")
+    if waiting >= queue_length:
+        raise TooMany(
+            f"{waiting} deployment{' waits' if waiting == 1 else 's wait'} to be built, and builder.queue_length allows"
+            f" {queue_length}. Deploy again when some of them are built or canceled.",
+            QUEUE_RETRY_SECONDS,
+        )
 
 
 async def stale(connection: asyncpg.Connection, deployment_id: uuid.UUID, attempt: int) -> Conflict:

@@ -194,6 +194,21 @@ async def test_all_else_does(api, path):
     assert (await api.get(path, **ELSEWHERE))[0] == 401
 
 
+async def test_a_full_queue_is_answered_with_a_time_to_come_back(start):
+    async def is_building():
+        return (await api.get(f"/deployment/{first['deploymentId']}"))[1]["status"] == "BUILDING"
+
+    async with await start(BUILDSPACE_BUILDER_QUEUE_LENGTH="1", BUILDSPACE_BUILDER_CONCURRENCY="1") as api:
+        first = await api.deploy()
+        await eventually(is_building, "the first leaves the queue for good")
+        await api.deploy()
+        status, headers = await api.head("POST", "/project", json={"name": "Blog", "gitUrl": GIT_URL})
+        again = await api.post(f"/project/{first['projectSlug']}/deployments", {})
+    assert (status, headers["Retry-After"]) == (429, "30")
+    assert (again[0], again[1]["error"]) == (429, "Too many requests")
+    assert "builder.queue_length allows 1" in again[1]["details"]
+
+
 async def test_a_configured_token_replaces_the_made_one(start):
     async with await start(BUILDSPACE_AUTH_TOKEN="correct-horse-battery") as api:
         assert api.tokens == []

@@ -1,13 +1,15 @@
 """What the project store promises."""
 
 import asyncio
+import collections
 import itertools
 
 import pytest
 
-from gateway.errors import Conflict, Invalid, NotFound, Unavailable
-from gateway.models import BuildSettings, Status
+from gateway.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
+from gateway.models import BuildSettings, Deployment, Status
 from gateway.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
+from gateway.stores.deployments import DeploymentStore
 from gateway.stores.projects import ProjectStore
 
 URL = "https://example.com/blog.git"
@@ -36,6 +38,32 @@ async def test_fifty_identical_requests_at_once_make_one_project(projects):
     made = await asyncio.gather(*calls)
     assert len({deployment.id for deployment in made}) == 1
     assert len((await projects.list(100))[0]) == 1
+
+
+async def test_a_full_queue_takes_nothing_and_keeps_nothing_of_what_was_asked(database):
+    projects = ProjectStore(database, queue_length=1)
+    waiting = await projects.create("Blog", URL, BuildSettings())
+    with pytest.raises(TooMany, match=r"1 deployment waits to be built, .*queue_length allows 1") as refused:
+        await projects.create("Shop", URL, BuildSettings(), idempotency=("key", b"body"))
+    assert refused.value.retry_seconds > 0
+    with pytest.raises(TooMany):
+        await DeploymentStore(database, queue_length=1).create_again(waiting.project_slug)
+    assert [project.name for project in (await projects.list(100))[0]] == ["Blog"]
+    await DeploymentStore(database).claim("process", 60)
+    assert (await projects.create("Shop", URL, BuildSettings(), idempotency=("key", b"body"))).status is Status.QUEUE
+
+
+async def test_gateways_that_queue_at_once_keep_to_the_limit_together(database):
+    gateways = [ProjectStore(database, queue_length=3) for _ in range(3)]
+    calls = [gateway.create("Blog", URL, BuildSettings()) for gateway in gateways * 4]
+    made = await asyncio.gather(*calls, return_exceptions=True)
+    assert collections.Counter(type(each) for each in made) == {Deployment: 3, TooMany: 9}
+
+
+async def test_what_is_asked_again_is_answered_though_the_queue_is_full(database):
+    projects = ProjectStore(database, queue_length=1)
+    first = await projects.create("Blog", URL, BuildSettings(), idempotency=("key", b"body"))
+    assert (await projects.create("Blog", URL, BuildSettings(), idempotency=("key", b"body"))).id == first.id
 
 
 async def test_an_idempotency_key_for_another_body_is_a_conflict(projects):
