@@ -25,6 +25,8 @@ Refuse = Callable[[int], web.Response]
 """The refusal of a request that no handler has seen, in the shape of the listener: 400, 417, 500 or 505."""
 
 SERVER = "buildspace"
+CONTINUE = "100-continue"
+"""The only expectation that HTTP knows."""
 VERSIONS = (HttpVersion10, HttpVersion11)
 KEEPALIVE_SECONDS = 15.0
 """Also bounds how long the headers of a request may take."""
@@ -103,12 +105,10 @@ class ConnectionServer(web.Server):
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if (refusal := request.get(_REFUSAL)) is not None:
             raise refusal
-        try:
-            return await self._handler(request)
-        except web.HTTPException as error:
-            if error.status < 400:
-                raise
-            return self.refuse(error.status)  # an Expect that aiohttp does not know, before any middleware
+        if request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
+            # aiohttp would answer before any middleware, and fails with bytes that are not UTF-8.
+            return self.refuse(417)
+        return await self._handler(request)
 
 
 class Connection(web.RequestHandler):

@@ -9,9 +9,9 @@ from aiohttp import web
 from gateway.clients import TrustedProxies
 from gateway.connections import ConnectionServer
 from gateway.sites.answers import COMMON_HEADERS
-from gateway.sites.pages import BAD_REQUEST, INTERNAL, WRONG_VERSION, render_problem
+from gateway.sites.pages import BAD_REQUEST, EXPECTATION_FAILED, INTERNAL, WRONG_VERSION, render_problem
 
-PROBLEMS = {problem.status: problem for problem in (BAD_REQUEST, INTERNAL, WRONG_VERSION)}
+PROBLEMS = {problem.status: problem for problem in (BAD_REQUEST, EXPECTATION_FAILED, INTERNAL, WRONG_VERSION)}
 
 
 class SiteServer(ConnectionServer):

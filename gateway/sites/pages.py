@@ -39,6 +39,7 @@ NOT_ALLOWED = Problem(405, "Sites can only be read", "Only GET and HEAD are answ
 PRECONDITION_FAILED = Problem(412, "It has changed", "The file is no longer what the request expects.")
 UNSATISFIABLE = Problem(416, "Past the end", "The file has no bytes in this range.")
 INTERNAL = Problem(500, "Something went wrong", "The server made a mistake. It has been noted.")
+EXPECTATION_FAILED = Problem(417, "Expectation failed", "The only expectation that is met here is 100-continue.")
 WRONG_VERSION = Problem(505, "Another version of HTTP", "Only HTTP/1.0 and HTTP/1.1 are answered here.")
 UNAVAILABLE = Problem(
     503, "The site cannot be read just now", "Its storage does not answer. Please try again in a moment.", 5
