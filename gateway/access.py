@@ -1,4 +1,4 @@
-"""Who may call: decisions about one call, made from what the call says of itself. No I/O."""
+"""Decides about one call whether it may be answered, from what the call says about itself. No I/O."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ _PROXY_PREFIXES = ("forwarded", "x-forwarded", "x-original-", "cf-")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
-    """What a call says of itself. `hosts`: every Host header; `peer`: the other end's address.
+    """What a call says about itself. `hosts`: every Host header; `peer`: the IP address of the other end of the
+    connection.
 
     `client`: the address of the client, which may be behind a trusted proxy (gateway/clients.py).
     """
@@ -68,7 +69,7 @@ class Caller:
 
     @property
     def session(self) -> str | None:
-        """The cookie's value. Read by hand: http.cookies drops all cookies when one is odd."""
+        """The cookie's value. Parsed by hand, because http.cookies drops every cookie when one is malformed."""
         for part in self.header("Cookie").split(";"):
             name, _, value = part.strip().partition("=")
             if name == cookie_name(self.is_secure) and value:
@@ -77,7 +78,7 @@ class Caller:
 
 
 def check_host(caller: Caller, api: Api) -> Authority:
-    """The host that is called. Raises Forbidden for a name that is not ours: so DNS rebinding leads nowhere."""
+    """The host that is called. Raises Forbidden for a name that is not the gateway's, which stops DNS rebinding."""
     if not caller.target.startswith("/") and caller.target != "*":
         raise Invalid("The request's target must be a path that begins with /.")
     if len(caller.hosts) != 1:
@@ -91,7 +92,7 @@ def check_host(caller: Caller, api: Api) -> Authority:
 
 
 def check_origin(caller: Caller, host: Authority, api: Api) -> None:
-    """Raises Forbidden or Unsupported unless a change comes from our own pages, or from no page at all."""
+    """Raises Forbidden or Unsupported for a change that a page of another site sends."""
     if not caller.is_change:
         return
     origin = caller.header("Origin")
@@ -141,7 +142,7 @@ def make_access_token() -> str:
 
 
 def hash_token(token: str) -> bytes:
-    """The token is random and long: one round of sha256 keeps it as well as many."""
+    """One round of sha256 is enough, because the token is long and random."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -152,12 +153,12 @@ def check_token(token: str, token_hash: bytes | None) -> None:
 
 
 def cookie_name(is_secure: bool) -> str:
-    """Under TLS the browser itself sees to it that the cookie is Secure and of this host alone."""
+    """Under TLS the prefix `__Host-` makes the browser insist that the cookie is Secure and of this host alone."""
     return "__Host-buildspace" if is_secure else "buildspace"
 
 
 def make_session(install_key: bytes, token_hash: bytes, now: float) -> str:
-    """A cookie's value: good for twelve hours, and no longer than the token with which it was got."""
+    """A cookie's value, valid for twelve hours, or until its access token is replaced."""
     until = int(now) + SESSION_SECONDS
     return f"{until}.{_sign(install_key, token_hash, until)}"
 
@@ -177,17 +178,17 @@ def _sign(install_key: bytes, token_hash: bytes, until: int) -> str:
 def _is_own(host: str, local: str | None, api: Api) -> bool:
     if _is_loopback_name(host) or host in api.own_names:
         return True
-    # An address can't be rebound: who is called by one is who was meant.
+    # A literal IP in Host cannot be DNS rebinding: the browser sends the address that it connected to.
     return is_address(host) and (host.strip("[]") == local or any(is_unspecified(bound) for bound in api.host))
 
 
 def _is_loopback_name(host: str) -> bool:
-    """Exactly `localhost` or a loopback address: names under localhost are sites, other people's code."""
+    """Exactly `localhost` or a loopback address. Names under localhost are sites, which hold other people's code."""
     return host == "localhost" or is_loopback_address(host)
 
 
 def _is_same_origin(origin: str, host: Authority) -> bool:
-    """Compared as the browser sees it: behind a proxy with TLS its port is not ours."""
+    """Compares hosts and ports as the browser sees them: a TLS proxy has another port than the gateway."""
     scheme, _, authority = origin.partition("://")
     if scheme not in ("http", "https"):
         return False

@@ -1,4 +1,4 @@
-"""How addresses look: those of sites and deployments, and which ones mean this machine."""
+"""Makes the addresses of sites and deployments, and tells which addresses mean this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Addresses:
-    """What users are told. `sites_url` is `sites.url`: the only place that knows how the address of a site looks."""
+    """The addresses that users are shown. Only this class makes addresses of sites from `sites.url`."""
 
     sites_url: str
     api_url: str = ""
@@ -24,7 +24,7 @@ class Addresses:
         return self.site(deployment_label(slug, deployment_id))
 
     def link(self, path: str) -> str:
-        """A link that is sent out, never made from a request's Host. Raises ConfigError where `api.url` is not set."""
+        """A link to be sent out, never made from a request's Host. Raises ConfigError if `api.url` is not set."""
         if not self.api_url:
             raise ConfigError(
                 "No link can be made, because api.url is not set: set it to the address where people reach the pages,"
@@ -40,12 +40,12 @@ class Addresses:
 
 
 def deployment_label(slug: str, deployment_id: uuid.UUID) -> str:
-    """What stands in the place of the slug in the address of one deployment."""
+    """The label that stands in the place of the slug in the address of one deployment."""
     return f"{slug}-{str(deployment_id)[:8]}"
 
 
 def is_loopback_address(text: str) -> bool:
-    """In brackets or not; 127.0.0.1 wrapped in IPv6 counts."""
+    """Accepts addresses in brackets, and 127.0.0.1 wrapped in IPv6."""
     address = _address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped.is_loopback

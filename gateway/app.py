@@ -78,7 +78,7 @@ async def running(
 ) -> AsyncIterator[Running]:
     """The whole gateway. The site listener opens first and closes last.
 
-    Raises ConfigError for what only the user can put right, and then nothing was harmed.
+    Raises ConfigError for what only a person can fix; nothing was changed by then.
     """
     async with contextlib.AsyncExitStack() as stack:
         sites = stack.enter_context(bound_sockets("sites", config.sites.host, config.sites.port))
@@ -94,7 +94,7 @@ async def running(
 
 
 async def serve(config: Config, *, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM, Ctrl-C or the end of the terminal; a second one ends it at once."""
+    """Serve until SIGTERM, Ctrl-C or the end of the terminal. A second signal ends the process at once."""
     stop = _stop_on_signals()
     async with running(config, on_first_token=lambda token: say(_first_token(token))) as gateway:
         for line in _greeting(gateway):
@@ -113,7 +113,7 @@ def _stop_on_signals() -> asyncio.Event:
     def on_signal() -> None:
         nonlocal asked_at
         if stop.is_set() and loop.time() - asked_at >= AGAIN_SECONDS:
-            # As after kill -9: the next start adopts or stops what is left, nothing is lost.
+            # The same as kill -9: the next start adopts or stops what is left, and nothing is lost.
             os._exit(1)
         if not stop.is_set():
             asked_at = loop.time()
@@ -153,7 +153,7 @@ def _builders_runner(services: Services) -> AppRunner:
 
 
 def _with_ports(config: Config, sites: int, api: int, builders: int) -> Config:
-    """The configuration with the ports that were got where any was asked for."""
+    """The configuration with the real ports in place of 0."""
     url = config.sites.url if config.sites.port else re.sub(r"(:\d+)?/?\Z", f":{sites}", config.sites.url, count=1)
     return dataclasses.replace(
         config,
@@ -168,7 +168,7 @@ def _urls(sockets: list[socket.socket]) -> tuple[str, ...]:
 
 
 async def _end_streams(app: web.Application) -> None:
-    """Whoever follows a log would hold up the stop."""
+    """Ends the streams of logs, because an open one would delay the stop."""
     app[SERVICES].is_stopping = True
 
 
@@ -189,7 +189,7 @@ def _greeting(gateway: Running) -> list[str]:
 
 
 def other_port(url: str, port: int) -> list[str]:
-    """Under localhost nobody translates ports: addresses that name another one lead nowhere."""
+    """Nothing translates ports under localhost, so addresses with another port than the listener's do not work."""
     parts = urlsplit(url.replace("{slug}", "slug"))
     if not (parts.hostname or "").endswith(".localhost") or (parts.port or 80) == port:
         return []

@@ -1,4 +1,4 @@
-"""Jobs that live as long as the gateway: each has a name, a stop, a deadline, and shows in the health."""
+"""Jobs that live as long as the gateway. Each has a name, a stop and a deadline, and appears in the health."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 
 
 class Job(Protocol):
-    """Works until `stopping` is set; calls `progress` whenever it has shown that it works."""
+    """Works until `stopping` is set. Calls `progress` after each piece of work that succeeded."""
 
     async def __call__(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None: ...
 
 
 class Health:
-    """The troubles of the gateway by the name of what is in trouble. Empty: ready."""
+    """What does not work at present: a sentence by the name of its job or engine. Empty means ready."""
 
     def __init__(self) -> None:
         self.troubles: dict[str, str] = {}
@@ -28,14 +28,14 @@ class Health:
 
     @property
     def recovery(self) -> asyncio.Event:
-        """Set when the next trouble ends: what failed because of it may work now."""
+        """Set when the next trouble ends: what failed because of that trouble may work now."""
         return self._recovery
 
     def trouble(self, name: str, sentence: str) -> None:
         self.troubles[name] = sentence
 
     def recovered(self, name: str) -> bool:
-        """Says whether there was a trouble."""
+        """Removes the trouble. True if there was one."""
         had_trouble = self.troubles.pop(name, None) is not None
         if had_trouble:
             self._recovery.set()
@@ -53,10 +53,11 @@ async def kept_running(
     first_delay_seconds: float = 0.5,
     last_delay_seconds: float = 3.0,
 ) -> AsyncIterator[None]:
-    """Run a job, until the block is left. If it fails it is run again after the delay, or once another is well again.
+    """Run a job until the block is left. A job that fails runs again after a delay, or as soon as another trouble has
+    ended.
 
-    A failure is loud (log, health) but local: the sites stay up while it heals. An engine that is away is logged once
-    for each thing it says. On leaving, the job has `grace_seconds` to finish its batch; then it is cancelled.
+    A failure is loud (log, health) but local: the sites stay up meanwhile. An engine that is away is logged once for
+    each different sentence. On leaving, the job has `grace_seconds` to finish its batch; then it is cancelled.
     """
     stopping = asyncio.Event()
     delay = first_delay_seconds
@@ -75,10 +76,11 @@ async def kept_running(
                 if not stopping.is_set():
                     raise RuntimeError("ended without being asked to")
             except Unavailable as error:
-                if health.troubles.get(name) != error.sentence:  # an hour without an engine is not a thousand lines
+                if health.troubles.get(name) != error.sentence:
+                    # An engine that is away for an hour must not write a thousand lines.
                     log.warning("%s waits: %s", name, error.sentence)
                 health.trouble(name, error.sentence)
-            except Exception as error:  # protects the sites from a job that fails in a way nobody foresaw
+            except Exception as error:  # protects the sites from an unforeseen failure of a job
                 log.exception("%s failed, trying again in %.1f s", name, delay)
                 health.trouble(name, f"{name} failed and is tried again: {error or type(error).__name__}")
             else:
@@ -99,14 +101,14 @@ async def kept_running(
 
 
 async def wait_until(event: asyncio.Event, timeout_seconds: float) -> bool:
-    """Wait for the event, no longer than the time limit. Says whether it is set."""
+    """Wait for the event, at most this long. True if it is set."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), timeout_seconds)
     return event.is_set()
 
 
 async def wait_until_any(*events: asyncio.Event, timeout_seconds: float) -> None:
-    """Wait for the first of the events, no longer than the time limit."""
+    """Wait for the first of the events, at most this long."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +118,7 @@ async def wait_until_any(*events: asyncio.Event, timeout_seconds: float) -> None
 
 
 class Since:
-    """Since when something has been so, without a break. Forgets what is asked about no more."""
+    """For how long each fact has been true without a break. A fact that is not asked about is forgotten."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -128,6 +130,6 @@ class Since:
         return self._clock() - self._seen.setdefault(fact, self._clock())
 
     def forget_unasked(self) -> None:
-        """Call it once all that matters was asked."""
+        """Forget the facts that were not asked about since the last call."""
         self._seen = {fact: since for fact, since in self._seen.items() if fact in self._asked}
         self._asked.clear()

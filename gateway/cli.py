@@ -42,7 +42,7 @@ COPIES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 well, 1 something is wrong, 2 the configuration is."""
+    """The exit code: 0 success, 1 something is wrong, 2 the configuration is wrong."""
     arguments = _parser().parse_args(argv)
     if arguments.command == "version":
         print(f"buildspace {version()}")
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads on, as after `| head`. What Python still has to say to that pipe goes nowhere.
+        # The reader of the pipe is gone, as after `| head`: send what Python still flushes to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -105,7 +105,7 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
     if arguments.command == "serve":
         uvloop.run(serve(config, say=_say))
         return 0
-    _end_as_by_ctrl_c(signal.SIGTERM, signal.SIGHUP)
+    _treat_like_ctrl_c(signal.SIGTERM, signal.SIGHUP)
     if arguments.command == "doctor":
         return asyncio.run(examine(config, say=_say))
     if arguments.command == "migrate":
@@ -113,7 +113,7 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
     if arguments.command == "dead-letters":
         return asyncio.run(_dead_letters(arguments, config))
     if arguments.command == "copy":
-        # Where it was is what that file says: the environment counts for where it goes.
+        # The source is described by that file alone: environment variables describe the target.
         return asyncio.run(_copy(arguments.action, load_config(arguments.old, {}), config))
     return asyncio.run(_rotate(config))
 
@@ -154,9 +154,9 @@ async def _rotate(config: Config) -> int:
     return 0
 
 
-def _end_as_by_ctrl_c(*numbers: signal.Signals) -> None:
-    """So that a command stops what it has started, however it is told to end."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a script it is ignored
+def _treat_like_ctrl_c(*numbers: signal.Signals) -> None:
+    """Handles SIGTERM and SIGHUP like Ctrl-C, so that a command stops the processes that it started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start background commands with Ctrl-C ignored
     for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))

@@ -15,7 +15,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class TrustedProxies:
-    """The networks of the proxies in front of a listener. Only their X-Forwarded-For counts."""
+    """The networks of the proxies in front of a listener. X-Forwarded-For counts only if one of them sent it."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = [ipaddress.ip_network(network) for network in networks]
@@ -28,8 +28,8 @@ class TrustedProxies:
     def find_client(self, peer: str, forwarded: Sequence[str]) -> str:
         """The first address, from the right, that is not one of the proxies.
 
-        Each proxy adds the address from which it was called at the right end; what stands further left may have been
-        written by the client. A hop that is no address ends the search at the proxy that passed it on.
+        Each proxy appends the address that called it, so the client itself may have written what stands further left.
+        An entry that is no address ends the search at the proxy that passed it on.
         """
         client = _read(peer)
         if client is None:
@@ -47,7 +47,7 @@ NO_PROXIES = TrustedProxies()
 
 
 def group_of(client: str) -> str:
-    """What a limit counts as one client: an IPv4 address, or the /64 that one holder of IPv6 addresses has."""
+    """What a limit counts as one client: an IPv4 address, or an IPv6 /64, which usually belongs to one customer."""
     address = _read(client)
     if not isinstance(address, ipaddress.IPv6Address):
         return client
@@ -55,7 +55,7 @@ def group_of(client: str) -> str:
 
 
 def _read_hop(text: str) -> _Address | None:
-    """An address, also with a port, as some proxies write it."""
+    """An address; a port behind it, which some proxies write, is dropped."""
     text = text.strip()
     if text.startswith("["):
         return _read(text[1:].partition("]")[0])
@@ -63,7 +63,7 @@ def _read_hop(text: str) -> _Address | None:
 
 
 def _read(text: str) -> _Address | None:
-    """None: this is no address. IPv4 wrapped in IPv6 is IPv4."""
+    """The address, with IPv4 wrapped in IPv6 as IPv4. None if this is no address."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -1,4 +1,5 @@
-"""Warnings that a visitor can cause: each kind at most once in a while, so that nobody fills the disk with them."""
+"""Warnings that a visitor can cause: each kind is logged at most once in a while, so that visitors can't fill the
+disk."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ class Complaints:
         self._unsaid: dict[str, int] = {}
 
     def warn(self, kind: str, detail: object, error: BaseException | None = None) -> None:
-        """Log it, with the traceback of `error`, or only count it if this kind was logged just now."""
+        """Log it with the traceback of `error`, or only count it if this kind was logged a moment ago."""
         now = self._clock()
         if now < self._next_at.get(kind, now):
             self._unsaid[kind] = self._unsaid.get(kind, 0) + 1

@@ -1,4 +1,4 @@
-"""Finds the configuration: the file that is named, else the one of this folder, else the one that is shipped."""
+"""Finds the configuration: the file that is named, else the one in this folder, else the one that is shipped."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OWN = Path("config.toml")
 
 
 def describe_source(path: Path | None) -> str:
-    """Where `read_config` finds it, for people."""
+    """Where `read_config` finds it, in words."""
     if path is not None or OWN.is_file():
         return str((path or OWN).absolute())
     return f"the defaults, because there is no config.toml in {Path.cwd()}"
 
 
 def read_config(path: Path | None) -> Config:
-    """That file under this process's environment. Raises ConfigError."""
+    """That file, overridden by this process's environment. Raises ConfigError."""
     if path is not None or OWN.is_file():
         return load_config(path or OWN, os.environ)
     with importlib.resources.as_file(default_config()) as shipped:

@@ -1,4 +1,5 @@
-"""The HTTP connections of all listeners: aiohttp's own, except that each one ends in time whatever its client sends."""
+"""The HTTP connections of all listeners: aiohttp's own, except that each one ends in time, whatever its client
+sends."""
 
 from __future__ import annotations
 
@@ -41,9 +42,9 @@ _REFUSAL = web.RequestKey("refusal", HttpProcessingError)
 
 
 class ConnectionServer(web.Server):
-    """Answers with `handler`, and with `refuse` what is not HTTP/1.0 or HTTP/1.1.
+    """Answers requests with `handler`, and anything that is not HTTP/1.0 or HTTP/1.1 with `refuse`.
 
-    `on_malformed` hears of each such request by the status of its answer; `malformed` is how many there were.
+    `on_malformed` is called with the status of the answer to each such request; `malformed` counts them.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class ConnectionServer(web.Server):
         return Connection(self, asyncio.get_running_loop())
 
     def refuse(self, status: int) -> web.Response:
-        """Ends the connection: where the next request would begin is not known."""
+        """Also closes the connection, because the beginning of the next request cannot be found."""
         response = self._refuse(status)
         response.headers["Server"] = SERVER
         response.force_close()
@@ -88,15 +89,15 @@ class ConnectionServer(web.Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        """The request that a parser's message makes; if it makes none, one that `_answer` refuses.
+        """The request for a parsed message, or a request that `_answer` refuses if the message makes none.
 
-        aiohttp calls this where an exception would end the task of the connection, and leave its socket open for ever.
+        aiohttp calls this where an exception would end the task of the connection and leave its socket open for ever.
         """
         try:
             if message.version not in VERSIONS:
                 raise _unsupported(f"HTTP/{message.version.major}.{message.version.minor}")
             return self._make(message, payload, protocol, writer, task)
-        except Exception as error:  # noqa: BLE001  yarl raises UnicodeError for `http://xn--a/`: anything may come
+        except Exception as error:  # noqa: BLE001  anything may come: yarl raises UnicodeError for `http://xn--a/`
             plain = message._replace(url=URL("/"), version=HttpVersion11)
             request = web.BaseRequest(plain, payload, protocol, writer, task, self._loop)
             request[_REFUSAL] = _as_malformed(error)
@@ -134,7 +135,7 @@ class Connection(web.RequestHandler):
         self._wire = self.transport
         found = transport.get_extra_info("socket")
         if found is not None and found.family in (socket.AF_INET, socket.AF_INET6):
-            # For the bytes that are left in the kernel's buffers after the end: a client that reads no more keeps them.
+            # The kernel sends what is buffered after the close. This ends it for a client that stopped reading.
             with contextlib.suppress(OSError, AttributeError):
                 milliseconds = int(self._server.write_seconds * 1000)
                 found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
@@ -153,7 +154,7 @@ class Connection(web.RequestHandler):
         self._stop_clock()
 
     async def start(self) -> None:
-        """Serve request after request; when that ends, for whatever reason, the connection does."""
+        """Serve request after request. The connection is closed when this ends, for whatever reason."""
         try:
             await super().start()
         except Exception as error:  # noqa: BLE001  protects the log from what a client can repeat
@@ -181,7 +182,7 @@ class Connection(web.RequestHandler):
         return self._server.refuse(status)
 
     def log_exception(self, *args: Any, exc_info: Any = None, **more: Any) -> None:
-        """aiohttp calls this as it gives a connection up, for a broken body of an answered request among others."""
+        """aiohttp calls this when it gives up a connection, for example after a broken body."""
         if isinstance(exc_info, _BROKEN):
             self._server.count_malformed(400)
         else:
@@ -198,7 +199,7 @@ class Connection(web.RequestHandler):
 
 
 class _Parser:
-    """aiohttp's parser, whose every error is one that aiohttp answers with a status."""
+    """aiohttp's parser, except that it raises only errors which aiohttp answers with a status."""
 
     def __init__(self, parser: Any) -> None:
         self._feed = parser.feed_data
@@ -209,7 +210,8 @@ class _Parser:
     def feed_data(self, data: bytes) -> Any:
         try:
             return self._feed(data)
-        except Exception as error:  # aiohttp catches only its own; the loop would close without an answer
+        except Exception as error:
+            # aiohttp catches only its own errors; after others the event loop closes the connection without an answer.
             raise _as_malformed(error) from error
 
 

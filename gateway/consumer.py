@@ -23,7 +23,7 @@ STRIKES = 3
 
 
 class TakesBatches(Protocol):
-    """The half of a log store that is needed here."""
+    """The part of a log store that the consumer needs."""
 
     async def append(self, batches: Sequence[LineBatch]) -> None: ...
 
@@ -38,21 +38,21 @@ class LogConsumer:
         self._strikes: collections.Counter[tuple[uuid.UUID, int, int]] = collections.Counter()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Work until stopped. While the store is away this raises, uncommitted: run again, it gets the same batches."""
+        """Work until stopped. While the store is away, raises without a commit: the next run gets the same batches."""
         async with self._transport.subscribe() as records:
             while not stopping.is_set():
                 batches = await records.fetch(self._limit, FETCH_SECONDS)
                 if batches:
                     await self._store(records, batches)
                     await records.commit()
-                progress()  # also when nothing came: a fetch that worked is health
+                progress()  # also after an empty fetch: it shows that the transport works
 
     async def _store(self, records: LogRecords, batches: Sequence[LineBatch]) -> None:
         try:
             await self._append(batches)
         except Unavailable:
             raise
-        except Exception:  # protects the lines of all other builds from the one batch that the store chokes on
+        except Exception:  # one batch that the store refuses must not hold up the lines of all other builds
             log.exception("log batches refused, trying them one by one")
             for batch in batches:
                 await self._store_alone(records, batch)
@@ -79,7 +79,7 @@ class LogConsumer:
         await records.put_aside(batch, reason)
 
     async def _append(self, batches: Sequence[LineBatch]) -> None:
-        """A store that is slow gets less at once, until that comes to an end in time."""
+        """After a timeout appends at most a quarter as many batches at once; twice as many again after each success."""
         try:
             async with asyncio.timeout(APPEND_SECONDS):
                 await self._logs.append(batches)

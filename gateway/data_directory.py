@@ -1,4 +1,4 @@
-"""The data directory belongs to one gateway at a time, and to its account alone."""
+"""The data directory belongs to one gateway at a time, and to the gateway's account alone."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ POSTGRES_DEPTH = 5
 
 @contextlib.contextmanager
 def lock_data_directory(path: Path) -> Iterator[None]:
-    """Only one gateway uses a data directory: a second one gets a ConfigError that names the first.
+    """Locks the data directory: a second gateway gets a ConfigError that names the first.
 
-    The directory is made if need be, and closed to others if it is not. Another account's is a ConfigError, too.
-    The lock ends with the process, however that ends.
+    Makes the directory if it is missing, and closes it to other accounts. Raises ConfigError for a directory of another
+    account. The kernel releases the lock when the process ends, however it ends.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_of_another(path)
         _set_back(path)
-        # Not inherited: a builder or a postgres that outlives the gateway must not hold it.
+        # Not inherited: a builder or a postgres that outlives the gateway must not keep the lock.
         file = os.open(path / "gateway.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise ConfigError(f"The data directory {path} cannot be used: {error.strerror}.") from error
@@ -38,7 +38,7 @@ def lock_data_directory(path: Path) -> Iterator[None]:
 
 
 def refuse_of_another(path: Path) -> None:
-    """Its owner could replace what the gateway trusts. Raises ConfigError."""
+    """Raises ConfigError for a directory of another account, which could replace the gateway's files."""
     owner, mine = path.stat().st_uid, os.geteuid()
     if owner != mine:
         raise ConfigError(
@@ -48,7 +48,7 @@ def refuse_of_another(path: Path) -> None:
 
 
 def keep_usable(path: Path) -> None:
-    """Open again what a build of our own account has closed. Raises Unavailable with the folder that stays closed."""
+    """Restores modes that a build of our account has changed. Raises Unavailable for a folder that stays closed."""
     try:
         _set_back(path)
     except OSError as error:
@@ -59,7 +59,7 @@ def keep_usable(path: Path) -> None:
 
 
 def _set_back(path: Path) -> None:
-    """Not all objects, and not what is built: the store and the builders look after theirs."""
+    """Leaves out most objects and the work folders: the store and the launcher restore those."""
     set_back(path)
     set_back_tree(path, 2)
     with contextlib.suppress(FileNotFoundError):

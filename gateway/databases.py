@@ -1,4 +1,4 @@
-"""Reaches the database of this configuration from a command, whether a gateway runs or not."""
+"""Connects a command to the configured database, whether a gateway runs or not."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ COMMAND = "buildspace command"
 
 @contextlib.asynccontextmanager
 async def reach_database(config: Config) -> AsyncIterator[Database]:
-    """The configured database; the embedded one is started for as long, unless a gateway has it running.
+    """The configured database. The embedded one is started for the length of the block, unless a gateway is running it.
 
-    Raises ConfigError, Unavailable.
+    Raises ConfigError and Unavailable.
     """
     async with contextlib.AsyncExitStack() as stack:
         url = config.postgres.url.reveal() or await _reach_embedded(config, stack)
@@ -41,7 +41,7 @@ async def _reach_embedded(config: Config, stack: contextlib.AsyncExitStack) -> s
         if (url := stack.enter_context(_running_postgres(config.data_directory))) is None:
             raise
         return url
-    # Nobody has the directory: a server that runs there was left by a command that was killed, and is ended first.
+    # No gateway runs: a server that still runs was left by a command that was killed, and is ended first.
     return (await stack.enter_async_context(EmbeddedPostgres(config.data_directory, config.postgres.bin_dir))).url
 
 
@@ -52,22 +52,22 @@ def is_postgres_running(data_directory: Path) -> bool:
 
 @contextlib.contextmanager
 def _running_postgres(data_directory: Path) -> Iterator[str | None]:
-    """The URL of the embedded server that somebody has started; None if nobody has."""
+    """The URL of the embedded server if it runs, else None."""
     try:
         folder = os.open(data_directory / "postgres" / "socket", os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         yield None
         return
     try:
-        # By descriptor: the path may be longer than the address of a socket may be.
+        # Through a descriptor, because a socket's address is limited to some 100 bytes and the path may be longer.
         place = f"/proc/self/fd/{folder}"
         url = f"postgresql://{USER}@/{DATABASE}?host={urllib.parse.quote(place)}"
-        yield url if _somebody_listens(f"{place}/.s.PGSQL.5432") else None
+        yield url if _is_listening(f"{place}/.s.PGSQL.5432") else None
     finally:
         os.close(folder)
 
 
-def _somebody_listens(path: str) -> bool:
+def _is_listening(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2)
         return probe.connect_ex(path) == 0

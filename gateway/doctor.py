@@ -1,7 +1,8 @@
-"""`buildspace doctor`: writes, reads and deletes something in each store, looks at the other engines and the machine.
+"""`buildspace doctor`: writes, reads and deletes something in each store, and examines the other engines and the
+machine.
 
-Says what is wrong and what to do. What a start would make or migrate is named, not done; only a wall around Docker's
-builders that is there already is mended.
+Prints what is wrong and what to do. What a start would create or migrate is named, not done. Only the firewall rules of
+an existing builders' network on Docker are renewed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ CHECK_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """`sentence` says what is; where it is wrong, also what to do. `is_warning`: it works, and could be safer."""
+    """`sentence`: what was found and, if that is wrong, what to do. `is_warning`: it works, but could be safer."""
 
     name: str
     is_well: bool
@@ -52,7 +53,7 @@ class Finding:
 
 
 async def examine(config: Config, *, say: Callable[[str], None]) -> int:
-    """One line for each engine. The exit code: 1 if any is wrong."""
+    """Prints one line for each engine. The exit code is 1 if any of them is wrong."""
     findings: list[Finding] = []
     was_there = await asyncio.to_thread(config.data_directory.exists)
     try:
@@ -100,7 +101,7 @@ async def _database_findings(config: Config) -> AsyncIterator[Finding]:
 
 @contextlib.contextmanager
 def _trial(config: Config) -> Iterator[Config]:
-    """Where an embedded PostgreSQL was never started, one is made for this examination alone."""
+    """If the embedded PostgreSQL was never started, starts one in a temporary folder for this examination."""
     if config.postgres.url or (config.data_directory / "postgres").exists():
         yield config
         return
@@ -120,7 +121,7 @@ async def _find(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
         return Finding(
             name, False, f"It did not answer within {CHECK_SECONDS:.0f} seconds. Check its load and its log."
         )
-    except Exception as error:  # noqa: BLE001  protects the other checks from one that fails unforeseen
+    except Exception as error:  # noqa: BLE001  an unforeseen failure of one check must not stop the others
         return Finding(name, False, f"The check failed: {type(error).__name__}: {error}.")
 
 
@@ -177,7 +178,7 @@ def check_builders_url(config: Config) -> Finding:
 
 
 def _registrable(name: str) -> str:
-    """The last two labels: right for most domains, and the doctor only warns."""
+    """The last two labels. Right for most domains; that is enough for a warning."""
     return name if is_loopback_address(name) else ".".join(name.lower().split(".")[-2:])
 
 
@@ -188,5 +189,5 @@ def _database_advice(config: Config) -> str:
 
 
 def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # somebody has begun to use it, or it could not be made
+    with contextlib.suppress(OSError):  # it is in use by now, or could not be created
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What the gateway does by itself, once everything is open: the jobs, and in which order they start and stop."""
+"""What the gateway does by itself once everything is open: the jobs, and the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PREPARE_SECONDS = 20.0
 
 @contextlib.asynccontextmanager
 async def keep_working(services: Services, *, on_first_token: Callable[[str], None]) -> AsyncIterator[None]:
-    """Run the jobs. On leaving they stop in reverse: no more launches, builders end, their lines are stored."""
+    """Run the jobs. They stop in reverse order: no more launches, then builders end, then their lines are stored."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def keep(name: str, job: Job, *, needs_database: bool = True, again_seconds: float = 0.5) -> None:
@@ -94,7 +94,7 @@ async def _choose_isolation(services: Services) -> None:
 
 
 async def _prepare(services: Services, on_first_token: Callable[[str], None]) -> Job:
-    """Prepare the database now, if it is there; the job that watches it, and prepares it as soon as it is."""
+    """Prepare the database now if it answers. Returns the job that watches it, and that prepares it later otherwise."""
 
     async def prepare() -> None:
         await prepare_database(services.database, services.access, on_first_token)
@@ -119,7 +119,7 @@ async def _prepare(services: Services, on_first_token: Callable[[str], None]) ->
 
 
 def _after(ready: asyncio.Event | None, job: Job) -> Job:
-    """The job, once the event is set: without tables it could only complain."""
+    """The job, started once the event is set: it would only fail before the tables exist."""
     if ready is None:
         return job
 
@@ -140,7 +140,7 @@ def _listener(services: Services) -> Job:
 
 
 def _watch(name: str, check: Callable[[], Awaitable[None]]) -> Job:
-    """Look at an engine even when nobody uses it: `/ready` tells what is away before a user finds out."""
+    """Check an engine even when nothing uses it, so that `/ready` reports an outage before a user meets it."""
 
     async def watch(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         while not stopping.is_set():

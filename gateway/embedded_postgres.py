@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own: started as our child on a Unix socket in the data directory, restarted when it dies."""
+"""A PostgreSQL of our own: a child process on a Unix socket in the data directory, restarted when it dies."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 class EmbeddedPostgres:
     """Everything lives in `data_directory/postgres`. Use it only while holding `lock_data_directory`.
 
-    Run by root, PostgreSQL gets a user of its own and reaches its folders through inherited descriptors:
-    the folders above stay as closed as they are.
+    When the gateway runs as root, PostgreSQL gets an account of its own and reaches its folders through inherited
+    descriptors, so the folders above stay closed to that account.
     """
 
     def __init__(self, data_directory: Path, bin_dir: str = "", settings: Mapping[str, str] | None = None) -> None:
@@ -88,10 +88,10 @@ class EmbeddedPostgres:
         self.url = "" if _is_too_long(self._sockets) else _url_of(str(self._sockets))
 
     async def start(self) -> str:
-        """Start the server, made anew if there is none, and wait until it answers. Its URL.
+        """Start the server, create its cluster if there is none, and wait until it answers. Returns its URL.
 
-        Raises ConfigError for what only the user can put right, and Unavailable for what `watch` may yet heal:
-        `url` holds already then.
+        Raises ConfigError for what only a person can fix, and Unavailable for what `watch` may still repair; `url` is
+        set by then.
         """
         self._is_stopped = False
         owner = await _in_our_words(self._prepare)
@@ -103,7 +103,7 @@ class EmbeddedPostgres:
         return self.url
 
     async def stop(self) -> None:
-        """A clean stop: what is committed stays, whoever is connected is cut off. Harmless when nothing runs."""
+        """Stop cleanly: committed data stays, clients are disconnected. Harmless when nothing runs."""
         self._is_stopped = True
         if self._process is not None:
             await _end(self._process.pid, self._process_ended)
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
         await asyncio.to_thread(remove_copy, self._copy_note)
 
     async def watch(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Start the server again whenever it died. A job body: what fails is raised and tried again."""
+        """Start the server again each time it dies. A job body: errors are raised, and the job runs again."""
         while not stopping.is_set():
             if self._process_ended() and not self._is_stopped:
                 log.error("postgres ended unexpectedly; restarting it")
@@ -168,12 +168,12 @@ class EmbeddedPostgres:
 
     def _find_url(self) -> None:
         if _is_too_long(self._sockets) and self._socket_folder is None:
-            # Too long for an address: the kernel finds it by our descriptor of the folder.
+            # Too long for a socket's address: the path goes through our descriptor of the folder.
             self._socket_folder = os.open(self._sockets, os.O_RDONLY | os.O_DIRECTORY)
             self.url = _url_of(f"/proc/self/fd/{self._socket_folder}")
 
     async def _make_cluster(self, owner: Owner) -> None:
-        """All or nothing: made under another name, then renamed."""
+        """All or nothing: created under another name, then renamed."""
         fresh = self._home / f"new-{secrets.token_hex(8)}"
         maker = maker_for(owner)
         await _in_our_words(functools.partial(fresh.mkdir, mode=0o700))
@@ -225,7 +225,7 @@ class EmbeddedPostgres:
     def _spawn(
         self, owner: Owner, program: str, folders: list[Path], arguments: Callable[[list[str]], list[str]]
     ) -> subprocess.Popen[bytes]:
-        """A child in a session of its own: the terminal's Ctrl-C is the gateway's alone."""
+        """A child in a session of its own, so that Ctrl-C in the terminal reaches the gateway alone."""
         assert self._programs is not None  # noqa: S101 - _prepare found them
         with contextlib.ExitStack() as stack:
             try:
@@ -323,7 +323,7 @@ def _rename_durably(old: Path, new: Path) -> None:
 
 
 async def _end(pid: int, has_ended: Callable[[], bool]) -> None:
-    """Ask politely, then firmly, then end it."""
+    """Send signals from the gentlest to SIGKILL until it has ended."""
     steps = ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, KILL_SECONDS), (signal.SIGKILL, KILL_SECONDS))
     for request, patience_seconds in steps:
         if not has_ended():

@@ -1,6 +1,7 @@
-"""Which engine fills each role: the configured one, else the embedded one. Nothing else asks which one it has.
+"""Opens the engine of each role: the configured one, else the embedded one. No other module asks which one is
+configured.
 
-Opening never waits for an engine: one that is away is told by its first call, as Unavailable.
+Opening never waits for an engine: one that is away raises Unavailable from its first call.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def in_use(config: Config) -> list[str]:
-    """The engines that are not embedded, in words without a secret."""
+    """The engines that are not embedded, in words, without secrets."""
     url = urlsplit(config.postgres.url.reveal())
     postgres = url.hostname or next(iter(parse_qs(url.query).get("host", [])), "its usual socket")
     found = {
@@ -48,26 +49,26 @@ def in_use(config: Config) -> list[str]:
 
 
 def place_of_objects(config: Config) -> str:
-    """Where the objects of this configuration are, in words: the same for two configurations of one store."""
+    """Where this configuration keeps its objects, in words. Two configurations of one store give the same text."""
     if config.s3.bucket:
         return f"bucket {config.s3.bucket} at {_spelled(config.s3.endpoint) or f'S3 in {config.s3.region}'}"
     return str((config.data_directory / "objects").resolve())
 
 
 def database_of(config: Config) -> str:
-    """The same for two configurations of one database. It may hold a password: compare it, never show it."""
+    """Two configurations of one database give the same text. It may hold a password: compare it, never show it."""
     return config.postgres.url.reveal() or str(config.data_directory.resolve())
 
 
 def log_store_of(config: Config) -> tuple[str, str]:
-    """The same for two configurations of one log store. As above."""
+    """Two configurations of one log store give the same pair. It may hold a password."""
     if config.clickhouse.host:
         return config.clickhouse.address, config.clickhouse.database
     return "PostgreSQL", database_of(config)
 
 
 def _spelled(endpoint: str) -> str:
-    """The same for two ways to write one address."""
+    """One spelling for all ways to write an address."""
     parts = urlsplit(endpoint)
     port = f":{parts.port}" if parts.port not in (None, USUAL_PORTS.get(parts.scheme)) else ""
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}" if endpoint else ""

@@ -1,4 +1,4 @@
-"""Lets calls in: knows the token and the sessions, asks gateway.access, answers browsers of other origins."""
+"""Admits or refuses calls: knows the token and the sessions, asks gateway.access, answers browsers of other origins."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Access:
         return await self.rotate()
 
     async def rotate(self) -> str:
-        """A new token; the old one opens nothing any more."""
+        """Make a new token. The old one is revoked."""
         token = access.make_access_token()
         await self._installation.set_token_hash(access.hash_token(token))
         return token
 
     async def admit(self, caller: Caller) -> None:
-        """Raise Unauthorized unless token or session opens the door; TooMany for a client that tries many tokens."""
+        """Raises Unauthorized without a valid token or session, and TooMany for a client that tries many tokens."""
         if (token := access.bearer_token(caller)) is not None:
             await self._check(token, caller.client)
             return
@@ -67,7 +67,7 @@ class Access:
         )
 
     async def is_admitted(self, caller: Caller) -> bool:
-        """Whether the door is open to this caller, where that can be said."""
+        """Whether this caller is admitted. False if that cannot be found out now."""
         if access.is_open(caller):
             return True
         try:
@@ -77,12 +77,12 @@ class Access:
         return True
 
     async def log_in(self, token: str, client: str) -> str:
-        """The value of a session's cookie. Raises Unauthorized, and TooMany."""
+        """A session cookie's value. Raises Unauthorized and TooMany."""
         token_hash = await self._check(token, client)
         return access.make_session(await self.install_key(), token_hash or b"", time.time())
 
     async def _check(self, token: str, client: str) -> bytes | None:
-        """The hash of the right token. A wrong one: Unauthorized after a delay, or TooMany."""
+        """The hash of the right token. For a wrong one raises Unauthorized after a delay, or TooMany."""
         token_hash = await self._current_hash()
         try:
             access.check_token(token, token_hash)
@@ -95,17 +95,18 @@ class Access:
         if self._configured:
             return access.hash_token(self._configured.reveal())
         try:
-            # Read each time: `buildspace token rotate` is another process, and promises that the old one opens nothing.
+            # Read at each call: `buildspace token rotate` runs in another process and promises that the old token is
+            # revoked.
             self._token_hash = await self._installation.token_hash()
         except Unavailable:
-            # With the database away, who was let in before is let in still.
+            # While the database is away, the hash that was read last still counts.
             if self._token_hash is None:
                 raise
         return self._token_hash
 
 
 def guard(door: Access) -> Middleware:
-    """Host, origin, account: in this order, before anything else looks at the call."""
+    """Check host, origin and account, in this order, before any handler."""
 
     @web.middleware
     async def who_may_call(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -122,7 +123,7 @@ def guard(door: Access) -> Middleware:
 
 
 def cors(api: Api) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """A signal handler: pages of the origins that `api.cors_origins` names may read answers, errors too."""
+    """A signal handler: pages of the origins in `api.cors_origins` may read answers, including errors."""
 
     async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
         if not api.cors_origins:

@@ -2,7 +2,7 @@
 
 
 class GatewayError(Exception):
-    """A full sentence that is safe to show to whoever asked."""
+    """A full sentence that is safe to show to the caller."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -26,11 +26,11 @@ class Conflict(GatewayError):
 
 
 class Unauthorized(GatewayError):
-    """Nobody is logged in, or the token is wrong."""
+    """The caller is not logged in, or the token is wrong."""
 
 
 class Forbidden(GatewayError):
-    """The caller is known, and still may not."""
+    """The caller is known but not allowed to do this."""
 
 
 class TooLarge(GatewayError):
@@ -42,7 +42,7 @@ class TooSlow(GatewayError):
 
 
 class TooMany(GatewayError):
-    """More than one caller may do at once. The same call may succeed after `retry_seconds`."""
+    """More than the limit on what one caller, or all of them, may do at once. May succeed after `retry_seconds`."""
 
     def __init__(self, sentence: str, retry_seconds: float) -> None:
         super().__init__(sentence)
@@ -50,7 +50,7 @@ class TooMany(GatewayError):
 
 
 class Unsupported(GatewayError):
-    """What was sent is of a kind that is not understood here."""
+    """What was sent is of a kind that is not supported here."""
 
 
 class Unavailable(GatewayError):
@@ -58,7 +58,7 @@ class Unavailable(GatewayError):
 
 
 class Unanswered(Unavailable):
-    """An engine is away, and the call may have had its effect all the same."""
+    """An engine is away, and the call may have had its effect nevertheless."""
 
 
 class ConfigError(GatewayError):
@@ -66,7 +66,7 @@ class ConfigError(GatewayError):
 
 
 class LaunchRefused(GatewayError):
-    """The launcher did not start a builder. `final` means that trying again cannot help."""
+    """The launcher did not start a builder. `final` means that another try cannot help."""
 
     def __init__(self, sentence: str, *, final: bool = False) -> None:
         super().__init__(sentence)

@@ -1,6 +1,6 @@
-"""`python -m gateway.health_check`: asks the gateway of this machine whether it lives. For containers.
+"""`python -m gateway.health_check`: asks the gateway of this machine whether it is alive. For containers.
 
-Exit code 0: it does. It imports next to nothing, because it runs every few seconds.
+Exit code 0 if it is. Imports very little, because it runs every few seconds.
 """
 
 from __future__ import annotations

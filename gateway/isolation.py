@@ -1,4 +1,4 @@
-"""The isolation that builds get: chosen once, by running it. Sites are served whether there is one or not."""
+"""The isolation of builds, chosen once by trying it. Sites are served whether there is one or not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BUILDERS = "builders"
 
 
 class Isolation:
-    """The sandbox that builds get: chosen once, by running it. Until then, and when there is none, builds wait."""
+    """The sandbox of builds. Until one is chosen, and if none works, builds wait."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
@@ -23,7 +23,7 @@ class Isolation:
 
     @property
     def sentence(self) -> str:
-        """The grade in words, or why there is none."""
+        """The grade in words, or the reason why there is none."""
         return self._grade.sentence if self._grade else self._refusal.sentence
 
     def grade(self) -> Grade:
@@ -33,11 +33,11 @@ class Isolation:
         return self._grade
 
     def leave_to_containers(self) -> None:
-        """Builders run elsewhere, each in a container of its own; what holds inside is its own choice."""
+        """Builders run elsewhere, each in a container of its own, and choose the isolation inside it themselves."""
         self._grade = Grade("container", "Each build runs in a container of its own.")
 
     async def choose(self, wanted: str, *, is_loopback_only: bool) -> None:
-        """Sites are served in any case: what can't be had shows in the health and holds the builds alone."""
+        """Sites are served in any case: a grade that does not work is shown in the health and holds up builds alone."""
         try:
             self._grade = await choose_grade(wanted, is_loopback_only)
         except LaunchRefused as refusal:

@@ -1,4 +1,4 @@
-"""Listens on addresses: all ports are taken before anything starts, so that one that is not free harms nothing."""
+"""Listens on addresses. All ports are bound before anything starts, so a port that is taken changes nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 @contextlib.contextmanager
 def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[list[socket.socket]]:
-    """A socket for each host, all on one port; port 0: a free one.
+    """A socket for each host, all on one port; port 0 means a free one.
 
     ::1 is left out on machines without IPv6. Raises ConfigError that names the setting.
     """
@@ -43,7 +43,7 @@ def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[lis
 
 @contextlib.asynccontextmanager
 async def listening(runner: web.BaseRunner, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
-    """Answer on these sockets until the block is left; then take no more, and let what runs end, for a short while."""
+    """Answer on these sockets until the block is left. Running requests then get a short while to end."""
     await runner.setup()
     try:
         for each in sockets:
@@ -54,7 +54,7 @@ async def listening(runner: web.BaseRunner, sockets: Sequence[socket.socket]) ->
 
 
 class AppRunner(web.AppRunner):
-    """Runs an application on connections of ours. `refuse`: how it answers what is not HTTP."""
+    """Runs an application on ConnectionServer. `refuse` answers what is not HTTP."""
 
     def __init__(
         self, app: web.Application, refuse: Refuse, on_malformed: Callable[[int], None] = lambda status: None
@@ -90,7 +90,7 @@ def _bind(host: str, port: int) -> socket.socket:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.setblocking(False)
         made.bind((host, port))
-        # Whoever calls while the rest still starts waits a moment instead of being refused.
+        # A client that connects while the rest still starts waits a moment instead of being refused.
         made.listen(BACKLOG)
     except OSError:
         made.close()

@@ -1,4 +1,4 @@
-"""Bounds the log of an attempt, however its lines come in."""
+"""Limits the log of an attempt, whichever way its lines arrive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_RUNS = 256
 
 @dataclasses.dataclass(slots=True)
 class _Taken:
-    """The runs of lines that were taken, apart and in order: where each begins, and the seq after its last."""
+    """The runs of lines that were counted, disjoint and in order: the first seq of each, and the seq after its last."""
 
     begins: list[int] = dataclasses.field(default_factory=list)
     ends: list[int] = dataclasses.field(default_factory=list)
@@ -40,10 +40,10 @@ class _Taken:
 
 
 class LogMeter:
-    """Bounds the log of an attempt, whatever its builder believes. A batch that is sent again is not counted again."""
+    """Limits the log of an attempt without trusting its builder. A batch that is sent again is not counted again."""
 
     def __init__(self, log_bytes: int) -> None:
-        # The builder counts text, we count records: their frame may double it.
+        # The builder counts text and this counts records, which may be twice as large.
         self._most_bytes = 2 * log_bytes + LOG_SLACK_BYTES
         self.most_lines = log_bytes + SPARE_LINES
         self._known: collections.OrderedDict[tuple[uuid.UUID, int], _Taken] = collections.OrderedDict()
@@ -58,14 +58,14 @@ class LogMeter:
             raise TooLarge(f"The log of a build has at most {MOST_RUNS} gaps.")
 
     def count(self, batch: LineBatch, size: int) -> None:
-        """The batch was taken, to be stored."""
+        """Count a batch that was accepted."""
         taken = self._log_of(batch)
         if not taken.has(batch):
             taken.add(batch)
             taken.bytes += size
 
     def refuse(self, batch: LineBatch) -> bool:
-        """The batch was not taken. Says whether it is the first one of its log."""
+        """Note a batch that was refused. True for the first refused batch of its log."""
         taken = self._log_of(batch)
         is_first, taken.is_refused = not taken.is_refused, True
         return is_first

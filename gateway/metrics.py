@@ -1,4 +1,4 @@
-"""What the gateway measures of itself, for Prometheus. A registry of its own: nothing else writes into it."""
+"""What the gateway measures about itself, for Prometheus, in a registry of its own."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Metrics:
         self._ready = Gauge("buildspace_ready", "1: nothing is in trouble.", registry=self._registry)
 
     async def collect(self) -> bytes:
-        """The text that Prometheus reads. With the database away, what was last known of it."""
+        """The text that Prometheus reads. While the database is away, its last known values."""
         self._ready.set(not self._health.troubles)
         try:
             counts = await self._deployments.count_deployments()
@@ -84,7 +84,7 @@ class Metrics:
 
 
 def count_requests(metrics: Metrics) -> Middleware:
-    """Counts by route, not by path: paths are without number."""
+    """Counts by route, not by path: the number of different paths has no limit."""
 
     @web.middleware
     async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -108,7 +108,7 @@ def count_requests(metrics: Metrics) -> Middleware:
 
 
 class CountedLogs:
-    """A log store whose stored lines are counted: what the consumer appends to."""
+    """A log store that counts the lines that the consumer appends."""
 
     def __init__(self, logs: LogStore, lines: Counter) -> None:
         self._logs = logs

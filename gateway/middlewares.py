@@ -1,4 +1,5 @@
-"""Errors become responses here, and nowhere else; each call gets an id, a line in the log, and is let in or not."""
+"""Turns errors into responses, which no other module does. Gives each call an id, an access log line and a check of
+access."""
 
 from __future__ import annotations
 
@@ -76,9 +77,9 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 
 @web.middleware
 async def errors_to_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error is JSON with a sentence, or the app's page of it for who wants HTML.
+    """Every error is JSON with a sentence, or the app's error page for clients that prefer HTML.
 
-    What nobody foresaw is logged with its traceback and told to nobody.
+    An unforeseen error is logged with its traceback and answered without details.
     """
     try:
         return await handler(request)
@@ -89,7 +90,7 @@ async def errors_to_responses(request: web.Request, handler: Handler) -> web.Str
             raise
         return await _shown(request, *_answer_http(request, error))
     except (ConnectionError, web.RequestPayloadError):
-        # The caller went away in mid-body: nobody reads this answer.
+        # The client went away while it sent the body: nothing reads this answer.
         return error_response(400, "Validation failed", "The body broke off.")
     except Exception:  # protects the connection, and the caller from a traceback
         request_id = request.get(REQUEST_ID, "-")
@@ -101,7 +102,7 @@ async def errors_to_responses(request: web.Request, handler: Handler) -> web.Str
 def log_access(proxies: TrustedProxies) -> Middleware:
     """Give each call an id, the address of its client, and a line in the log.
 
-    The query stays out of the line: it may hold anything.
+    The line leaves out the query, which may hold secrets.
     """
 
     @web.middleware
@@ -115,7 +116,7 @@ def log_access(proxies: TrustedProxies) -> Middleware:
 
 async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     began = time.perf_counter()
-    status = 499  # the caller went away
+    status = 499  # the client went away
     try:
         response = await handler(request)
         status = response.status
@@ -139,7 +140,7 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal handler: every answer of the API and the pages is closed to frames, sniffing and other sites."""
+    """A signal handler: every answer of the API and the pages forbids frames, MIME sniffing and use by other sites."""
     is_page = response.content_type == "text/html"
     response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
     # Under no-referrer browsers send a form of our own pages with `Origin: null`.
@@ -150,7 +151,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def describe(request: web.BaseRequest) -> Caller:
-    """What the call says of itself, for gateway.access to judge."""
+    """What the call says about itself, for gateway.access to judge."""
     transport = request.transport
     local = transport.get_extra_info("sockname") if transport is not None else None
     peer = transport.get_extra_info("peername") if transport is not None else None
@@ -178,7 +179,7 @@ def error_response(status: int, error: str, details: str, fields: Mapping[str, s
 
 
 def refuse_request(status: int) -> web.Response:
-    """The same for what never became a call, so that no middleware has seen it."""
+    """The same error for bytes that never became a request, which no middleware has seen."""
     response = error_response(status, *REFUSALS[status])
     response.headers.update({**_HEADERS, "Content-Security-Policy": API_POLICY, "Referrer-Policy": "no-referrer"})
     return response
@@ -196,13 +197,13 @@ def _answer_error(error: GatewayError) -> web.Response:
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="buildspace"'
     if status in (408, 413):
-        # The rest of the body is not read: the next request would begin in the middle of it.
+        # The rest of the body is not read, so the next request would begin in the middle of it.
         response.force_close()
     return response
 
 
 def _answer_http(request: web.Request, error: web.HTTPException) -> tuple[web.Response, str]:
-    """aiohttp's own words in our shape."""
+    """aiohttp's own errors in the shape of the API's."""
     path = ascii(request.path[:200])[1:-1]
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))

@@ -1,4 +1,4 @@
-"""The configuration: read once, checked whole, handed on as frozen values."""
+"""The configuration: read once, checked whole, passed on as frozen values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold of a configuration and types cannot say."""
+"""Checks of the configuration that types cannot express."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _check_sites_url(url: str) -> None:
 
 
 def _shown(text: str) -> str:
-    """What stands in the wrong place may hold a password."""
+    """The value as an error may show it. A value in the wrong place may hold a password."""
     return repr(text) if "@" not in text else "one with a user or a password"
 
 

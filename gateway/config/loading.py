@@ -1,4 +1,4 @@
-"""Reads the configuration: the defaults, under the file, under the environment."""
+"""Reads the configuration: defaults, overridden by the file, overridden by the environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENVIRONMENT_NAMES = {
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """The defaults, under the file, under the environment. Anything unknown or wrong raises ConfigError."""
+    """Raises ConfigError for a setting that is unknown or wrong."""
     values: dict[str, dict[str, object]] = _read(path) if path is not None else {}
     sections = {
         field.name: typing.cast("type[typing.Any]", field.default_factory) for field in dataclasses.fields(Config)
@@ -50,7 +50,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
             section, key = place
             values.setdefault(section, {})[key] = _from_text(name, text, _type_of(sections[section], key))
     config = Config(**{name: _section(name, kind, values.get(name, {})) for name, kind in sections.items()})
-    # The file that is shipped holds the default: that alone is no wish for its port.
+    # The shipped file sets the default port: that alone does not mean that the operator asked for it.
     if "BUILDSPACE_SITES_URL" not in environ and config.sites.url == Sites().url:
         url = config.sites.url.replace(f":{Sites().port}", f":{config.sites.port}")
         config = dataclasses.replace(config, sites=dataclasses.replace(config.sites, url=url))
@@ -68,7 +68,7 @@ def _read(path: Path) -> dict[str, dict[str, object]]:
 
 
 def _place(name: str, sections: Mapping[str, type[typing.Any]]) -> tuple[str, str] | None:
-    """(section, key) that an environment variable sets; None: it is not ours."""
+    """The (section, key) that an environment variable sets. None if it is not one of ours."""
     if name in ENVIRONMENT_NAMES:
         return ENVIRONMENT_NAMES[name]
     if not name.startswith("BUILDSPACE_"):

@@ -1,4 +1,4 @@
-"""A text that must not be seen: in a log, in an error, in a page."""
+"""Text that must not be shown in a log, an error or a page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hmac
 
 
 class Secret:
-    """Text that does not show itself: `repr`, `str` and logs see stars, `reveal` gives the value."""
+    """Text that does not show itself: `repr`, `str` and logs print stars, `reveal` returns the value."""
 
     __slots__ = ("_value",)
 

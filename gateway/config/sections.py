@@ -38,7 +38,7 @@ class Api:
 
     @property
     def own_names(self) -> list[str]:
-        """The host names that mean the API, in lower case without a trailing dot."""
+        """The host names that mean the API, in lower case and without a trailing dot."""
         return [name.lower().removesuffix(".") for name in (*self.names, urlsplit(self.url).hostname) if name]
 
 
@@ -127,12 +127,12 @@ class Clickhouse:
 
     @property
     def server(self) -> str:
-        """The name of the server alone: the host may be written as the URL of its HTTP interface."""
+        """The server's name alone. `host` may be the URL of its HTTP interface."""
         return (urlsplit(self.host).hostname or "") if "://" in self.host else self.host.strip("[]")
 
     @property
     def uses_tls(self) -> bool:
-        """Who writes https:// does not mean plain text."""
+        """An https URL as `host` means TLS, even if `tls` is not set."""
         return self.is_tls or self.host.lower().startswith("https://")
 
     @property
@@ -207,5 +207,5 @@ class Config:
 
     @property
     def is_loopback_only(self) -> bool:
-        """Whether nobody on another machine can reach the API."""
+        """True if the API cannot be reached from another machine."""
         return all(is_loopback_address(host) for host in self.api.host)

@@ -1,5 +1,5 @@
-"""What `buildspace doctor` looks at, a module for each engine and one for the machine.
+"""The examinations of `buildspace doctor`: a module for each engine and one for the machine.
 
-An examination answers with a sentence of what is well. It raises ConfigError or Unavailable with what is wrong and what
+An examination returns a sentence about what works. It raises ConfigError or Unavailable with what is wrong and what
 would be right, and leaves what it examines as it was.
 """

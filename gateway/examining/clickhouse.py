@@ -1,4 +1,4 @@
-"""What the doctor says of ClickHouse: a line written, read and deleted in a table that nobody else sees."""
+"""The doctor's examination of ClickHouse: a line is written, read and deleted in a table of the doctor's own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway.migrations_clickhouse import missing_clickhouse_migrations
 from gateway.resources import clickhouse_migrations_folder
 from gateway.stores.clickhouse import UNKNOWN_DATABASE, ClickhouseError, ClickhousePool, open_clickhouse
 
-# As far as the doctor's line needs it.
+# The columns that the doctor's line needs.
 COLUMNS = "(deployment_id UUID, attempt UInt16, seq UInt64, log String, received_at DateTime('UTC')) ENGINE = Memory"
 
 
 async def examine_clickhouse(settings: Clickhouse) -> str:
-    """Raises ConfigError or Unavailable, with what to do."""
+    """Raises ConfigError or Unavailable with what to do."""
     async with open_clickhouse(settings) as pool:
         try:
             missing = await missing_clickhouse_migrations(pool, clickhouse_migrations_folder())
@@ -34,7 +34,7 @@ async def examine_clickhouse(settings: Clickhouse) -> str:
 
 
 async def _write_read_delete(pool: ClickhousePool, definition: str) -> None:
-    # A line cannot be deleted from a table of an old ClickHouse: so it is written into one that is dropped as a whole.
+    # Old versions of ClickHouse cannot delete a line, so it is written into a table that is dropped as a whole.
     table = f"doctor_{secrets.token_hex(8)}"
     await pool.fetch(f"CREATE TABLE {table} {definition}")
     try:

@@ -1,4 +1,4 @@
-"""What the doctor says of a Docker engine: version, image, and the wall around builders."""
+"""The doctor's examination of a Docker engine: version, image, and the firewall around builders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.launchers.docker_network import ApiOutOfReach
 
 
 async def examine_docker(configuration: config.Config) -> str:
-    """Starts no builder, and makes no network; the rules of one that is there are made anew, and tried."""
+    """Starts no builder and creates no network. If the network exists, its rules are renewed and tried."""
     isolation = choose_isolation(configuration)
     settings = configuration.docker
     async with open_docker_api(settings.host) as api:

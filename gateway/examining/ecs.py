@@ -1,4 +1,4 @@
-"""What the doctor says of ECS: the cluster, the task definition and the container in it."""
+"""The doctor's examination of ECS: the cluster, the task definition and its container."""
 
 from __future__ import annotations
 

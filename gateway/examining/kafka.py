@@ -1,4 +1,4 @@
-"""What the doctor says of Kafka. Writes nothing to the topics and takes nothing out of them."""
+"""The doctor's examination of Kafka. Writes nothing to the topics and consumes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOK_MS = 500
 
 
 async def examine_kafka(config: Config) -> str:
-    """As the gateway's account, and as that of the builders."""
+    """Connects with the gateway's account, and with the builders' account."""
     settings = config.kafka
     cluster = KafkaCluster(settings)
     place = f"Kafka at {', '.join(settings.brokers)} ({settings.security_protocol})"
@@ -21,7 +21,7 @@ async def examine_kafka(config: Config) -> str:
         await cluster.make_topics(is_rehearsal=True)
         return f"{place} answers; {' and '.join(missing)} will be made when the gateway starts."
     for topic in (settings.topic, settings.dead_letter_topic):
-        await _look_into(cluster, topic)
+        await _read_without_joining(cluster, topic)
     await _examine_builders_account(cluster)
     return (
         f"{place}; the topics {settings.topic} and {settings.dead_letter_topic} can be read; nothing was written."
@@ -29,8 +29,8 @@ async def examine_kafka(config: Config) -> str:
     )
 
 
-async def _look_into(cluster: KafkaCluster, topic: str) -> None:
-    """Read as the group's member would, without joining it: a running gateway keeps its partitions."""
+async def _read_without_joining(cluster: KafkaCluster, topic: str) -> None:
+    """Reads as a member of the group would, without joining it, so that a running gateway keeps its partitions."""
     async with (
         cluster.reading(topic, cluster.settings.group) as (consumer, places),
         asyncio.timeout(CALL_SECONDS),

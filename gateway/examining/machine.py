@@ -1,4 +1,4 @@
-"""What the doctor says of this machine: the data directory, its disk, and what local builders need."""
+"""The doctor's examination of this machine: the data directory, its disk, and what local builders need."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAME_ACCOUNT = (
 
 
 async def examine_directory(folder: Path) -> str:
-    """A folder that is missing is made: whoever examines the rest in it removes it at the end."""
+    """Creates a missing folder. The caller of the other examinations removes it at the end."""
     try:
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(refuse_of_another, folder)
@@ -45,7 +45,7 @@ async def examine_directory(folder: Path) -> str:
 
 
 async def examine_disk(folder: Path) -> str:
-    """That of the folder, or of the one in which it would be."""
+    """The disk of the folder, or of the nearest folder above it that exists."""
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = (await asyncio.to_thread(shutil.disk_usage, there)).free
     if free < LEAST_FREE_BYTES:

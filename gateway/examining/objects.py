@@ -1,4 +1,5 @@
-"""What the doctor says of the object store: an object written, read and deleted, and whether the sites are there."""
+"""The doctor's examination of the object store: an object is written, read and deleted; the live sites are looked
+up."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ SITES = 20
 
 
 async def examine_objects(config: Config) -> str:
-    """In a place of its own beside what is stored: a gateway may be at work there."""
+    """Uses a key prefix of its own, because a gateway may be using the store."""
     if config.s3.bucket:
         async with open_s3(config.s3) as bucket:
             await bucket.check()
@@ -40,7 +41,7 @@ async def examine_objects(config: Config) -> str:
 
 
 async def examine_sites(config: Config, database: Database) -> str:
-    """A store that works may still be the wrong one, or one into which nothing was copied yet."""
+    """Looks for live releases: a store that works may still be the wrong one, or not filled yet."""
     if await missing_migrations(database, migrations_folder()):
         return "not checked, because the tables do not have this version's schema yet."
     live = await DeploymentStore(database).newest_live(SITES)
@@ -76,7 +77,7 @@ async def check_objects(objects: ObjectStore) -> str:
 def _clear(root: Path, was_there: bool) -> None:
     shutil.rmtree(root / "__doctor", ignore_errors=True)
     if not was_there:
-        with contextlib.suppress(OSError):  # somebody has begun to use it
+        with contextlib.suppress(OSError):  # it is in use by now
             root.rmdir()
 
 

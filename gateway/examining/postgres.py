@@ -1,4 +1,5 @@
-"""What the doctor says of PostgreSQL: something written, read and deleted; what a start would still apply is named."""
+"""The doctor's examination of PostgreSQL: a row is written, read and deleted; migrations that a start would apply are
+named."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from gateway.stores.postgres_url import describe_url
 
 
 async def examine_postgres(database: Database, config: Config) -> str:
-    """In a table that no one else sees, and that is gone at the end. Raises ConfigError or Unavailable."""
+    """Uses a temporary table. Raises ConfigError or Unavailable."""
     async with database.transaction() as connection:
         await connection.execute("CREATE TEMPORARY TABLE doctor (value text) ON COMMIT DROP")
         await connection.execute("INSERT INTO doctor (value) VALUES ($1)", "written")
