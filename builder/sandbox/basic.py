@@ -29,6 +29,8 @@ READABLE = (
 WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 """Not /dev/shm: the platform's own database has its memory there."""
 PORTS = (443, 53)
+SHELL_COMMAND = "SHELL_COMMAND"
+RUN_SHELL_COMMAND = f'eval "unset {SHELL_COMMAND}; ${SHELL_COMMAND}"'
 
 
 class BasicSandbox(SupervisedSandbox):
@@ -38,6 +40,10 @@ class BasicSandbox(SupervisedSandbox):
         self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
     ) -> Plan:
         environment.setdefault("TMPDIR", str(self._temporary_folder))
+        if argv[:2] == ["sh", "-c"] and not hides_processes():
+            # Others can read this process's arguments, and cannot read its environment.
+            environment[SHELL_COMMAND] = argv[2]
+            argv = ["sh", "-c", RUN_SHELL_COMMAND]
         plan = super()._plan(argv, environment, directory, limits, read_only)
         landlock = Landlock(
             read=[*READABLE, *map(str, read_only)],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.sandbox import basic
 from builder.sandbox.addresses import NAME_SERVERS, own_addresses
 from builder.sandbox.ownership import build_account
 from tests.hostile.confined import LIMITS, a_sandbox, all_arguments, run, run_python, start
@@ -97,6 +98,18 @@ async def test_no_argument_list_of_the_machine_shows_the_environment(tmp_path: P
     seen = [arguments for arguments in all_arguments().values() if "hidden-4711" in arguments]
     await sandbox.kill_all()
     assert seen == []
+
+
+async def test_a_shells_command_is_not_in_its_arguments_in_basic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(basic, "hides_processes", lambda: False)
+    sandbox = a_sandbox("basic", tmp_path)
+    process = await start(sandbox, "sh", "-c", "echo up $SHELL_COMMAND; sleep 20; : hidden-4711")
+    line = await process.stdout.readline()
+    seen = [arguments for arguments in all_arguments().values() if "hidden-4711" in arguments]
+    await sandbox.kill_all()
+    assert (line, seen) == (b"up\n", [])
 
 
 @BOTH
