@@ -34,10 +34,10 @@ class Migration:
 
 
 async def migrate(database: Database, folder: Traversable | Path) -> list[str]:
-    """Apply what is not applied yet and say what that was. A file that fails leaves nothing of itself behind.
+    """Apply what is not applied yet, and return its names. A file that fails changes nothing.
 
-    Raises ConfigError for a file that differs from what was applied, for a database of a newer version and for one
-    that is not in UTF-8; Unavailable when it is away.
+    Raises ConfigError for a file that differs from what was applied, for a database of a newer version and for one that
+    is not in UTF-8. Raises Unavailable when the database is away.
     """
     migrations = read_migrations(folder)
     async with migrating(database) as connection:
@@ -78,7 +78,7 @@ async def missing_migrations(database: Database, folder: Traversable | Path) -> 
 
 
 def read_migrations(folder: Traversable | Path) -> list[Migration]:
-    """The *.sql files of the folder, by name. Raises ConfigError when there is none."""
+    """The *.sql files of the folder, by name. Raises ConfigError if there is none."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql")) if folder.is_dir() else []
     if not names:
         raise ConfigError(f"The folder {folder} holds no migrations: is the installation complete?")
@@ -86,7 +86,7 @@ def read_migrations(folder: Traversable | Path) -> list[Migration]:
 
 
 def fresh_of(migrations: list[Migration], applied: dict[str, bytes]) -> list[Migration]:
-    """Those that are not applied yet. `applied`: the sha256 of each that was. Raises ConfigError for an edited one."""
+    """The migrations that are not applied yet. `applied`: sha256 by name. Raises ConfigError for an edited one."""
     for migration in migrations:
         if applied.get(migration.name, migration.sha256) != migration.sha256:
             raise ConfigError(
@@ -106,7 +106,7 @@ def check_known(migrations: list[Migration], applied: dict[str, bytes]) -> None:
 
 
 def describe_missing(names: list[str]) -> str:
-    """What `missing_migrations` said, as the doctor tells it."""
+    """The result of `missing_migrations` in words, for the doctor."""
     if not names:
         return "its tables are those of this version"
     which = "1 migration is" if len(names) == 1 else f"{len(names)} migrations are"
@@ -119,8 +119,9 @@ async def _read_applied(connection: asyncpg.Connection) -> dict[str, bytes]:
 
 @contextlib.asynccontextmanager
 async def migrating(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction while which nobody else migrates and no gateway gets ready. Its lock ends with it, also behind a
-    pooler.
+    """A transaction in which no other process migrates and no gateway finishes its start.
+
+    The lock belongs to the transaction, so it also ends with it behind a pooler.
     """
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL statement_timeout = 0")
@@ -130,7 +131,7 @@ async def migrating(database: Database) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _apply(database: Database, migration: Migration) -> bool:
-    """Says whether it was applied here: another gateway may have been quicker."""
+    """True if it was applied by this call: another gateway may have been faster."""
     async with migrating(database) as connection:
         if not fresh_of([migration], await _read_applied(connection)):
             return False

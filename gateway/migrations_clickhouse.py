@@ -48,10 +48,10 @@ VALUES
 
 
 async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: Traversable | Path) -> list[str]:
-    """Apply what is not applied yet and say what that was, one gateway at a time; make the database if need be.
+    """Apply what is not applied yet and return its names, one gateway at a time. Creates the database if it is missing.
 
-    ClickHouse has no transactions: a file that was cut off is applied again, and says IF NOT EXISTS for that.
-    Raises ConfigError for a file that differs from what was applied, Unavailable when a server is away.
+    ClickHouse has no transactions: a file that was cut off is applied again, so each one says IF NOT EXISTS. Raises
+    ConfigError for a file that differs from what was applied, Unavailable when a server is away.
     """
     migrations = read_migrations(folder)
     await _reach(pool)
@@ -64,7 +64,7 @@ async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: T
 
 
 async def missing_clickhouse_migrations(pool: ClickhousePool, folder: Traversable | Path) -> list[str]:
-    """What `migrate_clickhouse` would apply in a database that is there; nothing is changed.
+    """What `migrate_clickhouse` would apply to an existing database. Changes nothing.
 
     Raises ConfigError for a file that differs from what was applied, Unavailable when the server or database is away.
     """
@@ -83,7 +83,7 @@ async def _read_applied(pool: ClickhousePool) -> dict[str, bytes]:
 
 
 async def _find_fresh(pool: ClickhousePool, migrations: list[Migration]) -> list[Migration]:
-    """Those that are not applied; all of them where a table that they make is gone: the records outlive it."""
+    """The migrations that are not applied, or all of them if a table was dropped: the records outlive it."""
     fresh = fresh_of(migrations, await _read_applied(pool))
     there = {name.decode() for (name,) in await pool.fetch(TABLES)}
     made = {name for migration in migrations if migration not in fresh for name in MADE.findall(migration.sql)}
@@ -91,7 +91,7 @@ async def _find_fresh(pool: ClickhousePool, migrations: list[Migration]) -> list
 
 
 async def _reach(pool: ClickhousePool) -> None:
-    """Tell of ClickHouse first where PostgreSQL, whose lock this takes, is away as well."""
+    """Reports that ClickHouse is away before PostgreSQL is asked for the lock, so that both outages become visible."""
     try:
         await pool.fetch("SELECT 1")
     except ClickhouseError as error:

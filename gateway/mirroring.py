@@ -1,6 +1,6 @@
-"""Mirroring: what is live stands under `__outputs/{slug}/` as well, for other readers of the bucket.
+"""Mirroring: keeps a copy of each live site under `__outputs/{slug}/`, for other readers of the bucket.
 
-Killed at any moment it leaves a mirror that is known not to be whole; the next look copies what differs.
+If it is killed at any moment, the database still marks the mirror as incomplete, and the next run copies what differs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REMEMBERED_BYTES = 16 * 1024 * 1024
 
 
 class Mirror:
-    """Other gateways may do the same on the same stores: each mirror is written by one of them at a time."""
+    """Several gateways may run this on the same stores: only one at a time writes a mirror."""
 
     def __init__(self, mirrors: MirrorStore, objects: ObjectStore, look_seconds: float = LOOK_SECONDS) -> None:
         self._mirrors = mirrors
@@ -40,14 +40,14 @@ class Mirror:
         self._look_seconds = look_seconds
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Follow what goes live until stopped."""
+        """Copy each site that goes live, until stopped."""
         while not stopping.is_set():
             await self.catch_up(stopping)
             progress()
             await wait_until(stopping, self._look_seconds)
 
     async def catch_up(self, stopping: asyncio.Event | None = None) -> None:
-        """Make every mirror what is live. What can't be raises at last, after all the others."""
+        """Bring every mirror up to date. After all others, raises the first error of those that failed."""
         stopping = stopping or asyncio.Event()
         trouble: GatewayError | None = None
         after = ""
@@ -60,7 +60,7 @@ class Mirror:
                 except GatewayError as error:
                     log.warning("site not mirrored %s: %s", slug, error)
                     trouble = trouble or error
-                    await self._objects.check()  # when the store is away there is no need to try the others
+                    await self._objects.check()  # if the store is away, the other sites would fail as well
             after = slugs[-1]
         if trouble is not None:
             raise trouble
@@ -73,12 +73,12 @@ class Mirror:
             try:
                 if await self._write(task, held, stopping):
                     await self._mirrors.finish(task)
-            except NotFound as error:  # where another went live meanwhile, the release may have been swept
+            except NotFound as error:  # if another deployment went live meanwhile, this release may have been swept
                 if await self._mirrors.begin(slug) == task:
                     raise Unavailable(f"A file of the live release of '{slug}' is not stored.") from error
 
     async def _write(self, task: MirrorTask, held: Held, stopping: asyncio.Event) -> bool:
-        """Copy what differs, delete the rest. Says whether it came to the end."""
+        """Copy what differs, delete the rest. False if it was stopped before the end."""
         sources = _sources_of(task.slug, await self._releases.get(*task.live)) if task.live else {}
         stored = {info.key: info async for info in self._objects.list(outputs_prefix(task.slug))}
         others = stored.keys() - sources.keys()
@@ -88,7 +88,7 @@ class Mirror:
             source, size = sources[key]
             await self._objects.copy(source, key, size=size, content_type=content_type_of(key))
 
-        # Some stores can't have a file beside a folder of its name: what is in the way goes first.
+        # Some stores can't hold a file beside a folder of the same name, so conflicting keys are deleted first.
         for keys, act in (
             (_in_the_way(others, sources), self._objects.delete),
             (differing, lambda some: each_of(some, copy, at_once=COPIES_AT_ONCE)),
@@ -105,7 +105,8 @@ class Mirror:
         return True
 
     async def _check_held(self, task: MirrorTask, held: Held) -> None:
-        """Raises Unavailable when the lock is lost: another may have written beside us, so the mirror is in doubt."""
+        """If the lock is lost, another gateway may have written too: marks the mirror incomplete, raises
+        Unavailable."""
         try:
             await held.check()
         except Unavailable:
@@ -115,7 +116,7 @@ class Mirror:
     async def _differing(
         self, task: MirrorTask, sources: Mapping[str, tuple[str, int]], stored: Mapping[str, ObjectInfo]
     ) -> list[str]:
-        """The keys whose object is not known to be its source's. Equal etags are equal bytes; others say nothing."""
+        """The keys to copy: those whose etag differs from the source's. Only equal etags prove equal bytes."""
         etags: dict[str, str] = {}
         if task.live and not stored.keys().isdisjoint(sources):
             blobs = self._objects.list(blobs_prefix(task.live[0]))
@@ -124,10 +125,10 @@ class Mirror:
 
 
 def _sources_of(slug: str, release: Release) -> dict[str, tuple[str, int]]:
-    """By key, what is to stand there: the blob's key and size. Pages last: what they refer to is there before them."""
+    """The blob's key and size for each key of the mirror. Pages come last, after the files that they refer to."""
     paths = sorted(release.files, key=lambda path: (path.endswith(".html"), path))
     blobs = {output_key(slug, path): release.files[path].blob for path in paths}
-    # A path that makes too long a key has no place there.
+    # A path whose key would be too long is left out.
     return {
         key: (blob_key(release.project_id, blob.sha256), blob.size)
         for key, blob in blobs.items()
@@ -136,7 +137,7 @@ def _sources_of(slug: str, release: Release) -> dict[str, tuple[str, int]]:
 
 
 def _in_the_way(others: Collection[str], wanted: Collection[str]) -> list[str]:
-    """What is a file where a folder must be, or lies below of what must be a file."""
+    """The keys that block a wanted key: a file where a folder must be, or a key below what must be a file."""
     folders = {folder for key in wanted for folder in _folders_of(key)}
     return [key for key in others if key in folders or any(folder in wanted for folder in _folders_of(key))]
 

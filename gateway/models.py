@@ -1,4 +1,4 @@
-"""The values that the gateway works with: frozen, without I/O."""
+"""The values that the gateway works with: frozen, no I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 
 class Status(enum.StrEnum):
-    """Where a deployment stands. READY, FAILED and CANCELED are final."""
+    """The state of a deployment. READY, FAILED and CANCELED are final."""
 
     QUEUE = "QUEUE"
     BUILDING = "BUILDING"
@@ -25,7 +25,7 @@ class Status(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """What the user may say about a build. None: the builder finds out by itself."""
+    """The settings of a build that users may choose. None: the builder decides."""
 
     branch: str | None = None
     root_directory: str | None = None
@@ -72,7 +72,7 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EndedBuilder:
-    """The builder of an attempt that has ended. `may_bring_lines`: its log is waited for."""
+    """The builder of an attempt that has ended. `may_bring_lines`: lines of its log may still arrive."""
 
     deployment_id: uuid.UUID
     attempt: int
@@ -121,7 +121,7 @@ class Deployment:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a build log. `timestamp`: milliseconds since 1970, by the builder's clock."""
+    """One line of a build log. `timestamp`: milliseconds since 1970 by the builder's clock."""
 
     deployment_id: uuid.UUID
     attempt: int
@@ -150,7 +150,7 @@ class Blob:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReleaseFile:
-    """A file of a release, with the precompressed forms that the site ships: coding (`br`, `gzip`) -> blob."""
+    """A file of a release and the precompressed files that the site contains, by coding (`br`, `gzip`)."""
 
     blob: Blob
     encodings: Mapping[str, Blob] = dataclasses.field(default_factory=dict)
@@ -173,7 +173,7 @@ class Release:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SitePointer:
-    """What a host name leads to. `deployment_id` None: nothing is published under it yet."""
+    """What a host name leads to. `deployment_id` is None if nothing is published under it yet."""
 
     project_id: uuid.UUID
     slug: str

@@ -1,7 +1,7 @@
-"""Sets back the modes of the gateway's own files, which a build of the same account may change. All of it blocks.
+"""Restores the modes of the gateway's own files, which a build of the same account may change. All of it blocks.
 
-Landlock forbids no chmod. But what an account may change it may also set back: from the top down, so that each folder
-is reached.
+Landlock does not restrict chmod. An account may also restore what it changed: from the top down, because a closed
+folder hides what is in it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 WAY_MODE = 0o100
-"""What a folder above needs: to be passed through. Anything else about it is its owner's choice."""
+"""A folder above only needs to be passable. Its owner decides about the rest."""
 ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
 """A default ACL without rights for the owner closes every file that is made afterwards."""
 
 
 def set_back(root: Path, key: str = "") -> bool:
-    """Open the way to `root`, then `root` and what the key names below it. Whether anything had to be changed."""
+    """Make `root` reachable, then restore `root` and each part of the key below it. True if anything was changed."""
     root = Path(os.path.realpath(root))
     changed = [open_way(root.parent), _set_back_one(root)]
     below = root
@@ -34,13 +34,13 @@ def set_back(root: Path, key: str = "") -> bool:
 
 
 def open_way(folder: Path) -> bool:
-    """Make this folder, and those above it, passable again where they are ours. Whether anything had to be changed."""
+    """Make this folder and those above it passable, as far as we own them. True if anything was changed."""
     changed = [_set_back_one(each, least=WAY_MODE) for each in (*reversed(folder.parents), folder)]
     return any(changed)
 
 
 def set_back_tree(folder: Path, depth: int) -> None:
-    """The folder and what is in it, `depth` levels deep; what is another account's is left alone."""
+    """Restore the folder and what is in it, `depth` levels deep. Leaves out what another account owns."""
     found = os.lstat(folder)
     if _is_wrong(found):
         _set_back_one(folder)
@@ -57,10 +57,10 @@ def set_back_tree(folder: Path, depth: int) -> None:
 
 
 def _set_back_one(path: Path, least: int = 0) -> bool:
-    """Never through a link within our own folders. `least`: the rights that are added, where nothing else is ours."""
+    """Follows no link within our own folders. `least`: add these rights alone, for a folder above ours."""
     try:
         file = os.open(path, os.O_PATH | (0 if least else os.O_NOFOLLOW))
-    except OSError:  # gone, or it lies where we may not look
+    except OSError:  # gone, or in a folder that this account may not search
         return False
     try:
         return _set_back_opened(file, path, least)
@@ -77,7 +77,7 @@ def _set_back_opened(file: int, path: Path, least: int) -> bool:
         return False
     mode = stat.S_IMODE(found.st_mode)
     wanted = mode | least if least else _wanted(found)
-    place = f"/proc/self/fd/{file}"  # fchmod(2) takes no descriptor that was opened by O_PATH
+    place = f"/proc/self/fd/{file}"  # fchmod(2) refuses a descriptor that was opened with O_PATH
     changed = not least and _remove_acls(place)
     if mode != wanted:
         os.chmod(place, wanted)
@@ -91,7 +91,7 @@ def _is_wrong(found: os.stat_result) -> bool:
 
 
 def _wanted(found: os.stat_result) -> int:
-    """Folders are closed to others; of files and sockets in them it is enough that we can use them."""
+    """Folders are closed to others. Files and sockets in them only need to be usable by us."""
     mode = stat.S_IMODE(found.st_mode)
     if stat.S_ISDIR(found.st_mode):
         return mode & ~0o777 | FOLDER_MODE

@@ -15,7 +15,7 @@ def blobs_prefix(project_id: uuid.UUID) -> str:
 
 
 def blob_key(project_id: uuid.UUID, sha256: str) -> str:
-    """The bytes of a file. Per project, so that no project learns what another has."""
+    """The bytes of a file. Each project has its own blobs, so that no project learns which files another has."""
     return blobs_prefix(project_id) + sha256
 
 
@@ -32,10 +32,10 @@ def outputs_prefix(slug: str) -> str:
 
 
 def output_key(slug: str, path: str) -> str:
-    """A file in the plain layout, which other builders and readers of the bucket share with us."""
+    """A file in the plain layout, which other builders and readers of the bucket use as well."""
     return outputs_prefix(slug) + path
 
 
 def doctor_key() -> str:
-    """Of an object that the doctor writes, reads and deletes."""
+    """A temporary object that the doctor writes, reads and deletes."""
     return DOCTOR + secrets.token_hex(8)

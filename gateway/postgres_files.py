@@ -1,4 +1,4 @@
-"""The files of the embedded PostgreSQL: its binaries, their owner, what a crash left behind. All of it blocks."""
+"""The files of the embedded PostgreSQL: its binaries, their owner, and leftovers of a crash. All of it blocks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pathlib import Path
 from gateway.errors import ConfigError
 
 ROOTS_SUBSTITUTE = 64998
-"""PostgreSQL refuses to run as root. Started by root, it runs as this user, who owns nothing but its folders."""
+"""PostgreSQL refuses to run as root. Started by root, it runs as this user, which owns only its folders."""
 NAMED_USERS = ("bin", "games", "daemon", "nobody")
-"""initdb insists on a user with a name. These have one nearly everywhere, and hardly anything runs as the first."""
+"""initdb insists on a user with a name. Most systems have these, and hardly anything runs as the first."""
 COPY_PREFIX = "buildspace-postgres-"
 NEEDED = ("postgres", "initdb")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Owner:
-    """Whom PostgreSQL runs as. `is_other`: not as the gateway itself."""
+    """The account that PostgreSQL runs under. `is_other`: not the gateway's own."""
 
     uid: int
     gid: int
@@ -32,7 +32,7 @@ class Owner:
 
 
 def owner_of(cluster: Path) -> Owner:
-    """Who PostgreSQL must be to use this folder. Raises ConfigError when the gateway cannot become that."""
+    """The account for this folder. Raises ConfigError if the gateway cannot start a process under it."""
     mine = os.geteuid()
     found = cluster.stat() if cluster.exists() else None
     if mine == 0:
@@ -48,7 +48,7 @@ def owner_of(cluster: Path) -> Owner:
 
 
 def maker_for(owner: Owner) -> Owner:
-    """Who runs initdb, for this owner to be. Raises ConfigError."""
+    """The account that runs initdb for this owner. Raises ConfigError."""
     names = {user.pw_name: user for user in pwd.getpwall()}
     if any(user.pw_uid == owner.uid for user in names.values()):
         return owner
@@ -62,7 +62,7 @@ def maker_for(owner: Owner) -> Owner:
 
 
 def give_to(owner: Owner, folder: Path) -> None:
-    """Hand a folder and all in it to PostgreSQL's user; links themselves, not what they lead to."""
+    """Make PostgreSQL's account the owner of a folder and of everything in it, without following links."""
     if not owner.is_other or folder.stat().st_uid == owner.uid:
         return
     for above, folders, files in os.walk(folder):
@@ -90,7 +90,7 @@ def find_binaries(bin_dir: str) -> Path:
 
 
 def read_major(binaries: Path) -> str:
-    """The major version of these binaries: "18". Raises ConfigError when they do not run here."""
+    """The major version of these binaries, such as "18". Raises ConfigError if they do not run here."""
     try:
         answer = subprocess.run(
             [binaries / "postgres", "--version"], capture_output=True, text=True, timeout=30, check=True
@@ -101,7 +101,7 @@ def read_major(binaries: Path) -> str:
 
 
 def check_major(cluster: Path, binaries: Path) -> None:
-    """Raises ConfigError when another major version of PostgreSQL wrote the folder."""
+    """Raises ConfigError if another major version of PostgreSQL wrote the folder."""
     written = (cluster / "PG_VERSION").read_text(errors="replace").strip()
     if not (written.isascii() and written.isdigit()):
         raise ConfigError(
@@ -118,14 +118,14 @@ def check_major(cluster: Path, binaries: Path) -> None:
 
 
 def is_reachable(path: Path, owner: Owner) -> bool:
-    """Whether PostgreSQL's user may pass through every folder above the path."""
+    """Whether PostgreSQL's account may pass through every folder above the path."""
     if not owner.is_other:
         return True
     return all(_lets_pass(folder.stat(), owner) for folder in path.parents)
 
 
 def reachable_copy(binaries: Path, note: Path) -> Path:
-    """A copy of the binaries where any user may run them. Its place is noted, so that the next start removes it."""
+    """A copy of the binaries that any account may run. Its path is noted, so that the next start removes it."""
     folder = Path(tempfile.mkdtemp(prefix=COPY_PREFIX, dir=_place_for_programs()))
     note.write_text(str(folder))
     folder.chmod(0o755)
@@ -146,15 +146,15 @@ def remove_copy(note: Path) -> None:
 
 
 def mark_of(cluster: Path) -> str:
-    """What our postmaster of this folder carries in its command line, where everyone may read it."""
+    """An argument that marks our postmaster of this folder in its command line, which every account may read."""
     found = cluster.stat()
     return f"cluster_name=buildspace-{found.st_dev:x}-{found.st_ino:x}"
 
 
 def clear_stale(cluster: Path, sockets: Path) -> int | None:
-    """The process id of a postmaster that still runs on this folder, else None and no lock file is in the way.
+    """The process id of a postmaster that still runs on this folder. If there is none, removes its lock files.
 
-    Call it only under the lock of the data directory. PostgreSQL itself believes any live process with that id.
+    Call it only under the lock of the data directory. PostgreSQL itself would trust any live process with that id.
     """
     for lock in (cluster / "postmaster.pid", *sockets.glob(".s.PGSQL.*.lock")):
         pid = _first_number(lock)
@@ -166,7 +166,7 @@ def clear_stale(cluster: Path, sockets: Path) -> int | None:
 
 
 def is_postmaster(pid: int, cluster: Path) -> bool:
-    """Whether this very process is a living postmaster of the folder, and not something else with a reused id."""
+    """Whether this process is a living postmaster of the folder, and not another program with a reused id."""
     if _state(pid) in ("Z", "X", ""):
         return False
     arguments = _command_line(pid)
@@ -176,7 +176,7 @@ def is_postmaster(pid: int, cluster: Path) -> bool:
 
 
 def _may_be_postgres(pid: int) -> bool:
-    """A server about which nothing more can be learned: PostgreSQL must judge by itself."""
+    """True for a server about which nothing more can be found out: PostgreSQL then has to decide itself."""
     arguments = _command_line(pid)
     ours_elsewhere = any(argument.startswith("cluster_name=buildspace-") for argument in arguments)
     unknown = arguments[0].endswith("postgres") and not ours_elsewhere and _state(pid) not in ("Z", "X", "")

@@ -1,4 +1,4 @@
-"""Serves the sites: from the Host to the live release, from its files to the client. `sites` decides what."""
+"""Serves the sites: from the Host to the live release, from its files to the client. `sites` decides on the answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 CACHE_BYTES = 128 * 1024 * 1024
 WRITE_SECONDS = 60.0
 RECHECK_SECONDS = 1.0
-"""Before a 404 the pointer is read again if it is older."""
+"""Before a 404 is sent, a pointer older than this is read again."""
 NOINDEX = {"X-Robots-Tag": "noindex"}
 PROBLEM_OF = {
     Status.QUEUE: pages.BUILDING,
@@ -53,7 +53,7 @@ def create_site_server(proxy: SiteProxy, on_malformed: Callable[[int], None] = l
 
 
 class SiteProxy:
-    """`on_response(status, bytes, seconds)` hears of every response, malformed requests too."""
+    """`on_response(status, bytes, seconds)` is called for every response, including those to malformed requests."""
 
     def __init__(
         self,
@@ -81,7 +81,8 @@ class SiteProxy:
         began = time.perf_counter()
         reply = await self._reply(request)
         if "Upgrade" in request.headers:
-            reply.closes = True  # aiohttp drops what came in one piece with it: the next answer would be another's
+            # aiohttp drops the bytes that came with an Upgrade, so the next answer would be for another request.
+            reply.closes = True
         response, sent = await self._sender.send(request, reply)
         self.on_response(response.status, sent, time.perf_counter() - began)
         return response
@@ -99,12 +100,12 @@ class SiteProxy:
         except Unavailable as error:
             self._complaints.warn("A site cannot be read", error)
             return _show(refuse(pages.UNAVAILABLE), asked)
-        except Exception as error:  # noqa: BLE001  protects all other sites from a fault that nobody foresaw in this one
+        except Exception as error:  # noqa: BLE001  an unforeseen failure of one site must not stop the others
             self._complaints.warn("A request failed", asked.host, error)
             return _show(refuse(pages.INTERNAL), asked)
 
     async def _find_reply(self, asked: SiteRequest) -> Reply:
-        """Where nothing is found the pointer may be old: it is read again, once."""
+        """If nothing is found, the pointer may be outdated, so it is read again once."""
         pointer = await self._find_pointer(asked.host)
         reply = await self._reply_if_stored(pointer, asked)
         if reply is not None and reply.status != 404:
@@ -125,7 +126,7 @@ class SiteProxy:
             return None
 
     async def _reply_if_stored(self, pointer: SitePointer | None, asked: SiteRequest) -> Reply | None:
-        """None: the release or a file of it, which should be there, is not."""
+        """None if the release, or one of its files, is not stored."""
         try:
             if pointer is None or pointer.deployment_id is None:
                 return await self._reply_without_release(pointer, asked)
@@ -178,7 +179,7 @@ class SiteProxy:
 
 
 def _show(answer: Answer, asked: SiteRequest, *, closes: bool = False) -> Reply:
-    """All of a reply but the bytes of a file; a problem is whole. `closes`: what follows is not to be trusted."""
+    """The reply without the bytes of a file, or with a problem's page. `closes`: close the connection after it."""
     reply = Reply(answer.status, dict(answer.headers), closes=closes)
     if answer.problem:
         headers, body = pages.render_problem(answer.problem, as_page=pages.wants_page(asked.headers, asked.path))

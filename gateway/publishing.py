@@ -1,6 +1,6 @@
 """Publishing: manifest -> missing blobs -> release -> live.
 
-A gateway that is killed at any moment of it leaves the old site or the new one.
+If the gateway is killed at any moment, the site is the old one or the new one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VANISHED = "Files of the output were gone before they could be published."
 
 
 class Publisher:
-    """Takes the output of builds. Everything may be repeated: the second time changes nothing."""
+    """Receives the output of builds. Every call may be repeated; the repetition changes nothing."""
 
     def __init__(
         self,
@@ -54,19 +54,19 @@ class Publisher:
         self._sizes: collections.OrderedDict[tuple[uuid.UUID, int], Mapping[str, int]] = collections.OrderedDict()
 
     async def accept_manifest(self, deployment: Deployment, manifest: Manifest) -> list[str]:
-        """Keep the announced output as pending. Answers with the sha256 values whose bytes are not stored yet.
+        """Keep the announced output as pending. Returns the sha256 values whose bytes are not stored yet.
 
-        Raises Invalid or TooLarge, and then nothing is kept.
+        Raises Invalid or TooLarge; nothing is kept then.
         """
         body = await asyncio.to_thread(_checked_body, manifest, self._limits)
-        # Under the lock, and before the look at the store: a sweep either sees the announcement or has ended before it.
+        # Under the lock and before reading the store: a sweep either sees this manifest or has ended before it.
         async with self._deployments.project_lock(deployment.project_id):
             await self._deployments.set_manifest(deployment.id, deployment.attempt, body)
         sizes = self._remember(deployment, manifest)
         return await self._missing(deployment.project_id, sizes)
 
     async def store_blob(self, deployment: Deployment, sha256: str, size: int, chunks: AsyncIterator[bytes]) -> None:
-        """Store bytes that the manifest announced. Raises Invalid for all others, and for a wrong hash or size."""
+        """Store bytes that the manifest announced. Raises Invalid for others, and for a wrong hash or size."""
         announced = await self._announced_size(deployment, sha256)
         if announced is None:
             raise Invalid(f"The manifest announces no file with the sha256 {sha256[:64]}.")
@@ -75,7 +75,7 @@ class Publisher:
         await self._objects.put(blob_key(deployment.project_id, sha256), chunks, size=size, sha256=sha256)
 
     async def finish(self, deployment: Deployment, attempt: int, finish: Finish) -> None:
-        """End the attempt as its builder says. Repeating the call that ended it is fine; any other raises Conflict."""
+        """End the attempt as its builder reports. The call that ended it may be repeated; any other raises Conflict."""
         if _is_repeated(deployment, attempt, finish):
             return
         if finish.exit == EXIT_OK:
@@ -105,7 +105,7 @@ class Publisher:
             await self._deployments.publish(now.id, attempt, len(manifest.files), total, finish.last_seq)
 
     async def _store_release(self, deployment: Deployment, manifest: Manifest) -> None:
-        """The object first: a crash after it leaves an unused object, never a pointer to nothing."""
+        """The object is written first: a crash after it leaves an unused object, never a pointer to a missing one."""
         published_at = datetime.datetime.now(datetime.UTC)
         body = await asyncio.to_thread(_compile, manifest, deployment, published_at)
         key = release_key(deployment.project_id, deployment.id)
@@ -128,7 +128,7 @@ class Publisher:
 
     async def _announced_size(self, deployment: Deployment, sha256: str) -> int | None:
         sizes = self._sizes.get((deployment.id, deployment.attempt))
-        if sizes is None or sha256 not in sizes:  # another gateway may have taken the manifest
+        if sizes is None or sha256 not in sizes:  # another gateway may have received the manifest
             sizes = self._remember(deployment, await self._pending(deployment))
         return sizes.get(sha256)
 
@@ -150,7 +150,7 @@ class Publisher:
 
 
 def check_manifest(manifest: Manifest, limits: config.Builder) -> None:
-    """Raises Invalid or TooLarge with a sentence for anything that must not become a site."""
+    """Raises Invalid or TooLarge, with a sentence, for a manifest that must not become a site."""
     if not manifest.files:
         raise Invalid("The output holds no files.")
     if len(manifest.files) > limits.output_files:
@@ -175,7 +175,7 @@ def _check_file(file: ManifestFile, limits: config.Builder) -> None:
 
 
 def _check_paths(paths: list[str]) -> None:
-    """One thing per path: no path twice, and none that is also the folder of another."""
+    """A path may occur once, and must not also be the folder of another path."""
     known = set(paths)
     if len(known) < len(paths):
         twice = next(path for path, count in collections.Counter(paths).items() if count > 1)
@@ -219,7 +219,7 @@ def _sizes_of(manifest: Manifest) -> dict[str, int]:
 
 
 def _is_repeated(deployment: Deployment, attempt: int, finish: Finish) -> bool:
-    """Whether the attempt has ended as this very call says: the answer to an earlier one was lost."""
+    """Whether the attempt has ended exactly as this call reports: the answer to an earlier call was lost."""
     ended = {EXIT_OK: Status.READY, EXIT_FAILED: Status.FAILED}.get(finish.exit)
     same = deployment.attempt == attempt and deployment.status is ended
     return same and deployment.last_seq == finish.last_seq

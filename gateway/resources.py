@@ -10,7 +10,7 @@ from gateway.errors import ConfigError
 
 
 def find_resource(name: str) -> Traversable:
-    """`config.toml` or `sql/postgres`. Raises ConfigError when the installation is not complete."""
+    """The path of `config.toml`, `sql/postgres` and the like. Raises ConfigError if it is not installed."""
     packaged = importlib.resources.files("gateway") / "_data"
     checkout = Path(__file__).resolve().parent.parent
     for root in (packaged, checkout):

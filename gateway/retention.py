@@ -1,4 +1,5 @@
-"""Retention: what may go, and the sweep. Interrupted anywhere it is harmless: the next one goes on."""
+"""Retention: which logs, releases and blobs are deleted. A sweep may be interrupted anywhere; the next one
+continues."""
 
 from __future__ import annotations
 
@@ -25,23 +26,24 @@ log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 60.0
 AGAIN_SECONDS = 60.0
-"""A sweep that failed is tried again after so long, or as soon as any other trouble is over."""
+"""A sweep that failed runs again after this long, or as soon as another trouble is over."""
 SWEEP_SECONDS = 3600.0
 ALL_PROJECTS_SECONDS = 24 * 3600.0
-"""So often also the projects without an old release are swept: failed builds leave blobs, too."""
+"""How often projects without an old release are swept as well, because failed builds also leave blobs."""
 SILENT_SECONDS = 600.0
-"""A gateway that swept all projects and has not come on for so long is given up: another goes on in its place."""
+"""After this long without progress, another gateway continues the sweep of all projects."""
 PROJECTS_AT_ONCE = 20
 YOUNG = datetime.timedelta(hours=1)
-"""What was written this recently is spared, whatever else is known of it."""
+"""Objects written this recently are never deleted."""
 AT_ONCE = 500
 
 
 class Sweeper:
-    """Keeps what is live, retained, recently replaced or pending; removes releases and blobs that nothing refers to.
+    """Keeps what is live, retained, recently replaced or pending. Deletes other releases, and blobs that none refers
+    to.
 
-    Gateways share the work: each release is retired by one of them, and one sweeps all projects. The time is the
-    database's: a gateway whose own clock runs ahead forgets nothing early.
+    Gateways share the work: one of them retires each release, and one sweeps all projects. The database's clock counts,
+    so a gateway whose own clock is fast deletes nothing early.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Sweeper:
         self._now = now or deployments.now
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Sweep shortly after the start, then each hour, until stopped. A sweep that failed is due at once."""
+        """Sweep shortly after the start, then each hour, until stopped. A run after an error sweeps immediately."""
         while not await wait_until(stopping, self._wait_seconds):
             self._wait_seconds = 0.0
             await self.sweep(stopping)
@@ -72,7 +74,7 @@ class Sweeper:
             self._wait_seconds = SWEEP_SECONDS
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> None:
-        """One sweep of logs, releases and blobs. What can't be swept raises at last, after all the rest."""
+        """Sweep logs, releases and blobs once. After all the rest, raises the first error of those that failed."""
         stopping = stopping or asyncio.Event()
         troubles: list[GatewayError] = []
         await _noting(troubles, self._drop_logs())
@@ -101,13 +103,13 @@ class Sweeper:
                 await self.sweep_project(project_id)
             except GatewayError as error:
                 troubles.append(error)
-                await self._objects.check()  # when the store is away there is no need to try the others
+                await self._objects.check()  # if the store is away, the other projects would fail as well
 
     async def sweep_project(self, project_id: uuid.UUID) -> None:
-        """Remove the objects of retired releases, then the blobs that nothing refers to.
+        """Delete the objects of retired releases, then the blobs that nothing refers to.
 
-        When a release that must stay can't be read, this raises and no blob is removed; where a release lies that our
-        database knows nothing of, nothing is removed at all.
+        If a release that must stay can't be read, this raises and deletes no blob. If the store holds a release that
+        the database does not know, it deletes nothing at all.
         """
         async with self._deployments.project_lock(project_id) as lock:
             await self._refuse_strangers(project_id)
@@ -118,7 +120,7 @@ class Sweeper:
             await self._delete_others(blobs_prefix(project_id), marked, lock)
 
     async def _refuse_strangers(self, project_id: uuid.UUID) -> None:
-        """What a release of another database needs, ours would take for waste."""
+        """Raises if a release belongs to another database: its blobs would look unused to this one."""
         prefix = releases_prefix(project_id)
         found: set[uuid.UUID] = set()
         async for info in self._objects.list(prefix):
@@ -140,11 +142,11 @@ class Sweeper:
         try:
             if tidied := await self._objects.tidy():
                 log.info("removed unfinished uploads %d", tidied)
-        except GatewayError as error:  # not every store or key may list them; then a rule of the bucket does it
+        except GatewayError as error:  # where keys may not be listed, a lifecycle rule of the bucket does this
             log.warning("unfinished uploads were not looked for: %s", error)
 
     async def _retire_releases(self) -> set[uuid.UUID]:
-        """The database forgets releases before their objects go: from then on nobody can make them live."""
+        """The database forgets releases before their objects are deleted, so that none of them can be made live."""
         projects: set[uuid.UUID] = set()
         keep, days = self._retention.releases, self._retention.replaced_days
         while old := await self._deployments.releases_to_sweep(keep, days):
@@ -181,10 +183,10 @@ class Sweeper:
             raise Unavailable(f"The release {key} can't be read, so its project is not swept.") from error
 
     async def _delete_others(self, prefix: str, kept: set[str], lock: Held) -> None:
-        """Delete what is under the prefix, not kept and not young."""
+        """Delete the objects under the prefix that are neither kept nor young."""
         doomed = [key async for key in self._old_others(prefix, kept)]
         for start in range(0, len(doomed), AT_ONCE):
-            # Without the lock a publication may have taken up again what was waste a moment ago.
+            # After a lost lock, a publication may be using a blob again that was unused a moment ago.
             await lock.check()
             await self._objects.delete(doomed[start : start + AT_ONCE])
         if doomed:

@@ -1,4 +1,4 @@
-"""The protocols behind which the engines stand (docs/architecture.md). Nothing else asks which engine it has."""
+"""The protocols that the engines implement (docs/architecture.md). No other module asks which engine is configured."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ from gateway.models import LogLine, LogPosition
 
 
 class LogStore(Protocol):
-    """Keeps line batches. Appending a batch twice is harmless; a read never shows a line twice."""
+    """Stores line batches. Appending a batch twice is harmless; a read never returns a line twice."""
 
     async def append(self, batches: Sequence[LineBatch]) -> None:
-        """Store all batches or raise Unavailable (then: unknown which; append them again)."""
+        """Store all batches, or raise Unavailable: some may be stored then, so append all of them again."""
 
     async def read(self, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
-        """At most `limit` lines after `after`, ordered by attempt and seq. Gaps are passed over silently."""
+        """At most `limit` lines after `after`, ordered by attempt and seq. Skips gaps."""
 
     async def missing(self, deployment_id: uuid.UUID, attempt: int, last_seq: int) -> list[tuple[int, int]]:
         """The ranges [first, last] of 1..last_seq that are not stored, in order."""
 
     async def compact(self, deployment_id: uuid.UUID) -> int:
-        """This log has ended: keep it more tightly, if that helps. Reads show the same. Says how many rows it saved."""
+        """Store an ended log more compactly, if possible. Reads return the same. Returns how many rows it saved."""
 
     async def drop_before(self, day: datetime.date) -> int:
-        """Forget the batches received before that UTC day. Says how many partitions went."""
+        """Delete the batches received before that UTC day. Returns how many partitions it dropped."""
 
     async def check(self) -> None:
-        """One cheap call that shows that the store works. Raises Unavailable with the sentence for `/ready`."""
+        """One cheap call that proves that the store works. Raises Unavailable with the sentence for `/ready`."""
 
 
 class LogRecords(Protocol):
     """A subscription to the log transport."""
 
     async def fetch(self, limit: int, timeout_seconds: float) -> Sequence[LineBatch]:
-        """Batches that wait, at most `limit`; empty when none came in time."""
+        """Waiting batches, at most `limit`. Empty if none came in time."""
 
     async def commit(self) -> None:
-        """What was fetched is stored: never hand it out again, tell its senders."""
+        """The fetched batches are stored: they are not handed out again, and their senders are answered."""
 
     async def put_aside(self, batch: LineBatch, reason: str) -> None:
-        """This fetched batch can never be stored: tell its sender, or keep it where a person looks. Then commit."""
+        """This fetched batch can never be stored: tell its sender, or keep it where a person finds it. Then commit."""
 
 
 class LogTransport(Protocol):
     """Brings line batches from the builders to the consumer."""
 
     for_builders: KafkaTarget | None
-    """Where builders send their lines; None: they post them to the builders' API."""
+    """Where builders send their lines. None: they post them to the builders' API."""
     late_lines_seconds: float
-    """For how long a builder whose build has ended may still bring lines that could not be sent."""
+    """How long a builder may still deliver unsent lines after its build has ended."""
 
     async def send(self, batch: LineBatch) -> None:
-        """Take what a builder posted: return once it can't be lost. Raises Unavailable (send it again) or Invalid."""
+        """Accept a posted batch; return once it can't be lost. Raises Unavailable (send it again) or Invalid."""
 
     def is_behind(self) -> bool:
-        """Whether lines that builders have sent may still wait to be stored. Until then no log is called incomplete."""
+        """Whether lines that were sent may not be stored yet. No log is declared incomplete while this is true."""
 
     def subscribe(self) -> AbstractAsyncContextManager[LogRecords]:
-        """What was fetched and not committed when the block is left will be handed out again."""
+        """Batches that were fetched but not committed when the block is left are handed out again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ class ObjectInfo:
 
 
 def ignore(key: str) -> None:
-    """For who need not know what is passed over."""
+    """Does nothing with the keys that are skipped."""
 
 
 class ObjectReader(Protocol):
-    """An open object: its size in whole, and the chosen bytes once, in order, in pieces of at most 256 KiB."""
+    """An open object: its whole size, and the chosen bytes once, in order, in pieces of at most 256 KiB."""
 
     info: ObjectInfo
 
@@ -93,7 +93,7 @@ class ObjectReader(Protocol):
 class ObjectStore(Protocol):
     """Blobs and releases by key. Keys are `/`-separated, relative, without `.` or `..` segments.
 
-    A key that is not stored raises NotFound, a store that is away Unavailable.
+    Raises NotFound for a key that is not stored, and Unavailable for a store that is away.
     """
 
     async def put(
@@ -105,13 +105,16 @@ class ObjectStore(Protocol):
         sha256: str | None = None,
         content_type: str = "application/octet-stream",
     ) -> None:
-        """Store exactly `size` bytes: readers see nothing or all. A wrong size or digest: Invalid, nothing is kept.
+        """Store exactly `size` bytes; readers see nothing or all. Raises Invalid, storing nothing, for a wrong size or
+        digest.
 
-        The type is kept where types are. A store that cannot have this key beside its others raises Conflict.
+        The content type is stored if the store has such types. Raises Conflict if the store cannot hold this key beside
+        the others.
         """
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str) -> None:
-        """Store the object `source`, which has this size, under `target`, too; where types are kept, with this one."""
+        """Store a copy of the object `source`, which has this size, under `target`, with this type if types are
+        kept."""
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> AbstractAsyncContextManager[ObjectReader]:
         """Read `length` bytes from `start` (to the end by default)."""
@@ -119,21 +122,21 @@ class ObjectStore(Protocol):
     async def exists(self, key: str) -> bool: ...
 
     def list(self, prefix: str, pass_over: Callable[[str], None] = ignore) -> AsyncIterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
+        """Every object whose key begins with `prefix`, in no order. `pass_over` gets each file name that is no key."""
 
     async def delete(self, keys: Iterable[str]) -> None:
-        """Forget these keys; one that is not stored is not an error."""
+        """Delete these keys. A key that is not stored is not an error."""
 
     async def tidy(self) -> int:
-        """Remove what puts left that broke off long ago. Says how many they were."""
+        """Remove what interrupted puts left behind long ago. Returns how many there were."""
 
     async def check(self) -> None:
-        """One cheap call that shows that the store works. Raises Unavailable with the sentence for `/ready`."""
+        """One cheap call that proves that the store works. Raises Unavailable with the sentence for `/ready`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LaunchOrder:
-    """All that a launcher needs to start one attempt. `token` opens the builders' API for this attempt alone."""
+    """Everything that a launcher needs to start one attempt. `token` is the build token of this attempt alone."""
 
     deployment_id: uuid.UUID
     attempt: int
@@ -152,26 +155,26 @@ class Launcher(Protocol):
     """Starts, finds and stops builders."""
 
     name: str
-    """Who can find and stop the builders that it started: gateways whose launchers have one name share them."""
+    """Launchers with the same name share their builders: each can find and stop what another started."""
     needs_sandbox: bool
-    """Whether its builders run on the gateway's machine: then a sandbox is chosen before builds may run."""
+    """Whether builders run on the gateway's machine, so that a sandbox must be chosen before a build may run."""
     start_seconds: float
-    """What a builder may take to its first sign of life, beside the lease: to fetch an image, to find a machine."""
+    """How long, beside the lease, a builder may take to its first heartbeat: to fetch an image or find a machine."""
 
     async def launch(self, order: LaunchOrder) -> str:
-        """Start a builder, or find the one that this very order started before; its handle. Raises LaunchRefused."""
+        """Start a builder, or find the one that this order started before. Returns its handle. Raises LaunchRefused."""
 
     async def find(self, handle: str) -> BuilderState:
-        """GONE only if it certainly runs no more. Raises Unavailable when it cannot be said."""
+        """GONE only if the builder certainly does not run. Raises Unavailable if that cannot be found out."""
 
     async def stop(self, handle: str, reason: str) -> None:
-        """End the builder and all its children, soon. One that is gone is not an error."""
+        """End the builder and all its children soon. One that is gone is not an error."""
 
     async def last_words(self, handle: str) -> str:
-        """Why a builder that is gone ended badly, as far as can be known. Empty: nobody knows."""
+        """Why a builder that is gone ended badly, as far as can be found out. Empty: unknown."""
 
     async def check(self) -> None:
-        """One cheap call that shows that builders can be started. Raises Unavailable with the sentence for `/ready`."""
+        """One cheap call: can builders be started? Raises Unavailable with the sentence for `/ready`."""
 
     async def close(self) -> None:
-        """The gateway stops: end the builders that belong to it alone; those that any gateway can find go on."""
+        """The gateway stops: end the builders that only it can find. Those that any gateway can find continue."""

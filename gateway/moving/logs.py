@@ -1,4 +1,4 @@
-"""`buildspace copy logs`: build logs from one log store into another, deployment by deployment."""
+"""`buildspace copy logs`: copies build logs from one log store into another, deployment by deployment."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _FIRST = uuid.UUID(int=0)
 
 
 async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> None:
-    """Copy every line of the deployments that the new database knows. Run again it repeats itself, which is harmless.
+    """Copy every line of the deployments that the new database has. Running it again is harmless.
 
-    Raises ConfigError when the lines move with the projects, or when the new database has no deployments; Unavailable.
+    Raises ConfigError if the lines move with the projects, or if the new database has no deployments, and Unavailable.
     """
     if not (old.clickhouse.host or new.clickhouse.host):
         raise ConfigError("Both configurations keep logs in PostgreSQL: `buildspace copy projects` copies them.")
@@ -68,7 +68,7 @@ async def _every_deployment(deployments: DeploymentStore) -> AsyncIterator[Deplo
 
 
 async def _copy_log(deployment: Deployment, source: LogStore, target: LogStore, progress: Progress) -> bool:
-    """Says whether there was a line."""
+    """True if the log has lines."""
     position, size = LogPosition(), 0
     while lines := await source.read(deployment.id, position, PAGE_LINES):
         await target.append([_batch(deployment, run) for run in _runs(lines)])
@@ -81,7 +81,7 @@ async def _copy_log(deployment: Deployment, source: LogStore, target: LogStore, 
 
 
 def _runs(lines: Iterable[LogLine]) -> Iterator[list[LogLine]]:
-    """Lines of one attempt that follow each other without a gap, a batch's worth at most."""
+    """Lines of one attempt without a gap between them, at most a batch's worth."""
     numbered = enumerate(lines)
     for _, group in itertools.groupby(numbered, lambda pair: (pair[1].attempt, pair[1].seq - pair[0])):
         run = [line for _, line in group]

@@ -1,4 +1,4 @@
-"""`buildspace copy objects`: blobs, releases and the plain layout, from one object store into another."""
+"""`buildspace copy objects`: copies blobs, releases and the plain layout from one object store into another."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ AT_ONCE = 8
 
 
 async def copy_objects(old: Config, new: Config, say: Callable[[str], None]) -> None:
-    """Copy what is not there yet; the source stays as it is. Broken off, it goes on from there when it is run again.
+    """Copy what is missing in the target; the source is not changed. After an interruption, running it again continues.
 
-    Raises ConfigError when both are one store, Unavailable when one is away, Invalid when something had to be left
-    behind: after everything else was copied.
+    Raises ConfigError if both are one store, Unavailable if one is away, and Invalid, after everything else was copied,
+    if an object could not be copied.
     """
     before, after = engines.place_of_objects(old), engines.place_of_objects(new)
     if before == after:
         raise ConfigError(f"Both configurations keep their objects in {after}: there is nothing to copy.")
     say(f"Copying objects from {before} to {after}.")
     async with engines.open_objects(old) as source, engines.open_objects(new) as target:
-        await target.check()  # not the source: a folder is made ready for writing by this, and it is only read
+        await target.check()  # not the source, which is only read: this check creates a folder's structure
         await ObjectCopy(source, target, say).run()
 
 
 class ObjectCopy:
-    """Folder by folder, so that no more than the list of one project's objects is ever held."""
+    """Copies folder by folder, so that it holds the list of one project's objects at most."""
 
     def __init__(self, source: ObjectStore, target: ObjectStore, say: Callable[[str], None]) -> None:
         self._source = source
@@ -49,7 +49,7 @@ class ObjectCopy:
         self._left: dict[str, tuple[int, str]] = {}
 
     async def run(self) -> None:
-        # Releases after their files: whoever looks into the new store finds none whose files are missing.
+        # Releases after their files: a reader of the new store never finds a release without its files.
         for kind in (BLOBS, RELEASES, OUTPUTS):
             progress = Progress(f"objects of {kind}", self._say)
             for folder in await self._folders(kind):
@@ -60,7 +60,7 @@ class ObjectCopy:
             raise Invalid(" ".join(left))
 
     async def _folders(self, kind: str) -> list[str]:
-        """The folders right below: a project each, or a slug."""
+        """The folders directly below, one for each project or slug."""
         found = set()
         async for info in self._source.list(kind, functools.partial(self._leave, STRANGE)):
             name, slash, _ = info.key.removeprefix(kind).partition("/")
@@ -109,7 +109,7 @@ class ObjectCopy:
 
 
 def _is_there(old: ObjectInfo, new: ObjectInfo | None) -> bool:
-    """A blob's name says what is in it. Anything else may have been written anew since it was copied."""
+    """A blob's name is its hash. An object of another kind may have been overwritten since it was copied."""
     if new is None or new.size != old.size:
         return False
     return old.key.startswith(BLOBS) or new.modified_at >= old.modified_at

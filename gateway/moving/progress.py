@@ -1,4 +1,4 @@
-"""Says how far a long copy has come, now and then."""
+"""Reports the progress of a long copy now and then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Counts what was copied and what was there already. `say` gets a line every few seconds."""
+    """Counts what was copied and what was there before. Calls `say` with a line every few seconds."""
 
     def __init__(self, what: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._what = what

@@ -1,4 +1,4 @@
-"""`buildspace copy projects`: all that PostgreSQL remembers, from one server to another, in one transaction."""
+"""`buildspace copy projects`: copies everything in PostgreSQL from one server to another, in one transaction."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gateway.stores.postgres import Database
 
 
 async def copy_projects(old: Config, new: Config, say: Callable[[str], None]) -> None:
-    """Projects, deployments, keys and tokens; log lines too, where both keep them in PostgreSQL. All or nothing.
+    """Copy projects, deployments, keys and tokens, and log lines if both keep them in PostgreSQL. All or nothing.
 
-    Raises ConfigError when both are one database; Conflict while a gateway uses one of them, and when the new one has
+    Raises ConfigError if both are one database; Conflict while a gateway uses one of them, and if the new one has
     projects; Unavailable.
     """
     if engines.database_of(old) == engines.database_of(new):
@@ -64,7 +64,7 @@ async def _copy_logs(
 
 @contextlib.asynccontextmanager
 async def _held(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction while which no gateway can start on this database: each migrates before it does anything else."""
+    """A transaction during which no gateway can start on this database, because each migrates first."""
     async with migrating(database) as connection:
         await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield connection

@@ -1,4 +1,4 @@
-"""Where a copy comes from: whether anything is there."""
+"""Checks that the source of a copy exists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gateway.errors import ConfigError
 
 
 def check_source(what: str, old: Config) -> None:
-    """Raises ConfigError where an embedded engine would be made anew, only to be found empty."""
+    """Raises ConfigError if there is no such engine: opening it would create an empty one."""
     if what == "objects":
         is_elsewhere, folder, setting = bool(old.s3.bucket), "objects", "s3.bucket"
     else:
