@@ -105,8 +105,7 @@ class Mirror:
         return True
 
     async def _check_held(self, task: MirrorTask, held: Held) -> None:
-        """If the lock is lost, another gateway may have written too: marks the mirror incomplete, raises
-        Unavailable."""
+        """If the lock is lost, another gateway may have written too: marks the mirror incomplete and raises."""
         try:
             await held.check()
         except Unavailable:

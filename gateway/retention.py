@@ -1,5 +1,4 @@
-"""Retention: which logs, releases and blobs are deleted. A sweep may be interrupted anywhere; the next one
-continues."""
+"""Retention: which logs, releases and blobs are deleted. After an interrupted sweep the next one continues."""
 
 from __future__ import annotations
 

@@ -113,8 +113,7 @@ class ObjectStore(Protocol):
         """
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str) -> None:
-        """Store a copy of the object `source`, which has this size, under `target`, with this type if types are
-        kept."""
+        """Store a copy of `source`, which has this size, under `target`, with this type if the store has types."""
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> AbstractAsyncContextManager[ObjectReader]:
         """Read `length` bytes from `start` (to the end by default)."""

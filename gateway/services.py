@@ -1,4 +1,4 @@
-"""Opens everything in order and closes it in reverse. What is away does not stop the start: it is tried again."""
+"""Opens everything in order and closes it in reverse. An engine that is away does not stop the start."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from gateway.stores.statistics import StatisticsStore
 
 @dataclasses.dataclass(slots=True)
 class Services:
-    """All that handlers and jobs share."""
+    """What all handlers and jobs share."""
 
     config: Config
     health: Health
@@ -87,9 +87,9 @@ class _Engines:
 async def open_services(
     config: Config, *, open_launcher: OpenLauncher = engines.open_launcher
 ) -> AsyncIterator[Services]:
-    """The engines and what stands on them; nothing works yet by itself (`gateway.duties`).
+    """The engines and what uses them; no job runs yet (`gateway.duties` starts them).
 
-    Raises ConfigError for what only the user can put right.
+    Raises ConfigError for what only a person can fix.
     """
     async with contextlib.AsyncExitStack() as stack:
         health = Health()

@@ -1,4 +1,4 @@
-"""Slugs: two random words that name a project (`crimson-elephant`), and which names no project may have."""
+"""Slugs: two random words that name a project (`crimson-elephant`), and the names that no project may have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 """One label of a host name, in lower case."""
 MAX_SLUG = 54
 """A label has at most 63 characters, and a deployment's own adds a hyphen and 8 digits."""
-# Browsers and mail programs trust some of these names by themselves (wpad, autoconfig); others pose as the platform.
+# Browsers and mail programs trust some of these names (wpad, autoconfig); others look like the platform's own.
 _RESERVED = """
     abuse account accounts admin api app auth autoconfig autodiscover billing cdn dashboard dns docs ftp git help hooks
     imap internal isatap localhost login logout mail ns1 ns2 oauth pop postmaster register root security signin signup
@@ -62,17 +62,18 @@ RESERVED = frozenset(_RESERVED.split())
 
 
 def random_slug() -> str:
-    """One of some 45,000 names. Not unique by itself: the store tries again when a name is taken."""
+    """One of some 45,000 names. It may be taken: then the store tries another."""
     return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(ANIMALS)}"
 
 
 def random_long_slug() -> str:
-    """For when nearly all short names are taken. Never mistaken for a deployment's own address (8 hex digits)."""
+    """For when nearly all short names are taken. Never equal to a deployment's label, which ends in 8 hex digits."""
     return f"{random_slug()}-{secrets.randbelow(9000) + 1000}"
 
 
 def check_slug(slug: str, api_labels: Collection[str]) -> None:
-    """Raises Invalid for a slug that is no label, takes addresses of other projects, or poses as the platform.
+    """Raises Invalid for a slug that is no label, that means addresses of other projects, or that looks like the
+    platform's.
 
     `api_labels`: the slugs whose addresses are those of the API.
     """

@@ -1,4 +1,4 @@
-"""Work on many things at once, within a bound: the first error ends it all."""
+"""Works on many items at once, up to a limit. The first error ends everything."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Item = TypeVar("Item")
 async def each_of(
     items: Iterable[Item] | AsyncIterable[Item], do: Callable[[Item], Awaitable[None]], *, at_once: int
 ) -> None:
-    """Do it with every item, in any order, never with more than `at_once` of them at a time.
+    """Call `do` with every item, in any order, at most `at_once` at a time.
 
-    An item is taken when somebody is free for it. The first error is raised; what was begun beside it is cancelled,
-    and nothing else is begun.
+    An item is taken from the iterator when a worker is free. The first error is raised; the other calls are cancelled,
+    and no further item is taken.
     """
     waiting = _one_by_one(items)
     turn = asyncio.Lock()
 
     async def work() -> None:
         while True:
-            async with turn:  # an asynchronous generator can't be asked by two at once
+            async with turn:  # two tasks must not advance an asynchronous generator at once
                 try:
                     item = await anext(waiting)
                 except StopAsyncIteration:
@@ -37,7 +37,7 @@ async def each_of(
 
 @contextlib.asynccontextmanager
 async def together() -> AsyncIterator[asyncio.TaskGroup]:
-    """A group of tasks that ends as a whole: the first error cancels the others, and is raised as it is."""
+    """A group of tasks that ends as a whole: the first error cancels the others and is raised itself."""
     try:
         async with asyncio.TaskGroup() as tasks:
             yield tasks

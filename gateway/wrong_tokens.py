@@ -1,4 +1,4 @@
-"""Delays the refusals of wrong tokens: each one from an address longer than the one before."""
+"""Delays the refusals of wrong tokens; the delay grows with each one from an address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.errors import TooMany
 log = logging.getLogger(__name__)
 
 PROMPT = 3
-"""So many wrong tokens are refused without a delay: a person pastes the wrong one now and then."""
+"""The number of wrong tokens that are refused without delay: people sometimes paste the wrong one."""
 FIRST_SECONDS = 0.25
 LONGEST_SECONDS = 8.0
 FORGET_SECONDS = 600.0
@@ -35,9 +35,9 @@ class _Tries:
 class WrongTokens:
     """Counts wrong tokens by client address; forgets a client that sent none for FORGET_SECONDS.
 
-    A right token is answered at once, whatever came from its address before. So this slows a guesser down only as far
-    as it waits for refusals; what keeps a token from being guessed is its length. The memory for clients and the number
-    of waiting requests are bounded.
+    A right token is answered at once, whatever came from its address before. So a guesser is slowed down only if it
+    waits for refusals; the length of the token is what prevents guessing. The memory for clients and the number of
+    waiting requests are limited.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class WrongTokens:
         self._now = now
         self._sleep = sleep
         self._waiting = 0
-        # The client that was heard last stands last.
+        # The client that was heard most recently is last.
         self._clients: collections.OrderedDict[str, _Tries] = collections.OrderedDict()
 
     async def delay(self, client: str) -> None:
-        """Call it before a wrong token is refused. Raises TooMany where enough refusals wait already."""
+        """Call it before a wrong token is refused. Raises TooMany if too many refusals are already waiting."""
         tries = self._count(client)
         if tries.count <= PROMPT:
             return

@@ -1,4 +1,4 @@
-"""All addresses of the API and the pages, on one screen."""
+"""All addresses of the API and the pages in one place."""
 
 from __future__ import annotations
 

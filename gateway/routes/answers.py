@@ -85,7 +85,7 @@ def iso(moment: datetime.datetime | None) -> str | None:
 
 
 def iso_of_milliseconds(milliseconds: int) -> str:
-    """Whole numbers all the way: a float would lose the last millisecond."""
+    """Computed in whole numbers, because a float would lose the last millisecond."""
     seconds, rest = divmod(milliseconds, 1000)
     moment = datetime.datetime.fromtimestamp(min(seconds, 253402300799), datetime.UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03}Z"

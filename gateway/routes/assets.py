@@ -1,4 +1,4 @@
-"""The files that the pages need: read once, served from memory, named by what is in them."""
+"""The files that the pages need: read once, served from memory, with a hash of their content in the path."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Asset:
 
 
 class Assets:
-    """All have one version in their path, so that what they import and fetch by a relative name has it too."""
+    """All files share one version in their path, so that relative imports between them lead to the same version."""
 
     def __init__(self, folder: Traversable) -> None:
         self._files: Mapping[str, Asset] = dict(_read(folder))
@@ -36,11 +36,11 @@ class Assets:
         self.version = digest.hexdigest()[:12]
 
     def url(self, name: str) -> str:
-        """Raises KeyError for a name that is not there."""
+        """Raises KeyError for an unknown name."""
         return f"/static/{self.version}/{name}" if self._files[name] else ""
 
     async def handle(self, request: web.Request) -> web.Response:
-        # Only names that were read are answered: a path never reaches the disk.
+        # Only names that were read at start are served: a path never reaches the disk.
         asset = self._files.get(request.match_info["name"])
         if asset is None:
             raise web.HTTPNotFound
@@ -52,7 +52,7 @@ class Assets:
         return response
 
     async def handle_icon(self, request: web.Request) -> web.Response:
-        """Where browsers look by themselves, next to a text or an answer of the API."""
+        """The icon at `/favicon.ico`, which browsers request even beside plain text and JSON."""
         raise web.HTTPFound(self.url("favicon.svg"))
 
 

@@ -1,4 +1,4 @@
-"""Reads the bodies of calls: JSON objects, whole, in time, without anything that two readers might read differently."""
+"""Reads the bodies of calls: whole, within a time limit, as JSON that no two parsers read differently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def read_json(request: web.Request, limit_bytes: int) -> dict[str, Any]:
 
 
 async def read_body(request: web.Request, limit_bytes: int, limit_seconds: float | None = None) -> bytes:
-    """The whole body. Raises Unsupported, TooLarge without reading on, and TooSlow (after BODY_SECONDS if not told)."""
+    """The whole body. Raises Unsupported, TooLarge (without reading on) and TooSlow (after BODY_SECONDS by default)."""
     seconds = BODY_SECONDS if limit_seconds is None else limit_seconds
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("Send the body without Content-Encoding.")
@@ -42,7 +42,7 @@ async def read_body(request: web.Request, limit_bytes: int, limit_seconds: float
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object. Refused: other JSON, names given twice, NaN, numbers without end, nesting without end."""
+    """The JSON object. Raises Invalid for other JSON, for duplicate names, NaN, huge numbers and deep nesting."""
     if not body:
         raise Invalid("The body is empty; send a JSON object.")
     try:

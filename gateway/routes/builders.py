@@ -52,7 +52,7 @@ def create_builders_app(
     install_key: InstallKey,
     proxies: TrustedProxies = NO_PROXIES,
 ) -> web.Application:
-    """Every call but the proof is refused before its body is read, unless the token is that of a running attempt."""
+    """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
     api = BuildersApi(deployments, publisher, transport, launcher_settings, install_key, proxies)
     app = web.Application(middlewares=[errors_to_responses], client_max_size=MAX_MANIFEST_BYTES)
     app.router.add_get(f"{_ROOT}/proof/{{nonce:[0-9a-f]{{{2 * NONCE_BYTES}}}}}", api.proof)
@@ -87,9 +87,11 @@ class BuildersApi:
         self._wrong_tokens = WrongTokens()
 
     async def proof(self, request: web.Request) -> web.Response:
-        """That this is the gateway, before the builder shows its token: so no login, and no word about the deployment.
+        """Proves that this is the gateway, before the builder sends its token. So it needs no login and reveals no
+        deployment.
 
-        Anyone may ask, for any deployment: the answer shows that the token is known, and opens and signs nothing.
+        Any client may ask, for any deployment: the answer proves knowledge of the token, but gives no access and signs
+        nothing.
         """
         deployment_id, attempt = _named(request)
         token = make_token(await self._install_key(), deployment_id, attempt)
@@ -183,7 +185,7 @@ class BuildersApi:
         return deployment
 
     async def _authorized(self, request: web.Request) -> tuple[uuid.UUID, int]:
-        """Who calls, by the path and the token that must match it."""
+        """The deployment and attempt in the path, if the token belongs to them. Raises Unauthorized."""
         deployment_id, attempt = _named(request)
         token = _TOKEN.match(request.headers.get("Authorization", ""))
         if token is None or attempt > MAX_ATTEMPT:
@@ -203,12 +205,12 @@ class BuildersApi:
 
 
 def _named(request: web.Request) -> tuple[uuid.UUID, int]:
-    """The deployment and the attempt of the path."""
+    """The deployment and attempt in the path."""
     return uuid.UUID(request.match_info["deployment"]), int(request.match_info["attempt"])
 
 
 async def _body(request: web.Request, limit_bytes: int) -> bytes:
-    """The whole body. Raises what read_body does, and Unavailable for one that breaks off."""
+    """The whole body. Raises what read_body raises, and Unavailable if the connection breaks first."""
     _check_encoding(request)
     try:
         return await read_body(request, limit_bytes, READ_SECONDS)
@@ -265,7 +267,7 @@ def _plain_facts(facts: calls.Facts) -> calls.Facts:
 
 
 def _plain_text(value: str | None, limit: int) -> str | None:
-    """Cut to the limit, without control characters and what is no valid Unicode."""
+    """Shortened to the limit, without control characters and invalid Unicode."""
     return None if value is None else _CONTROL.sub("", value[:limit]).encode("utf-8", "replace").decode()
 
 

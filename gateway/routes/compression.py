@@ -1,8 +1,8 @@
-"""Compresses what the API answers, and the text of logs, for clients that ask for gzip.
+"""Compresses the answers of the API, and the text of logs, for clients that accept gzip.
 
 Only answers to GET and HEAD, and no pages. Where a secret stands next to text that an attacker chose, the length of the
-compressed answer betrays it (BREACH, https://breachattack.com): new tokens are shown in answers to POST alone, and a
-page shows what a link names beside what only its reader may see. In what is left no answer holds a token or a cookie.
+compressed answer reveals it (BREACH, https://breachattack.com): new tokens are shown in answers to POST alone, and a
+page contains values from its URL next to private content. The answers that are compressed hold no token and no cookie.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MIN_BYTES = 1024
 
 @web.middleware
 async def compress_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """For answers that are whole; a handler that sends pieces calls `compress` itself."""
+    """For answers that are whole. A handler that sends pieces calls `compress` itself."""
     response = await handler(request)
     if isinstance(response, web.Response) and isinstance(response.body, bytes):
         compress(request, response, len(response.body))
@@ -27,9 +27,9 @@ async def compress_answers(request: web.Request, handler: Handler) -> web.Stream
 
 
 def compress(request: web.Request, response: web.StreamResponse, least_bytes: int) -> None:
-    """Call it before the response is prepared. `least_bytes`: how long its body is at least.
+    """Call it before the response is prepared. `least_bytes`: a lower bound for the length of its body.
 
-    aiohttp compresses pieces over 4 KiB in a thread, and sends what is ready after each.
+    aiohttp compresses pieces over 4 KiB in a thread, and sends the output after each piece.
     """
     is_safe = request.method in (hdrs.METH_GET, hdrs.METH_HEAD) and hdrs.SET_COOKIE not in response.headers
     if not is_safe or response.cookies or response.status != 200 or response.content_type not in TYPES:
@@ -39,7 +39,7 @@ def compress(request: web.Request, response: web.StreamResponse, least_bytes: in
     if least_bytes < MIN_BYTES or not choose_coding(accepted, ("gzip",)):
         return
     if request.method == hdrs.METH_HEAD and not isinstance(response, web.Response):
-        # aiohttp would send the bytes with which an empty gzip stream ends: the client takes them for the next answer.
+        # aiohttp would send the end of an empty gzip stream, which the client would take for the next answer.
         response.headers[hdrs.CONTENT_ENCODING] = "gzip"
     else:
         response.enable_compression(web.ContentCoding.gzip)

@@ -1,4 +1,4 @@
-"""Deployments: look at one, cancel it, make it live."""
+"""Deployments: show one, cancel it, make it live."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def show_deployment(request: web.Request) -> web.Response:
 
 
 async def cancel_deployment(request: web.Request) -> web.Response:
-    """From now on nothing of it will be published; its builder is stopped within seconds."""
+    """Nothing of it is published from now on; its builder is stopped within seconds."""
     services = request.app[SERVICES]
     deployment_id = read_deployment_id(request.match_info["id"])
     await expect_nothing(request)

@@ -1,4 +1,4 @@
-"""Whether the gateway lives, whether it is ready, what it measures, and how its API is described."""
+"""Liveness, readiness, metrics, and the description of the API."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ HIDDEN = "Not ready. Call /ready with the access token to see why."
 
 
 async def health(request: web.Request) -> web.Response:
-    """200 while the process answers: engines have no say in it."""
+    """200 while the process answers, whatever the state of the engines."""
     return json_response({"status": "ok", "version": version()})
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 when nothing is in trouble, else 503 and the troubles by name; to a stranger without their sentences."""
+    """200 if nothing is in trouble, else 503 and the troubles by name. Callers without a token get no sentences."""
     services = request.app[SERVICES]
     troubles = dict(sorted(services.health.troubles.items()))
     if troubles and not await services.access.is_admitted(describe(request)):

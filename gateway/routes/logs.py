@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 READ_LINES = 1000
 READ_SECONDS = 30.0
 WRITE_SECONDS = 60.0
-"""Who takes no bytes for so long is gone, or holds memory on purpose."""
+"""A client that accepts no bytes for this long is gone, or makes the gateway hold memory on purpose."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LogOwner:
-    """Whose log it is. `attempt`: the newest there is; `is_decided`: no line will follow."""
+    """The deployment of a log. `attempt`: its newest one; `is_decided`: no line will follow."""
 
     deployment_id: uuid.UUID
     attempt: int
@@ -39,7 +39,7 @@ class LogOwner:
     is_complete: bool = False
     missing: tuple[tuple[int, int], ...] = ()
     last_seq: int | None = None
-    """How many lines its builder said there are; None: it did not say."""
+    """How many lines its builder reported. None: no report."""
 
     @classmethod
     def of(cls, deployment: Deployment) -> LogOwner:
@@ -57,9 +57,9 @@ class LogOwner:
 
 @dataclasses.dataclass(slots=True)
 class LogPage:
-    """Where reading stands. `is_end`: nothing follows now; `is_final`: and nothing ever will.
+    """The progress of reading. `is_end`: no line follows now; `is_final`: no line will ever follow.
 
-    `gone`: of a log that was whole once, the ranges that the store has no more: dropped by age, or left in another one.
+    `gone`: ranges of a complete log that the store no longer has, because they were too old or are in another store.
     """
 
     position: LogPosition
@@ -68,7 +68,7 @@ class LogPage:
     gone: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
     def move(self, lines: Sequence[LogLine], owner: LogOwner) -> None:
-        """These lines follow."""
+        """Continue behind these lines."""
         for line in lines:
             seq = self.position.seq if self.position.attempt == line.attempt else 0
             if line.attempt == owner.attempt and owner.is_complete and line.seq > seq + 1:
@@ -76,7 +76,7 @@ class LogPage:
             self.position = LogPosition(line.attempt, line.seq)
 
     def end(self, owner: LogOwner) -> None:
-        """No line follows."""
+        """Note that no line follows."""
         self.is_end, self.is_final = True, owner.is_decided
         reached = self.position.seq if self.position.attempt == owner.attempt else 0
         if owner.is_complete and owner.last_seq is not None and reached < owner.last_seq:
@@ -89,11 +89,11 @@ async def show_log(request: web.Request) -> web.StreamResponse:
     after = read_log_cursor(request.query.get("after", ""))
     limit = read_limit(request.query, 1000, MAX_LOG_PAGE) if request.query.keys() & {"after", "limit"} else None
     is_text = _wants_text(request)
-    # The deployment first: what it says of its end must not be newer than the lines.
+    # The deployment is read first: its report on the log's end must not be newer than the lines.
     owner = await _find_owner(services, deployment_id)
     page = LogPage(after)
     lines = read_lines(services.logs, owner, page, limit)
-    first: list[LogLine] = await anext(lines, [])  # an engine that is away shows before the answer has begun
+    first: list[LogLine] = await anext(lines, [])  # raises while the status can still say that an engine is away
     pieces = _as_text if is_text else _as_json
     response = _text_response(owner) if is_text else web.StreamResponse()
     if not is_text:
@@ -106,10 +106,10 @@ async def show_log(request: web.Request) -> web.StreamResponse:
 
 
 async def read_lines(logs: LogStore, owner: LogOwner, page: LogPage, limit: int | None) -> AsyncIterator[list[LogLine]]:
-    """The lines after `page.position`, next to each other, in portions; `page` follows what was handed out.
+    """The lines after `page.position`, in consecutive portions. `page` is updated with each portion.
 
-    While the log has not ended, a gap in it ends the page: the line that is missing may still come. In earlier
-    attempts, and once the end is decided, gaps are passed over.
+    While the log has not ended, a gap ends the page, because the missing line may still come. In earlier attempts, and
+    once the end is decided, gaps are skipped.
     """
     left = limit
     while left is None or left > 0:
@@ -155,18 +155,18 @@ async def _find_owner(services: Services, deployment_id: uuid.UUID) -> LogOwner:
     except NotFound:
         if not services.config.kafka.accept_unsigned or not await _read(services.logs, deployment_id, LogPosition(), 1):
             raise
-        # Another system's build: nobody says how it ends, and its numbers have gaps (transports/kafka_reading.py).
+        # Another system's build: nothing reports its end, and its numbers have gaps (transports/kafka_reading.py).
         return LogOwner(deployment_id, attempt=MAX_ATTEMPT + 1, name=str(deployment_id))
 
 
 def _contiguous(lines: list[LogLine], position: LogPosition, owner: LogOwner) -> list[LogLine]:
-    """The lines up to the first gap that may still be filled, or up to the end that the builder told."""
+    """The lines up to the first gap that may still be filled, or up to the end that the builder reported."""
     attempt, seq = position.attempt, position.seq
     for place, line in enumerate(lines):
         if line.attempt != attempt:
             attempt, seq = line.attempt, 0
         if line.attempt > owner.attempt:
-            return lines[:place]  # the deployment has moved on since it was read: the next call shows it
+            return lines[:place]  # a newer attempt began after the deployment was read: the next call shows it
         if line.attempt == owner.attempt:
             if line.seq != seq + 1 and not owner.is_decided:
                 return lines[:place]
@@ -199,7 +199,7 @@ async def _as_json(owner: LogOwner, page: LogPage, portions: AsyncIterator[list[
             yield await asyncio.to_thread(_encode, separator, portion)
             separator = ", "
     except Unavailable as error:
-        # There is no status any more: an outage ends the page, and the page says where the next one begins.
+        # The status is sent, so an outage ends the page here; `next` tells where to continue.
         log.warning("log page cut short: %s", error)
     end = {
         "ended": page.is_final,
@@ -216,7 +216,7 @@ def _encode(separator: str, lines: list[LogLine]) -> bytes:
 
 
 async def _as_text(owner: LogOwner, page: LogPage, portions: AsyncIterator[list[LogLine]]) -> AsyncIterator[bytes]:
-    """An outage cuts it off: nothing in it could say that it is not whole."""
+    """An outage cuts the answer off, because the text itself cannot say that it is incomplete."""
     async for portion in portions:
         yield "".join(line.text + "\n" for line in portion).encode("utf-8", "replace")
 
@@ -235,7 +235,7 @@ async def _send(
     pieces: AsyncIterator[bytes],
     is_stopping: Callable[[], bool],
 ) -> None:
-    """An answer that can't be ended is cut off, so that nobody takes it for whole."""
+    """A response that can't be finished is cut off, so that no client takes it for complete."""
     try:
         async for piece in pieces:
             if is_stopping():
@@ -245,7 +245,7 @@ async def _send(
     except (ConnectionError, TimeoutError, Unavailable) as error:
         log.info("log page cut off: %s", error or "the caller reads too slowly")
         _cut_off(request, response)
-    except Exception:  # the status is sent: an error can't be answered any more, only logged
+    except Exception:  # the status is sent: an error can only be logged
         log.exception("log page failed")
         _cut_off(request, response)
 

@@ -210,9 +210,9 @@ def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, An
 
 
 def _complete(described: dict[str, Any]) -> None:
-    """What is not named is not there: in answers by promise, in requests by refusal."""
+    """Forbids unknown fields: answers promise to have none, and requests with one are refused."""
     for schema in described.values():
         schema["additionalProperties"] = False
         for field in schema.get("properties", {}).values():
-            if "pattern" in field:  # as JavaScript spells it, where $ has no second meaning
+            if "pattern" in field:  # in JavaScript's syntax, where $ has no second meaning
                 field["pattern"] = field["pattern"].replace("\\Z", "$")

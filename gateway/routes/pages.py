@@ -48,7 +48,7 @@ _PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*\Z")
 
 
 def setup_pages(app: web.Application) -> None:
-    """Add the pages, their files and their look of errors to the app that answers the API."""
+    """Add the pages, their assets and their error page to the app of the API."""
     package = importlib.resources.files("gateway")
     assets = Assets(package / "static")
     environment = aiohttp_jinja2.setup(
@@ -80,7 +80,7 @@ async def show_projects(request: web.Request) -> web.Response:
 
 
 async def deploy(request: web.Request) -> web.Response:
-    """A form, so that it works without scripts. What is wrong is said next to its field; what was typed is kept."""
+    """A plain form, which works without scripts. An error appears next to its field, and the input is kept."""
     typed = await _read_form(request)
     key = typed.pop("key", "")
     services = request.app[SERVICES]
@@ -191,7 +191,7 @@ async def log_out(request: web.Request) -> web.Response:
 
 
 async def show_error(request: web.Request, status: int, sentence: str) -> web.Response:
-    """An error, to a person. Nothing is asked of an engine: it may be the one that is away."""
+    """An error as a page. It calls no engine, because that may be the one that is away."""
     if status == 401:
         return _login_page(request, request.path_qs if request.method == "GET" else "/")
     page = views.ErrorPage(_bare_frame(request), status, HEADINGS.get(status, "This is not possible"), sentence)
@@ -241,7 +241,7 @@ def _is_busy(deployments: Iterable[Deployment]) -> bool:
 
 
 def _deployment_id(request: web.Request) -> uuid.UUID:
-    """Raises NotFound, also for what is no id: there is no such page."""
+    """Raises NotFound, also for an id of the wrong form."""
     try:
         return read_deployment_id(request.match_info["deployment"])
     except Invalid as error:
@@ -249,7 +249,7 @@ def _deployment_id(request: web.Request) -> uuid.UUID:
 
 
 async def _read_form(request: web.Request) -> dict[str, str]:
-    """The fields of a form that was sent from one of these pages. Raises Forbidden for one from elsewhere."""
+    """The fields of a form that one of these pages sent. Raises Forbidden for a form from elsewhere."""
     caller = describe(request)
     if not caller.header("Origin") and caller.header("Sec-Fetch-Site") != "same-origin":
         raise Forbidden("Forms are accepted from this gateway's own pages only. Programs call the API with JSON.")
@@ -264,7 +264,7 @@ async def _read_form(request: web.Request) -> dict[str, str]:
 
 
 def _idempotency(key: str, typed: Mapping[str, str]) -> tuple[str, bytes] | None:
-    """A form that is sent twice makes one project. A form that was changed and sent again makes another."""
+    """The same form sent twice creates one project. A form that was changed and sent again creates another."""
     if not _KEY.match(key):
         return None
     digest = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).digest()
@@ -272,7 +272,7 @@ def _idempotency(key: str, typed: Mapping[str, str]) -> tuple[str, bytes] | None
 
 
 def _own_path(text: str) -> str:
-    """Where to go next: a path of ours, never another site."""
+    """The path to go to next. Only a path of the gateway, never another site."""
     parts = urllib.parse.urlsplit(text)
     is_own = not parts.scheme and not parts.netloc and _PATH.match(text)
     return text if is_own else "/"

@@ -1,4 +1,4 @@
-"""Projects: make one, list them, look at one, deploy it again."""
+"""Projects: create one, list them, show one, deploy it again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def create_project(request: web.Request) -> web.Response:
     key = read_idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_json(request, services.config.api.body_bytes)
     wanted = read_new_project(body, services.config.builder.allow_private_hosts)
-    # What counts is what was asked for, not how it was spelled.
+    # Compares what was asked for, not how the JSON was written.
     asked = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
     idempotency = (key, asked) if key is not None else None
     deployment = await services.projects.create(wanted.name, wanted.git_url, wanted.settings, idempotency=idempotency)
@@ -69,7 +69,7 @@ async def deploy_again(request: web.Request) -> web.Response:
 
 
 async def expect_nothing(request: web.Request) -> None:
-    """The body may be left out or be an empty object. Raises Invalid for more."""
+    """The body may be missing or an empty object. Raises Invalid for anything else."""
     if request.content_type == "application/json" or request.can_read_body:
         body = await read_body(request, request.app[SERVICES].config.api.body_bytes)
         if body:

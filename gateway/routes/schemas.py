@@ -1,4 +1,4 @@
-"""What callers send, checked: marshmallow schemas for bodies, readers for the rest of a call."""
+"""What callers send, checked: marshmallow schemas for bodies, functions for the rest of a call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?\Z")
 
 
 class Text(fields.String):
-    """Text that PostgreSQL and a terminal can take: valid Unicode, and what `validate` says."""
+    """Text that PostgreSQL and a terminal accept: valid Unicode that passes `validate`."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         "required": "is required",
@@ -80,7 +80,7 @@ def _setting(
 
 
 def _check_git_url(text: str) -> None:
-    """Private hosts pass here: whether they may be cloned is the configuration's word (`read_new_project`)."""
+    """Accepts private hosts: the configuration decides whether they may be cloned (`read_new_project`)."""
     try:
         parse_git_url(text, ("0.0.0.0/0", "::/0"))
     except ValueError as error:
@@ -102,7 +102,7 @@ def _check_path(text: str) -> None:
 
 
 class ProjectRequest(marshmallow.Schema):
-    """What to deploy. A setting that is left out, null or empty: the builder finds out by itself."""
+    """What to deploy. For a setting that is left out, null or empty, the builder decides."""
 
     name = Text(
         required=True,
@@ -206,7 +206,7 @@ def read_deployment_id(text: str) -> uuid.UUID:
 
 
 def read_slug(text: str) -> str:
-    """Raises NotFound: what is no slug names no project."""
+    """Raises NotFound: text that is no slug names no project."""
     if not LABEL.match(text):
         raise NotFound(f"No project is called {text[:80]!a}.")
     return text
@@ -259,5 +259,5 @@ def _sentence(name: str, messages: Any, schema: marshmallow.Schema) -> str:
 
 
 def _shown(name: object) -> str:
-    """A name as callers sent it may be anything, and as long as a body."""
+    """The name, shortened: callers may send any characters, and as many as a body holds."""
     return ascii(str(name)[:60])[1:-1]

@@ -1,4 +1,4 @@
-"""What callers are answered, as marshmallow schemas: the source of /openapi.json and docs/api.md."""
+"""The answers of the API as marshmallow schemas: the source of /openapi.json and docs/api.md."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DeploymentAnswer(marshmallow.Schema):
 
 
 class AttemptAnswer(marshmallow.Schema):
-    """One launch of a deployment's builder. Another one follows only where a builder was lost."""
+    """One launch of a deployment's builder. Another one follows only if a builder was lost."""
 
     number = fields.Integer(required=True)
     startedAt = fields.DateTime(required=True)
@@ -59,7 +59,7 @@ class AttemptAnswer(marshmallow.Schema):
 
 
 class DeploymentDetails(DeploymentAnswer):
-    """A deployment with each of its attempts, the first one first."""
+    """A deployment with all of its attempts, in order."""
 
     attempts = fields.List(fields.Nested(AttemptAnswer), required=True)
 

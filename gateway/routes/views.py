@@ -1,4 +1,4 @@
-"""What the templates show: frozen values made of models, with every word already chosen."""
+"""The values that the templates show: frozen, made of models, with all texts chosen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_COMMIT_DIGITS = 7
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StatusView:
-    """`kind` is the colour, `word` says the same to those who do not see it."""
+    """`kind` is the colour; `word` says the same in text."""
 
     word: str
     kind: str
@@ -37,12 +37,12 @@ STAGES = (
     ("build", "Build", ("build",)),
     ("publish", "Publish", ("collect", "upload")),
 )
-"""The steps of a build as people speak of them."""
+"""The steps of a build under the names that the pages show."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MomentView:
-    """A time for machines, and how long ago it was for people."""
+    """A time as ISO 8601, and as an age such as "3 min ago"."""
 
     iso: str
     text: str
@@ -51,7 +51,7 @@ class MomentView:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StageView:
-    """`x` and `width` are its place in a bar of 100. `since`: milliseconds since 1970, while it runs."""
+    """`x` and `width` are its place in a bar of 100 units. `since`: milliseconds since 1970, while it runs."""
 
     name: str
     label: str
@@ -117,7 +117,7 @@ class ProjectView:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FieldView:
-    """A field of the form: what was typed is kept, and what is wrong with it is said next to it."""
+    """A form field: the input is kept, and its error is shown next to it."""
 
     name: str
     label: str
@@ -142,7 +142,7 @@ class FormView:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FrameView:
-    """What is around every page. `projects` None: nothing beside it. `refresh_ms`: how soon it is fetched again."""
+    """The frame of every page. `projects`: the list beside it, if any. `refresh_ms`: time until it reloads."""
 
     projects: tuple[ProjectView, ...] | None
     current: str
@@ -210,11 +210,11 @@ MORE_FIELDS = (
 
 
 def view_form(typed: Mapping[str, str], errors: Mapping[str, str], sentence: str, key: str) -> FormView:
-    """The form as it was typed. `errors` by the field's name; `sentence` is shown when no field has one."""
+    """The form as it was typed. `errors` by field name; `sentence` is shown if no field has an error."""
 
     def fields(rows: Iterable[tuple[str, str, str, str]], is_required: bool) -> Iterator[FieldView]:
         for name, label, hint, placeholder in rows:
-            # The sentences begin with the name that the API has for the field.
+            # The sentences begin with the field's name in the API.
             error = errors.get(name, "")
             error = label + error.removeprefix(name) if error.startswith(name) else error
             yield FieldView(name, label, hint, placeholder, typed.get(name, ""), error, is_required)
@@ -247,7 +247,7 @@ def view_project(
 def view_deployment(
     deployment: Deployment, addresses: Addresses, now: datetime.datetime, usual_seconds: float = 0.0
 ) -> DeploymentView:
-    """`usual_seconds`: how long such a build takes, so that the bar of an unfinished one shows how far it came."""
+    """`usual_seconds`: how long such a build takes, so that the bar of an unfinished one shows its progress."""
     is_ready = deployment.status is Status.READY
     stages = tuple(_stages(deployment, now, 0.0 if is_ready else usual_seconds))
     own_url = addresses.deployment(deployment.project_slug, deployment.id)
@@ -283,7 +283,7 @@ def view_deployment(
 
 
 def view_attempts(attempts: Sequence[Attempt]) -> tuple[AttemptView, ...]:
-    """Nothing for a single one: all that is known of it stands in the deployment."""
+    """Nothing for a single attempt: the deployment shows all about it."""
     if len(attempts) < 2:
         return ()
     return tuple(
@@ -297,7 +297,7 @@ def view_attempts(attempts: Sequence[Attempt]) -> tuple[AttemptView, ...]:
 
 
 def usual_seconds(deployments: Sequence[Deployment]) -> float:
-    """How long the newest of them that succeeded took; 0 if none did."""
+    """How long the newest successful one took; 0 if none succeeded."""
     for deployment in deployments:
         if deployment.status is Status.READY:
             return sum(step.seconds or 0.0 for step in deployment.steps)
@@ -313,7 +313,7 @@ def view_moment(at: datetime.datetime, now: datetime.datetime) -> MomentView:
 
 
 def _age(seconds: float) -> str | None:
-    """None: so long ago that the day says more. static/app.js chooses the same words as time passes."""
+    """None if it is so long ago that the date says more. static/app.js chooses the same words as time passes."""
     if seconds < 10:
         return "now"
     for limit, unit, word in ((MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (DAY, HOUR, "h"), (30 * DAY, DAY, "d")):
@@ -350,7 +350,7 @@ def _seconds(step: StepTiming, end: datetime.datetime) -> float:
 
 
 def _stage_since(deployment: Deployment, steps: Sequence[str]) -> int | None:
-    """When a stage that runs would have begun, had its steps followed at once."""
+    """When a running stage would have begun if its steps had run without pauses."""
     if deployment.status is not Status.BUILDING:
         return None
     ours = [step for step in deployment.steps if step.name in steps]
@@ -393,7 +393,7 @@ def _repository(git_url: str) -> str:
 
 
 def _chosen(settings: BuildSettings) -> Iterator[tuple[str, str]]:
-    """The settings that somebody chose, by their labels."""
+    """The settings that were chosen, by their labels."""
     values = (
         ("Root directory", settings.root_directory),
         ("Install command", settings.install_command),

@@ -1,4 +1,4 @@
-"""The answer to a request, as a pure function of the release and the request. It touches no storage."""
+"""The answer to a request, as a pure function of the release and the request. No I/O."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMON_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "stric
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """`part`: the bytes of the file to send (of `blob`, if it comes from a release); None: no body of a file.
+    """`part`: the bytes of the file to send (of `blob` if it comes from a release). None: no file is sent.
 
     A `problem` is shown as a page instead.
     """
@@ -57,7 +57,7 @@ class Representation:
 
 
 def decide(release: Release, request: SiteRequest) -> Answer:
-    """What a release answers. The same release and request always give the same answer."""
+    """The answer of a release to a request. The same release and request always give the same answer."""
     if request.method not in METHODS:
         return not_allowed()
     found = find_file(release.files, request.path, release.html_handling)
@@ -101,7 +101,7 @@ def not_allowed() -> Answer:
 
 
 def _redirect(path: str, query: str | None) -> Answer:
-    # A browser keeps a 308 for ever unless told otherwise, and the next release may have another file there.
+    # Browsers keep a 308 for ever unless told otherwise, and the next release may have a file at this path.
     location = encode_path(path) + (f"?{query}" if query is not None else "")
     return Answer(308, COMMON_HEADERS | {"Location": location, "Cache-Control": REVALIDATE, "Content-Length": "0"})
 
@@ -119,7 +119,7 @@ def _represent(release: Release, path: str, request: SiteRequest, vary: tuple[st
     representation = Representation(
         size=blob.size,
         content_type=content_type_of(path),
-        # Of the bytes that are sent: two compressions of one file must not be mixed by a resumed download.
+        # Of the encoded bytes: a resumed download must not mix two encodings of one file.
         etag=f'"{blob.sha256}-{coding}"' if coding else f'"{blob.sha256}"',
         last_modified=release.published_at,
         cache_control=_cache_control(release, path),
@@ -139,7 +139,7 @@ def _answer_missing(release: Release, request: SiteRequest) -> Answer:
 
 
 def _answer_error_page(release: Release, path: str, request: SiteRequest) -> Answer:
-    """Whole, without validators: an error is not a version of anything."""
+    """Whole and without validators, because an error is not a version of a file."""
     representation, blob = _represent(release, path, request, ())
     headers = _headers_of(dataclasses.replace(representation, etag=None, cache_control=NO_STORE))
     del headers["Last-Modified"], headers["Accept-Ranges"]
@@ -168,7 +168,7 @@ def _headers_of(representation: Representation) -> dict[str, str]:
 
 
 def _validators(representation: Representation) -> dict[str, str]:
-    """What a 304 repeats."""
+    """The headers that a 304 repeats."""
     headers = {
         "Cache-Control": representation.cache_control,
         "Last-Modified": format_date(representation.last_modified),

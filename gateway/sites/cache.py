@@ -1,4 +1,4 @@
-"""Small files that were asked for lately, in memory."""
+"""Keeps small files that were requested recently in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Key = tuple[uuid.UUID, str]
 
 
 class BlobCache:
-    """Per project: the same bytes in two projects are two entries, and no timing tells one of the other."""
+    """Entries belong to a project, so that response times do not reveal which files another project has."""
 
     def __init__(self, objects: ObjectStore, max_bytes: int) -> None:
         self._objects = objects
@@ -30,7 +30,7 @@ class BlobCache:
         self._flights: Flights[Key, bytes] = Flights()
 
     async def get(self, project_id: uuid.UUID, blob: Blob) -> bytes:
-        """All bytes of a blob of at most MAX_BLOB_BYTES. Raises NotFound and Unavailable."""
+        """The whole blob, of at most MAX_BLOB_BYTES. Raises NotFound and Unavailable."""
         key = (project_id, blob.sha256)
         body = self._kept.get(key)
         if body is None:

@@ -1,4 +1,4 @@
-"""From what a builder announced to what is served: a manifest becomes a release."""
+"""Makes a release from the manifest that a builder announced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIBLINGS = {".br": "br", ".gz": "gzip"}
 
 
 def compile_release(manifest: Manifest, deployment: Deployment, published_at: datetime.datetime) -> Release:
-    """Of a manifest that was checked when it was announced."""
+    """The manifest must have been checked when it was announced."""
     blobs = {file.path: Blob(file.sha256, file.size) for file in manifest.files}
     return Release(
         project_id=deployment.project_id,
@@ -27,5 +27,5 @@ def compile_release(manifest: Manifest, deployment: Deployment, published_at: da
 
 
 def _siblings_of(path: str, blobs: dict[str, Blob]) -> dict[str, Blob]:
-    """They also stay files under their own names."""
+    """Precompressed siblings also stay files under their own names."""
     return {coding: blobs[path + ending] for ending, coding in SIBLINGS.items() if path + ending in blobs}

@@ -1,4 +1,4 @@
-"""If-Match and its like: is the answer whole, 304 or 412? https://www.rfc-editor.org/rfc/rfc9110#section-13"""
+"""If-Match and the other preconditions: full answer, 304 or 412. https://www.rfc-editor.org/rfc/rfc9110#section-13"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Verdict(enum.Enum):
 
 
 def judge(headers: Mapping[str, str], etag: str | None, last_modified: datetime.datetime) -> Verdict:
-    """In the order that the RFC gives. What is malformed is as if it were not there."""
+    """In the order of the RFC. A malformed precondition is ignored."""
     if "if-match" in headers:
         if not _is_listed(headers["if-match"], etag, weakly=False):
             return Verdict.FAILED
@@ -27,14 +27,14 @@ def judge(headers: Mapping[str, str], etag: str | None, last_modified: datetime.
         return Verdict.FAILED
     if "if-none-match" in headers:
         return Verdict.NOT_MODIFIED if _is_listed(headers["if-none-match"], etag, weakly=True) else Verdict.GO_ON
-    # Equal, not later: after a rollback the release is older than what a client may have seen since.
+    # Equal, not later: after a rollback the release is older than the one that a client may have.
     if parse_date(headers.get("if-modified-since")) == _seconds(last_modified):
         return Verdict.NOT_MODIFIED
     return Verdict.GO_ON
 
 
 def may_send_part(if_range: str | None, etag: str | None, last_modified: datetime.datetime) -> bool:
-    """If-Range: has the client a part of exactly this? Weak tags never match."""
+    """If-Range: whether the client's part belongs to exactly this representation. Weak tags never match."""
     if if_range is None:
         return True
     if '"' in if_range:
@@ -48,7 +48,7 @@ def format_date(moment: datetime.datetime) -> str:
 
 
 def parse_date(text: str | None) -> datetime.datetime | None:
-    """An HTTP date; None for anything else."""
+    """An HTTP date. None for anything else."""
     if not text or len(text) > 64:
         return None
     try:

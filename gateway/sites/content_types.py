@@ -1,4 +1,4 @@
-"""Which Content-Type a file has, by its name alone. The bytes are never looked at."""
+"""The Content-Type of a file, by its name alone. The bytes are not read."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _BY_ENDING = {
     "zst": "application/zstd",
 }
 _BY_NAME = {"apple-app-site-association": "application/json"}
-# A table of its own has Python's defaults only: what the machine's mime.types says must not change a site.
+# A table with Python's defaults only: the machine's mime.types must not change a site.
 _DEFAULTS = mimetypes.MimeTypes()
 UNKNOWN = "application/octet-stream"
 
@@ -92,6 +92,6 @@ def _ending(name: str) -> str:
 
 
 def _guess(name: str) -> str:
-    # A single made-up letter before the ending: the rest of a name (`data:`, `x.tar`) must not be read as anything.
+    # A made-up name of one letter: the rest of a real one (`data:`, `x.tar`) could change the result.
     found, _ = _DEFAULTS.guess_type(f"f.{_ending(name)}", strict=True)
     return found or UNKNOWN

@@ -1,4 +1,4 @@
-"""Which of the forms of a file a client wants: Accept-Encoding with its q-values."""
+"""Chooses among the encoded forms of a file by Accept-Encoding and its q-values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ITEM = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:;\s*[qQ]\s*=\s*(0(?:\
 
 
 def choose_coding(accept_encoding: str | None, available: Collection[str]) -> str | None:
-    """The coding to send, None for the file as it is, which every client can read."""
+    """The coding to send. None for the file as it is, which every client can read."""
     if not accept_encoding or not available:
         return None
     qualities = parse_qualities(accept_encoding)
@@ -24,7 +24,7 @@ def choose_coding(accept_encoding: str | None, available: Collection[str]) -> st
 
 
 def parse_qualities(header: str) -> dict[str, float]:
-    """The first word counts; what is malformed is passed over."""
+    """The first value of a name counts. Malformed parts are skipped."""
     qualities: dict[str, float] = {}
     for item in header.split(","):
         if match := _ITEM.match(item):

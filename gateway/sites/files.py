@@ -1,6 +1,6 @@
-"""Which file of a site answers a path, and under which one path each page lives.
+"""Which file of a site answers a path, and the one path of each page.
 
-Cloudflare's four modes; tests/conformance/test_files.py holds its cases. A page is a `.html` file; every other file is
+Cloudflare's four modes; tests/conformance/test_files.py holds its cases. A page is a `.html` file. Every other file is
 served under its own path alone.
 """
 
@@ -18,9 +18,9 @@ class Moved:
 
 
 def find_file(files: Container[str], path: str, html_handling: str) -> str | Moved | None:
-    """The file that `path` (decoded, with its leading slash) shows, or where that is shown. None: nothing is there.
+    """The file to serve for `path` (decoded, with its leading slash), or the path to redirect to. None: not found.
 
-    Moved always leads to a path that shows a file, never to another Moved.
+    A redirect always leads to a path that serves a file, never to another redirect.
     """
     asked = path[1:]
     if asked in files and (html_handling == "none" or not is_page(asked)):
@@ -32,7 +32,7 @@ def find_file(files: Container[str], path: str, html_handling: str) -> str | Mov
             home = _home(files, file, html_handling)
             if home == asked:
                 return file
-            # A page whose short path is taken is found under its own path alone.
+            # If another file has the page's short path, the page is served under its full path alone.
             if home != file and _shown_at(files, home, html_handling) == file:
                 return Moved("/" + home)
     return None
@@ -60,7 +60,7 @@ def _shown_at(files: Container[str], asked: str, mode: str) -> str | None:
 
 
 def _home(files: Container[str], file: str, mode: str) -> str:
-    """The one path of a page: the short one, unless something else has it."""
+    """The one path of a page: the short one, unless another file has it."""
     if file == "index.html":
         return ""
     if file.endswith("/index.html"):
@@ -75,7 +75,7 @@ def _home(files: Container[str], file: str, mode: str) -> str:
 
 
 def _candidates(asked: str, mode: str) -> Iterator[str]:
-    """The pages that `asked` may mean, the likeliest first."""
+    """The pages that `asked` may mean, the most likely first."""
     if asked == "" or asked.endswith("/"):
         yield from _pages_of(asked[:-1], asked + "index.html", mode == "drop-trailing-slash")
         return

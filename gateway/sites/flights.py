@@ -1,4 +1,4 @@
-"""Identical reads at the same time become one read."""
+"""Combines identical reads at the same time into one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ V = TypeVar("V")
 
 
 class Flights(Generic[K, V]):
-    """A flight goes on when those who wait for it leave, so it needs a time limit of its own."""
+    """A read continues when its callers leave, so it needs a time limit of its own."""
 
     def __init__(self) -> None:
         self._by_key: dict[K, asyncio.Task[V]] = {}
         self._tasks: set[asyncio.Task[V]] = set()
 
     async def share(self, key: K, read: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """The result of the read that is under way for this key, or of a new one. Raises what the read raises."""
+        """The result of the read under way for this key, or of a new one. Raises what the read raises."""
         return await asyncio.shield(self.begin(key, read))
 
     def begin(self, key: K, read: Callable[[], Coroutine[Any, Any, V]]) -> asyncio.Task[V]:
@@ -31,7 +31,7 @@ class Flights(Generic[K, V]):
         return task
 
     def detach(self) -> None:
-        """Who asks from now on gets a new read; those who wait already are still served."""
+        """Later callers get a new read; those that already wait still get the old one's result."""
         self._by_key.clear()
 
     def _land(self, key: K, task: asyncio.Task[V]) -> None:
@@ -39,4 +39,4 @@ class Flights(Generic[K, V]):
         if self._by_key.get(key) is task:
             del self._by_key[key]
         if not task.cancelled():
-            task.exception()  # those who waited have it; when nobody did, asyncio must not complain
+            task.exception()  # reads the exception, so that asyncio does not log it if every caller has left

@@ -1,4 +1,4 @@
-"""Host names: the strict syntax of an authority, and the label that stands in the place of a slug."""
+"""Host names: the strict syntax of an authority, and the label in the place of a slug."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,254})(?::([0-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Authority:
-    """`host` is in lower case, without a trailing dot. `port` is None where none is given."""
+    """`host` is in lower case, without a trailing dot. `port` is None if there is none."""
 
     host: str
     port: int | None
 
 
 def parse_authority(text: str) -> Authority:
-    """Raises Invalid for anything but `name`, `name:port` and their like with addresses."""
+    """Raises Invalid for anything but `name` or `name:port`, or an address in the place of the name."""
     match = _AUTHORITY.match(text)
     if not match:
         raise Invalid("The Host is not a host name with an optional port.")
@@ -42,14 +42,14 @@ def is_address(host: str) -> bool:
 
 
 class SiteNames:
-    """How the addresses of sites look: `http://{slug}.localhost:8000`."""
+    """The form of the addresses of sites, such as `http://{slug}.localhost:8000`."""
 
     def __init__(self, url_template: str) -> None:
         host = _host_of(url_template)
         self._before, _, self._after = host.partition("{slug}")
 
     def label_of(self, host: str) -> str | None:
-        """What stands in the place of the slug. None: the name is none of ours."""
+        """The label in the place of the slug. None if this is not one of our names."""
         label = host.removeprefix(self._before).removesuffix(self._after)
         return label if self._before + label + self._after == host and LABEL.match(label) else None
 

@@ -1,4 +1,4 @@
-"""The connections of visitors: what is no request to a site is refused as sites refuse, and counted as their answer."""
+"""The connections of visitors: malformed requests get the error pages of sites and are counted among their answers."""
 
 from __future__ import annotations
 

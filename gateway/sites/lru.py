@@ -1,4 +1,4 @@
-"""A dictionary that forgets what was not asked for longest, once it holds too much."""
+"""A dictionary that drops the least recently used entries when it holds too much."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class LeastRecentlyUsed(Generic[K, V]):
-    """Bounded by the number of entries and by the sum of their costs. An entry dearer than all is not kept."""
+    """Limits the number of entries and the sum of their costs. An entry that costs more than the limit is not kept."""
 
     def __init__(self, max_entries: int, max_cost: int | None = None) -> None:
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()

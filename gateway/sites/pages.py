@@ -1,4 +1,4 @@
-"""What is shown where there is no site to show: small pages of our own that name nobody."""
+"""Small pages for requests that no site can answer. They do not mention Buildspace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """Why there is nothing else to show. `retry_seconds`: when it is worth asking again."""
+    """Why there is nothing else to show. `retry_seconds`: when to try again."""
 
     status: int
     title: str
@@ -70,12 +70,12 @@ _ENDING = re.compile(r"\.[^./]*[A-Za-z][^./]*\Z")
 
 
 def has_ending(path: str) -> bool:
-    """Is the last segment a file's name? `/app.js` is, `/v1.2` is not."""
+    """Whether the last segment is a file's name: `/app.js` is, `/v1.2` is not."""
     return bool(_ENDING.search(path))
 
 
 def wants_page(headers: Mapping[str, str], path: str) -> bool:
-    """Would HTML be of use? Not to what asks for a script or a picture, and not for a missing `.js`."""
+    """Whether a page is useful: not to a client that asks for a script or an image, and not for a missing `.js`."""
     accept = headers.get("accept", "*/*").lower()
     reads_html = "text/html" in accept or accept.startswith("*/*")
     return reads_html and (not has_ending(path) or path.lower().endswith((".html", ".htm")))

@@ -17,7 +17,7 @@ _ENCODED_SLASH = re.compile("%(2f|5c)", re.IGNORECASE)
 
 
 def decode_path(raw_path: str) -> str:
-    """The path percent-decoded once. Raises Invalid for what could mean something else to somebody else."""
+    """The path, percent-decoded once. Raises Invalid for what servers or proxies could read differently."""
     if not raw_path.startswith("/"):
         raise Invalid("The path of the address must begin with a slash.")
     if _BAD_ESCAPE.search(raw_path):
@@ -46,13 +46,16 @@ def _has_control(text: str) -> bool:
 
 
 def encode_path(path: str) -> str:
-    """The one spelling that redirects lead to."""
+    """The one spelling of a path, which redirects lead to."""
     return urllib.parse.quote(path, safe=_PLAIN)
 
 
 def is_canonical(raw_path: str, path: str) -> bool:
-    """Is the raw path this path in its one spelling? Letters that may stand for themselves may also be escaped:
-    proxies differ there, and a redirect that one of them undoes would never end."""
+    """Whether the raw path is this path in its one spelling.
+
+    Letters that need no escape may be escaped: proxies differ there, and a redirect that one of them reverts would
+    loop.
+    """
     canonical = encode_path(path)
     return raw_path == canonical or _ESCAPE.sub(_unescape_plain, raw_path) == canonical
 
@@ -63,7 +66,7 @@ def _unescape_plain(escape: re.Match[str]) -> str:
 
 
 def check_file_path(path: str) -> str:
-    """The path of a file in a release: `assets/app.js`. Raises Invalid for what no address can reach or keep apart."""
+    """The path of a file in a release: `assets/app.js`. Raises Invalid for one that no URL names unambiguously."""
     try:
         size = len(path.encode())
     except UnicodeEncodeError as error:

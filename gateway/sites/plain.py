@@ -1,4 +1,4 @@
-"""Sites without a release: files under `__outputs/{slug}/`, put there by other builders."""
+"""Sites without a release: files under `__outputs/{slug}/` that other builders put there."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ class PlainSites:
         self._flights: Flights[str, bool] = Flights()
 
     async def has_files(self, slug: str) -> bool:
-        """As it was within the last seconds. Raises Unavailable."""
+        """The answer may be some seconds old. Raises Unavailable."""
         look = self._looks.get(slug)
         if look and self._clock() - look[1] < LOOK_SECONDS:
             return look[0]
         return await self._flights.share(slug, lambda: self._look(slug))
 
     async def open(self, slug: str, path: str) -> tuple[str, StoredBytes]:
-        """The file that `path` (decoded, with its leading slash) shows: its path, and its bytes, to be closed.
+        """The file that `path` (decoded, with its leading slash) shows: its path, and its bytes, which the caller
+        closes.
 
         Raises NotFound and Unavailable.
         """
@@ -64,7 +65,7 @@ class PlainSites:
 
 
 def candidates(path: str) -> tuple[str, ...]:
-    """`/` is index.html, `/about` is about/index.html, as those buckets were served before."""
+    """`/` is index.html and `/about` is about/index.html, as these buckets were served before Buildspace."""
     asked = path[1:]
     if asked == "" or asked.endswith("/"):
         return (asked + "index.html",)

@@ -1,4 +1,4 @@
-"""What each host name leads to, remembered for a few seconds, and for longer while the database is away."""
+"""Remembers for a few seconds what each host name leads to, and for longer while the database is away."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Known:
 
 
 class SitePointers:
-    """`forget` belongs to the notices of the database; without them an answer is at most `seconds` old."""
+    """The database's notices call `forget`. Without them an answer is at most `seconds` old."""
 
     def __init__(
         self, hosts: Hosts, url_template: str, seconds: float, clock: Callable[[], float] = time.monotonic
@@ -45,20 +45,20 @@ class SitePointers:
         self._seconds = seconds
         self._clock = clock
         self._known: LeastRecentlyUsed[str, _Known] = LeastRecentlyUsed(MAX_KNOWN)
-        # Apart and small, so that made-up names push out no site.
+        # In a small table of their own, so that made-up names displace no site.
         self._unknown: LeastRecentlyUsed[str, float] = LeastRecentlyUsed(MAX_UNKNOWN)
         self._flights: Flights[str, SitePointer] = Flights()
         self._forgotten_at = float("-inf")
         self._failed_at: float | None = None
 
     def label_of(self, host: str) -> str | None:
-        """What stands in the place of the slug, whether or not there is such a project."""
+        """The label in the place of the slug, whether or not such a project exists."""
         return self._names.label_of(host)
 
     async def find(self, host: str, max_age_seconds: float | None = None) -> SitePointer:
-        """Where `host` (from parse_authority) leads. Raises NotFound, or Unavailable if it was never known.
+        """What `host` (from parse_authority) leads to. Raises NotFound, or Unavailable if it was never known.
 
-        While the database is away what was known goes on, however old, and nobody waits for it.
+        While the database is away, remembered answers stay in use at any age, and no request waits for the database.
         """
         limit = self._seconds if max_age_seconds is None else min(max_age_seconds, self._seconds)
         now = self._clock()
@@ -73,12 +73,12 @@ class SitePointers:
         return await self._read_or_known(host)
 
     def forget(self, slug: str) -> None:
-        """What this project's names lead to has changed; "" means that of all projects may have."""
+        """The targets of this project's names have changed; "" means that those of all projects may have."""
         for known in self._known.values():
             if slug in ("", known.pointer.slug):
                 known.is_fresh = False
         self._unknown.clear()
-        # What is being read now may be of before the change.
+        # A read that is under way may return the state before the change.
         self._forgotten_at = self._clock()
         self._flights.detach()
 
@@ -88,7 +88,7 @@ class SitePointers:
             self._flights.begin(host, lambda: self._read(host))
 
     async def _read_or_known(self, host: str) -> SitePointer:
-        """Who has something to show waits only so long for what is newer; the read goes on."""
+        """With a remembered answer, waits only briefly for a newer one; the read continues."""
         known = self._known.get(host)
         try:
             async with asyncio.timeout(None if known is None else PATIENCE_SECONDS):
@@ -129,7 +129,7 @@ class SitePointers:
 
     async def _ask(self, host: str) -> SitePointer:
         label = self._names.label_of(host)
-        # Without a dot it would be taken for a label, and the site would answer under a name that is not its own.
+        # A name without a dot would be looked up as a label, and serve a site under a name that is not its own.
         if label is None and (is_address(host) or "." not in host):
             raise NotFound("There is no such site.")
         return await self._hosts.find(label or host)

@@ -1,4 +1,4 @@
-"""Range: which part of a file is asked for. https://www.rfc-editor.org/rfc/rfc9110#section-14"""
+"""Range: the part of a file that is requested. https://www.rfc-editor.org/rfc/rfc9110#section-14"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Unsatisfiable(Exception):
 
 
 def choose_part(header: str | None, size: int) -> Part | None:
-    """None: send it whole (no range, several, or not a range at all). Raises Unsatisfiable."""
+    """None: send the whole file (no range, several ranges, or a malformed one). Raises Unsatisfiable."""
     match = _RANGE.match(header.strip() if header else "")
     if not match or match[1] == match[2] == "":
         return None

@@ -13,8 +13,8 @@ from gateway.errors import Invalid
 from gateway.models import Blob, Release, ReleaseFile
 from gateway.sites.paths import check_file_path
 
-# A capability that an older gateway would serve wrongly gets a name here, and whether a release needs it. Readers take
-# every release whose features they know, so a release names no feature that it can do without.
+# A feature gets a name here if an older gateway would serve such a release wrongly. Readers refuse only releases with
+# unknown features, so a release names only the features that it needs.
 FEATURES: dict[str, Callable[[Release], bool]] = {}
 HTML_HANDLINGS = ("auto", "drop-trailing-slash", "force-trailing-slash", "none")
 CODINGS = ("br", "gzip")
@@ -23,13 +23,13 @@ _NO_ENCODINGS: Mapping[str, Blob] = {}
 
 
 class UnknownFeatures(ValueError):
-    """A newer gateway wrote this release, and the release needs what this gateway cannot do."""
+    """A newer gateway wrote this release, and it needs a feature that this gateway does not have."""
 
 
 def encode_release(release: Release) -> bytes:
     """Compact JSON; `decode_release` gives an equal release."""
     fields = {
-        "version": 1,  # gateways that know no features read nothing else
+        "version": 1,  # gateways from before features accept only this number
         "features": [name for name, is_needed in FEATURES.items() if is_needed(release)],
         "project": str(release.project_id),
         "deployment": str(release.deployment_id),
@@ -45,7 +45,7 @@ def encode_release(release: Release) -> bytes:
 
 
 def decode_release(body: bytes) -> Release:
-    """Raises UnknownFeatures, and ValueError for anything else that `encode_release` did not write."""
+    """Raises UnknownFeatures, and ValueError for any other bytes that `encode_release` did not write."""
     try:
         fields = json.loads(body)
         _check_features(fields)

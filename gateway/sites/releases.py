@@ -1,4 +1,4 @@
-"""Releases that were read lately, decoded. A release never changes, so none is ever out of date."""
+"""Keeps decoded releases that were read recently. A release never changes, so none is out of date."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class Releases:
         self._clock = clock
         self._kept: LeastRecentlyUsed[uuid.UUID, Release] = LeastRecentlyUsed(MAX_RELEASES, max_bytes)
         self._flights: Flights[uuid.UUID, Release] = Flights()
-        # A release never changes: one that needs an unknown feature needs it until this process ends.
+        # A release never changes, and neither do the features of this process.
         self._refused: LeastRecentlyUsed[uuid.UUID, str] = LeastRecentlyUsed(MAX_RELEASES)
         self._last_refusal = ("", float("-inf"))
 
     async def check(self) -> None:
-        """Raises Unavailable, with the sentence for `/ready`, while a release is asked for that cannot be served."""
+        """Raises Unavailable, with the sentence for `/ready`, while requests ask for a release that can't be served."""
         sentence, refused_at = self._last_refusal
         if self._clock() - refused_at < REFUSED_SECONDS:
             raise Unavailable(sentence)
 
     async def get(self, project_id: uuid.UUID, deployment_id: uuid.UUID) -> Release:
-        """Raises NotFound if it is not stored, Unavailable if it cannot be read now or is not of this project."""
+        """Raises NotFound if it is not stored, Unavailable if it can't be read now or belongs to another project."""
         if (sentence := self._refused.get(deployment_id)) is not None:
             raise self._refuse(sentence)
         release = self._kept.get(deployment_id)

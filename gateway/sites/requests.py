@@ -1,4 +1,4 @@
-"""A request for a site, checked: whatever two readers could understand differently is refused."""
+"""Checks a request to a site: what two HTTP implementations could read differently is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUERY_LETTERS = "".join(map(chr, range(0x21, 0x7F)))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SiteRequest:
-    """`path` is decoded, `raw_path` and `query` are as they came. Names of headers are in lower case."""
+    """`path` is decoded; `raw_path` and `query` are as received. Header names are in lower case."""
 
     method: str
     host: str
@@ -70,5 +70,5 @@ def _check_same(scheme: str, target_authority: str, authority: Authority) -> Non
 
 
 def _clean(query: str) -> str:
-    """The same query in letters that a header may hold."""
+    """The same query in characters that a header may hold."""
     return urllib.parse.quote(query, safe=_QUERY_LETTERS, errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Puts a reply on the wire: within a time limit for each piece, whole or visibly cut off."""
+"""Sends a reply: each piece within a time limit, the whole visibly cut off if it can't be finished."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gateway.sites.streams import StoredBytes
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 64 * 1024
-"""Who takes less than this within the time limit is cut off."""
+"""A client that accepts less than this within the time limit is disconnected."""
 
 
 @dataclasses.dataclass(slots=True)
 class Reply:
-    """`body`: bytes in memory, or an open object of which `length` bytes are sent. None: none is sent (HEAD, 304)."""
+    """`body`: bytes, or an open object of which `length` bytes are sent. None: nothing is sent (HEAD, 304)."""
 
     status: int
     headers: dict[str, str]
@@ -43,9 +43,9 @@ class Sender:
         self._complaints = Complaints(log)
 
     async def send(self, request: web.BaseRequest, reply: Reply) -> tuple[web.StreamResponse, int]:
-        """The response, finished, and how many bytes of a body were sent. Closes the reply.
+        """The finished response, and how many bytes of its body were sent. Closes the reply.
 
-        A body that cannot be sent to its end takes the connection with it: no client may think that it was whole.
+        A body that can't be finished closes the connection, so that no client takes it for complete.
         """
         response, at_once = _response_to(reply)
         sent = 0
@@ -64,7 +64,7 @@ class Sender:
         except Unavailable as error:
             self._complaints.warn("A download was cut off because its bytes could not be read", error)
             _cut_off(request, response)
-        except Exception as error:  # noqa: BLE001  protects all other clients from what nobody foresaw for this one
+        except Exception as error:  # noqa: BLE001  an unforeseen failure for one client must not reach the others
             self._complaints.warn("A response failed", self._proxies.client_of(request), error)
             _cut_off(request, response)
         finally:
@@ -77,7 +77,7 @@ class Sender:
 
 
 def _response_to(reply: Reply) -> tuple[web.StreamResponse, int]:
-    """And how many bytes of the body go out with its headers: all if they are few, else none."""
+    """Also returns how many bytes of the body are sent together with the headers: all if they are few, else none."""
     headers = {**reply.headers, "Server": SERVER}
     response: web.StreamResponse
     if reply.body is None or (isinstance(reply.body, bytes) and len(reply.body) <= PIECE_BYTES):
@@ -108,4 +108,4 @@ def _cut(chunk: bytes) -> list[memoryview]:
 def _cut_off(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.force_close()
     if request.transport is not None:
-        request.transport.abort()  # close() would wait for a client that reads no more
+        request.transport.abort()  # close() would wait for a client that stopped reading

@@ -1,4 +1,4 @@
-"""Bytes on their way from the store to a client: never more in memory than a piece, never fewer than promised."""
+"""Bytes on the way from the store to a client: at most one piece in memory, and exactly as many as announced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READ_SECONDS = 20.0
 
 
 class StoredBytes:
-    """An open object. What can fail early fails in `open`, while another answer is still possible."""
+    """An open object. Errors of the store are raised by `open`, while another answer can still be sent."""
 
     def __init__(self, info: ObjectInfo, chunks: AsyncIterator[bytes], first: bytes, stack: AsyncExitStack) -> None:
         self.info = info
@@ -24,7 +24,7 @@ class StoredBytes:
 
     @classmethod
     async def open(cls, objects: ObjectStore, key: str, start: int = 0, length: int | None = None) -> Self:
-        """Raises NotFound and Unavailable. Who opens it closes it."""
+        """The caller closes it. Raises NotFound and Unavailable."""
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(READ_SECONDS):
@@ -37,7 +37,7 @@ class StoredBytes:
         raise AssertionError("A store swallowed an error.")
 
     async def pieces(self, length: int) -> AsyncIterator[bytes]:
-        """Exactly `length` bytes, once. Raises Unavailable where the store stops earlier."""
+        """Exactly `length` bytes, once. Raises Unavailable if the store ends earlier."""
         left = length
         chunk, self._first = self._first, b""
         while chunk and left > 0:
