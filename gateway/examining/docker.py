@@ -19,7 +19,10 @@ async def examine_docker(configuration: config.Config) -> str:
             await api.image(settings.image)
         except DockerRefusal as error:
             raise Unavailable(missing_image(settings.image, error)) from error
-        found = f"containers of {settings.image} on Docker {version}, isolation {isolation}"
+        found = (
+            f"containers of {settings.image} on Docker {version}, isolation {isolation} (the first line of each build's"
+            " log says what it does not hold)"
+        )
         if not await _has_network(api, settings.network):
             return f"{found}; the network {settings.network} is created and closed before the first build."
         try:

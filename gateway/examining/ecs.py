@@ -19,4 +19,7 @@ async def examine_ecs(configuration: config.Config) -> str:
     if wrong := find_faults(definition, settings):
         raise Unavailable(" ".join(wrong))
     name = f"{definition.get('family')}:{definition.get('revision')}"
-    return f"tasks of {name} on the ECS cluster {settings.cluster}, isolation {isolation}."
+    return (
+        f"tasks of {name} on the ECS cluster {settings.cluster}, isolation {isolation} (the first line of each build's"
+        " log says what it does not hold)."
+    )

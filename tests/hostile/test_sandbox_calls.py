@@ -36,6 +36,12 @@ with socket.socket(int(sys.argv[1]), int(sys.argv[2])) as opened:
         except OSError as error:
             print(error.errno)
 """
+BIND_SHORT = """
+import ctypes, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+with socket.socket(int(sys.argv[1])) as opened:
+    print(libc.bind(opened.fileno(), bytes([opened.family, 0, 70, 80, *bytes(8)]), 12), ctypes.get_errno())
+"""
 GETIFADDRS = """
 import ctypes
 print(ctypes.CDLL(None).getifaddrs(ctypes.byref(ctypes.c_void_p())))
@@ -109,6 +115,13 @@ async def test_basic_binds_no_port_of_udp(tmp_path: Path) -> None:
     words = (str(int(socket.AF_INET)), str(int(socket.SOCK_DGRAM)), "0")
     outcome = await run_python(a_sandbox("basic", tmp_path), BIND, *words)
     assert outcome.output.split()[0] == str(errno.EACCES)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+async def test_the_address_of_a_netlink_socket_is_too_short_for_a_port(tmp_path: Path, family: int) -> None:
+    """basic lets addresses of that length through."""
+    outcome = await run_python(a_sandbox("basic", tmp_path), BIND_SHORT, str(int(family)))
+    assert outcome.output == f"-1 {errno.EINVAL}\n"
 
 
 @BOTH
