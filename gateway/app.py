@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway import engines
+from gateway.background import kept_running
 from gateway.clients import TrustedProxies
 from gateway.config import Config
 from gateway.duties import keep_working
 from gateway.entrance import cors, guard
+from gateway.errors import PortTaken, Unavailable
 from gateway.listeners import SHUTDOWN_SECONDS, AppRunner, bound_sockets, listening, port_of, url_of
 from gateway.metrics import count_requests
 from gateway.middlewares import add_headers, errors_to_responses, log_access, refuse_request
@@ -31,6 +33,7 @@ from gateway.services import SERVICES, OpenLauncher, Services, open_services
 
 log = logging.getLogger(__name__)
 
+BUILDERS_API = "builders' API"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 1.0
 """A launcher such as uvx passes on the Ctrl-C that the terminal has sent already: one press is not two."""
@@ -83,14 +86,48 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         sites = stack.enter_context(bound_sockets("sites", config.sites.host, config.sites.port))
         api = stack.enter_context(bound_sockets("api", config.api.host, config.api.port))
-        builders = stack.enter_context(bound_sockets("builders", [config.builders.host], config.builders.port))
-        config = _with_ports(config, port_of(sites), port_of(api), port_of(builders))
+        builders: list[socket.socket] = []
+        with contextlib.suppress(PortTaken):
+            builders = stack.enter_context(_builders_port(config))
+        config = _with_ports(
+            config, port_of(sites), port_of(api), port_of(builders) if builders else config.builders.port
+        )
         services = await stack.enter_async_context(open_services(config, open_launcher=open_launcher))
         await stack.enter_async_context(listening(_site_runner(services), sites))
-        await stack.enter_async_context(listening(_builders_runner(services), builders))
+        await stack.enter_async_context(_answering_builders(services, builders))
         await stack.enter_async_context(keep_working(services, on_first_token=on_first_token))
         await stack.enter_async_context(listening(_api_runner(services), api))
         yield Running(config, services, _urls(sites), _urls(api))
+
+
+def _builders_port(config: Config) -> contextlib.AbstractContextManager[list[socket.socket]]:
+    return bound_sockets("builders", [config.builders.host], config.builders.port)
+
+
+@contextlib.asynccontextmanager
+async def _answering_builders(services: Services, sockets: list[socket.socket]) -> AsyncIterator[None]:
+    """Answer builders now, or without sockets as soon as their port is free: sites and pages do not wait for it."""
+
+    async def answer_late(*, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        with contextlib.ExitStack() as stack:
+            try:
+                # In a thread: naming the program that has the port takes a look at all processes.
+                late = await asyncio.to_thread(stack.enter_context, _builders_port(services.config))
+            except PortTaken as error:
+                raise Unavailable(f"{error.sentence} Until then no build starts.") from error
+            async with listening(_builders_runner(services), late):
+                services.builders_api_open.set()
+                progress()
+                await stopping.wait()
+
+    if not sockets:
+        services.health.trouble(BUILDERS_API, f"Port {services.config.builders.port} is not free yet.")
+        async with kept_running(BUILDERS_API, answer_late, services.health):
+            yield
+        return
+    async with listening(_builders_runner(services), sockets):
+        services.builders_api_open.set()
+        yield
 
 
 async def serve(config: Config, *, say: Callable[[str], None]) -> None:

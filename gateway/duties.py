@@ -60,7 +60,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         await keep("retention", _sweeper(services).run, again_seconds=AGAIN_SECONDS)
         if services.config.storage.mirror_outputs:
             await keep("mirror", _mirror(services).run)
-        await keep("dispatcher", services.dispatcher.run)
+        await keep("dispatcher", _after(services.builders_api_open, services.dispatcher.run))
         yield
 
 
@@ -119,7 +119,7 @@ async def _prepare(services: Services, on_first_token: Callable[[str], None]) ->
 
 
 def _after(ready: asyncio.Event | None, job: Job) -> Job:
-    """The job, started once the event is set: it would only fail before the tables exist."""
+    """The job, once the event is set: before that it would only fail."""
     if ready is None:
         return job
 

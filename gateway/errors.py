@@ -65,6 +65,10 @@ class ConfigError(GatewayError):
     """The configuration is wrong: the gateway does not start."""
 
 
+class PortTaken(ConfigError):
+    """Another program listens on a port of ours: it may end, so the same call may succeed later."""
+
+
 class LaunchRefused(GatewayError):
     """The launcher did not start a builder. `final` means that another try cannot help."""
 

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from aiohttp import web
 
 from gateway.connections import SERVER, ConnectionServer, Refuse
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, PortTaken
+from gateway.port_holders import holder_of
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[list[socket.socket]]:
     """A socket for each host, all on one port; port 0 means a free one.
 
-    ::1 is left out on machines without IPv6. Raises ConfigError that names the setting.
+    ::1 is left out on machines without IPv6. Raises ConfigError that names the setting, PortTaken for a taken port.
     """
     with contextlib.ExitStack() as stack:
         sockets: list[socket.socket] = []
@@ -36,7 +37,7 @@ def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[lis
                 if error.errno in NOT_HERE and ":" in host and len(hosts) > 1:
                     log.warning("this machine has no IPv6, not listening on %s", host)
                     continue
-                raise ConfigError(_refusal(section, host, port, error)) from error
+                raise _refusal(section, host, port, error) from error
             stack.callback(sockets[-1].close)
         yield sockets
 
@@ -98,14 +99,15 @@ def _bind(host: str, port: int) -> socket.socket:
     return made
 
 
-def _refusal(section: str, host: str, port: int, error: OSError) -> str:
+def _refusal(section: str, host: str, port: int, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken on {host} by another program: stop it, or set {section}.port to a free one."
+        holder = holder_of(port)
+        return PortTaken(f"Port {port} is taken on {host} by {holder}: stop it, or set {section}.port to a free one.")
     if error.errno == errno.EACCES:
-        return f"Port {port} needs more rights than this user has: set {section}.port to one above 1023."
+        return ConfigError(f"Port {port} needs more rights than this user has: set {section}.port to one above 1023.")
     if error.errno in NOT_HERE:
-        return f"{section}.host: this machine has no address {host}."
-    return f"{section}: cannot listen on {host} port {port}: {error.strerror}."
+        return ConfigError(f"{section}.host: this machine has no address {host}.")
+    return ConfigError(f"{section}: cannot listen on {host} port {port}: {error.strerror}.")
 
 
 async def _name_server(request: web.Request, response: web.StreamResponse) -> None:

@@ -65,6 +65,8 @@ class Services:
     postgres: EmbeddedPostgres | None
     prepared: asyncio.Event
     """Set once the database has this version's tables."""
+    builders_api_open: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    """Set once builders can call: no build starts before."""
     is_stopping: bool = False
 
     def stopping(self) -> bool:

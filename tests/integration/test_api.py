@@ -1,6 +1,9 @@
 """The API over a real database: what is created is there, once; access from elsewhere needs the token."""
 
 import asyncio
+import os
+import re
+import socket
 import uuid
 
 import aiohttp
@@ -266,6 +269,30 @@ async def test_another_gateway_on_the_same_data_is_refused_and_the_first_goes_on
         async with api_over_database(await postgres.create_database(), tmp_path):
             pass
     assert (await api.get("/health"))[0] == 200
+
+
+async def test_while_a_program_has_the_builders_port_the_rest_works_and_builds_wait(start):
+    async def is_named():
+        return re.match(named, (await api.get("/ready"))[1]["troubles"]["builders' API"])
+
+    async def is_ready():
+        return (await api.get("/ready"))[0] == 200
+
+    async def is_building():
+        return (await api.get(f"/deployment/{deployed['deploymentId']}"))[1]["status"] == "BUILDING"
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        named = rf"Port {port} is taken on 127\.0\.0\.1 by '.+' \(process {os.getpid()}\): stop it, .*builders\.port"
+        async with await start(BUILDSPACE_BUILDERS_PORT=str(port)) as api:
+            deployed = await api.deploy()
+            await eventually(is_named, "the program is named")
+            assert (await api.get(f"/deployment/{deployed['deploymentId']}"))[1]["status"] == "QUEUE"
+            async with api.session.get(api.gateway.sites_urls[0]) as response:
+                assert response.status == 404
+            other.close()
+            await eventually(is_ready, "builders can call")
+            await eventually(is_building, "the build starts")
 
 
 async def test_a_taken_port_is_named_and_nothing_is_made(api, postgres, tmp_path):

@@ -201,7 +201,8 @@ async def test_beside_a_running_gateway_the_commands_work_and_a_second_one_does_
         assert (await gateway.call("GET", "/project", headers=elsewhere))[0] == 200
         code, _, complained = await run_beside(gateway, "serve")
         assert code == 2
-        assert re.fullmatch(r"Port \d+ is taken on 127\.0\.0\.1 by another program: .*sites\.port.*\n", complained)
+        holder = rf"'.+' \(process {gateway.process.pid}\)"
+        assert re.fullmatch(rf"Port \d+ is taken on 127\.0\.0\.1 by {holder}: .*sites\.port.*\n", complained)
         sites, api, builders = free_ports(3)
         gateway.environment |= {
             "BUILDSPACE_SITES_PORT": str(sites),
