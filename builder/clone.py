@@ -9,14 +9,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
-from builder.disk import watched_disk
 from builder.errors import BuildFailed
 from builder.logs import LineSender
 from builder.protocol.branches import check_branch
 from builder.protocol.giturls import GitUrl, parse_git_url
 from builder.protocol.steps import Stream
 from builder.remote import Remote, find_remote
-from builder.run import Tail, empty_pipes, plain_code, read_lines
+from builder.run import Tail, empty_pipes, find_lack, plain_code, read_lines, watched_limits
 from builder.sandbox import Limits
 from builder.sandbox.inside.plan import Plan
 from builder.sandbox.supervised import SupervisedSandbox
@@ -60,9 +59,9 @@ async def clone(
     if remote.url != url:
         await log.say(f"The server redirects to {remote.url}")
     git = _Git(private, remote.url.scheme, environ, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
-    code, tail = await git.run(_clone_arguments(remote, branch, target), log, target, disk_bytes)
+    code, tail = await git.run(_clone_arguments(remote, branch, target), log, target)
     if code != 0:
-        raise BuildFailed(explain(url, branch, code, tail), exit_code=plain_code(code))
+        raise BuildFailed(explain(url, branch, code, tail, git.limits), exit_code=plain_code(code))
     return await _read_commit(git, url, target)
 
 
@@ -98,7 +97,7 @@ class _Git:
     ) -> None:
         self._home = private / "git-home"
         self._home.mkdir(parents=True, exist_ok=True)
-        self._limits = Limits(memory_bytes=memory_bytes, disk_bytes=disk_bytes, time_limit_seconds=2 * GIT_SECONDS)
+        self.limits = Limits(memory_bytes=memory_bytes, disk_bytes=disk_bytes, time_limit_seconds=2 * GIT_SECONDS)
         self._environment = {name: environ[name] for name in PASSED_ON if name in environ} | {
             "HOME": str(self._home),
             "XDG_CONFIG_HOME": str(self._home),
@@ -130,7 +129,7 @@ class _Git:
         }
         self._settings = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
-    async def run(self, arguments: Sequence[str], log: LineSender, folder: Path, disk_bytes: int) -> tuple[int, str]:
+    async def run(self, arguments: Sequence[str], log: LineSender, folder: Path) -> tuple[int, str]:
         """Its exit code and its last lines; everything that it says goes into the log."""
         tail = Tail()
 
@@ -142,7 +141,7 @@ class _Git:
         process = await self._start(arguments, supervised)
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - started with pipes
         try:
-            async with asyncio.timeout(GIT_SECONDS), watched_disk(folder, disk_bytes, supervised.kill_all):
+            async with asyncio.timeout(GIT_SECONDS), watched_limits(supervised, folder, self.limits):
                 # Git tells its progress on stderr: nothing of it is an error before the exit code says so.
                 await read_lines(process.stderr, Stream.STDOUT, keep)
                 await read_lines(process.stdout, Stream.STDOUT, keep)
@@ -178,7 +177,7 @@ class _Git:
             ["git", *self._settings, *arguments],
             environment=self._environment,
             directory=PurePath(),
-            limits=self._limits,
+            limits=self.limits,
         )
 
 
@@ -205,7 +204,7 @@ async def _read_commit(git: _Git, url: GitUrl, target: Path) -> Commit:
     return Commit(sha.strip(), message.strip()[:MESSAGE_LETTERS])
 
 
-def explain(url: GitUrl, branch: str | None, code: int, tail: str) -> str:
+def explain(url: GitUrl, branch: str | None, code: int, tail: str, limits: Limits) -> str:
     """The reason of a clone that failed: a sentence where its last lines are understood, else those lines."""
     if "Remote branch" in tail and "not found" in tail:
         return f"There is no branch or tag called {branch!r} in {url}."
@@ -215,4 +214,12 @@ def explain(url: GitUrl, branch: str | None, code: int, tail: str) -> str:
         return f"There is no git repository at {url}."
     if "No space left on device" in tail or "Out of diskspace" in tail:
         return "The builder's disk is full."
+    if "invalid index-pack output" in tail:
+        # Its own part was ended by a limit, and git does not say by which.
+        disk, memory = limits.disk_bytes // 2**20, limits.memory_bytes // 2**20
+        return (
+            f"The repository is too large: a build has at most {disk} MiB of disk and {memory} MiB of memory.\n{tail}"
+        )
+    if lack := find_lack(plain_code(code), tail, limits):
+        return f"git clone {lack}\n{tail}"
     return f"git clone failed with exit code {plain_code(code)}.\n{tail}"

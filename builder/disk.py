@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from builder.errors import BuildFailed
+from builder.watch import watched
 
 FIRST_LOOK_SECONDS = 1.0
-LOOK_SHARE = 0.05
-"""At most this part of the time is spent on looking."""
 ENTRY_BYTES = 512
 FOLDER_BYTES = 4096
 """At least this counts for a folder: the names of those that wait to be looked at are kept in memory."""
@@ -23,30 +20,16 @@ MAX_DESCENTS = 50
 """Of LONG_PATH_LETTERS each. What is nested deeper, more than 20,000 folders, counts as a full disk."""
 
 
-@contextlib.asynccontextmanager
-async def watched_disk(folder: Path, limit_bytes: int, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+def watched_disk(
+    folder: Path, limit_bytes: int, stop: Callable[[], Awaitable[None]]
+) -> contextlib.AbstractAsyncContextManager[None]:
     """Call `stop` as soon as the folder takes more than `limit_bytes`; the block then ends with BuildFailed."""
-    exceeded = asyncio.Event()
-
-    async def watch() -> None:
-        loop = asyncio.get_running_loop()
-        pause = FIRST_LOOK_SECONDS
-        while not exceeded.is_set():
-            await asyncio.sleep(pause)
-            began = loop.time()
-            if await asyncio.to_thread(disk_use, folder, limit_bytes) > limit_bytes:
-                exceeded.set()
-                await stop()
-            pause = max(FIRST_LOOK_SECONDS, (loop.time() - began) / LOOK_SHARE)
-
-    watcher = asyncio.create_task(watch(), name="disk watch")
-    try:
-        yield
-    finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
-    if exceeded.is_set():
-        raise BuildFailed(f"The build used more than its {limit_bytes // 2**20} MiB of disk.")
+    return watched(
+        lambda: disk_use(folder, limit_bytes) > limit_bytes,
+        f"The build used more than its {limit_bytes // 2**20} MiB of disk.",
+        stop,
+        FIRST_LOOK_SECONDS,
+    )
 
 
 def disk_use(folder: Path, enough_bytes: int, descents: int = MAX_DESCENTS) -> int:

@@ -103,7 +103,9 @@ class Build:
         await self._begin(Step.PREPARE)
         await asyncio.to_thread(self._folders.make)
         await self._api.add_facts(Facts(isolation=self._sandbox.name))
-        await self._log.say(f"Building {self._job.project_slug} (isolation: {self._sandbox.words})")
+        await self._log.say(
+            f"Building {self._job.project_slug} (isolation: {self._sandbox.words}; {self._sandbox.memory_words})"
+        )
 
     async def _clone(self) -> None:
         await self._begin(Step.CLONE)

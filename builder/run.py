@@ -16,7 +16,9 @@ from builder.errors import BuildFailed, Lost
 from builder.logs import LineSender
 from builder.protocol.steps import Stream
 from builder.sandbox import Limits, Sandbox
+from builder.sandbox.inside.plan import OUT_OF_MEMORY as GROUP_OUT_OF_MEMORY
 from builder.splitting import LineSplitter, strip_ansi
+from builder.watch import watched
 
 CHUNK_BYTES = 64 * 1024
 DRAIN_SECONDS = 2.0
@@ -25,6 +27,17 @@ TAIL_LINE_LETTERS = 300
 CAPTURE_BYTES = 64 * 1024
 CAPTURE_SECONDS = 30.0
 SANDBOX_FAILED = 125
+MEMORY_LOOK_SECONDS = 0.25
+OUT_OF_MEMORY = (
+    *("heap out of memory", "process out of memory", "Fatal JavaScript out of memory", "Cannot allocate memory"),
+    *("MemoryError", "bad_alloc", "ENOMEM", "Failed to reserve virtual memory", "Out of memory"),
+)
+MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGILL)
+"""The kernel's, and those by which V8 ends itself where it gets no more."""
+OUT_OF_DISK = (
+    *("No space left on device", "ENOSPC", "File too large", "EFBIG", "File size limit exceeded"),
+    *("Disk quota exceeded", "EDQUOT", f"died of signal {signal.SIGXFSZ:d}"),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,15 +73,13 @@ class Runner:
         """Returns when the command ended with 0. Raises BuildFailed with its last lines otherwise."""
         await self._log.say(f"$ {command.shown}")
         tail = Tail()
-        watch = watched_disk(self._work, self._limits.disk_bytes, self._sandbox.kill_all)
+        watch = watched_limits(self._sandbox, self._work, self._limits)
         async with self._started(command) as process, watch:
             code = await self._read_until_exit(process, tail)
         if code == SANDBOX_FAILED:
             raise Lost(f"The sandbox could not be set up: {tail.text()[-500:] or 'no reason was given'}")
         if code != 0:
-            raise BuildFailed(
-                explain(command.shown, code, tail.text(), self._limits.memory_bytes), exit_code=plain_code(code)
-            )
+            raise BuildFailed(explain(command.shown, code, tail.text(), self._limits), exit_code=plain_code(code))
 
     async def capture(self, command: Command) -> tuple[int, str]:
         """Run a short command quietly: its exit code, and what it printed on stdout."""
@@ -130,6 +141,19 @@ async def _first_error_or(exit_: asyncio.Task[int], readers: Sequence[asyncio.Ta
             task.result()
 
 
+@contextlib.asynccontextmanager
+async def watched_limits(sandbox: Sandbox, folder: Path, limits: Limits) -> AsyncIterator[None]:
+    """End all that runs in the sandbox when it takes too much disk or memory; the block then ends with BuildFailed."""
+    memory = watched(
+        lambda: sandbox.memory_use(limits.memory_bytes) > limits.memory_bytes,
+        f"The build needed more memory than its {limits.memory_bytes // 2**20} MiB.",
+        sandbox.kill_all,
+        MEMORY_LOOK_SECONDS,
+    )
+    async with watched_disk(folder, limits.disk_bytes, sandbox.kill_all), memory:
+        yield
+
+
 async def empty_pipes(process: asyncio.subprocess.Process) -> None:
     """Read what nobody wants any more: pipes close only when they are empty."""
     with contextlib.suppress(TimeoutError):
@@ -171,21 +195,39 @@ def plain_code(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def explain(shown: str, code: int, tail: str, memory_bytes: int) -> str:
+def explain(shown: str, code: int, tail: str, limits: Limits) -> str:
     """The reason of a failure: a sentence, then the last lines."""
-    code = plain_code(code)
-    memory = f"{memory_bytes // 2**20} MiB"
-    if "heap out of memory" in tail:
-        sentence = f"`{shown}` ran out of memory: a process has at most {memory}."
-    elif code == 128 + signal.SIGKILL:
-        sentence = f"`{shown}` was killed: most likely it needed more memory than the {memory} that a build has."
-    elif code == 127:
-        sentence = f"`{shown}` failed with exit code 127: a command was not found."
-    elif 128 < code < 128 + signal.NSIG:
-        sentence = f"`{shown}` was ended by a signal ({_signal_name(code - 128)}, exit code {code})."
-    else:
-        sentence = f"`{shown}` failed with exit code {code}."
+    sentence = f"`{shown}` {_why(plain_code(code), tail, limits)}"
     return f"{sentence}\n{tail}" if tail else sentence
+
+
+def _why(code: int, tail: str, limits: Limits) -> str:
+    if lack := find_lack(code, tail, limits):
+        return lack
+    if code == 127:
+        return "failed with exit code 127: a command was not found."
+    if 128 < code < 128 + signal.NSIG:
+        return f"was ended by a signal ({_signal_name(code - 128)}, exit code {code})."
+    return f"failed with exit code {code}."
+
+
+def find_lack(code: int, tail: str, limits: Limits) -> str | None:
+    """Of what a command had too little, told by its exit code and its last lines; None where they do not tell."""
+    memory = f"{limits.memory_bytes // 2**20} MiB"
+    if GROUP_OUT_OF_MEMORY in tail:
+        return f"needed more memory than the {memory} that a build has."
+    if _holds(tail, OUT_OF_MEMORY):
+        return f"ran out of memory: a build has at most {memory}."
+    if code == 128 + signal.SIGXFSZ or _holds(tail, OUT_OF_DISK):
+        return f"ran out of disk: a build, and so each of its files, has at most {limits.disk_bytes // 2**20} MiB."
+    if code - 128 in MEMORY_SIGNALS:
+        name = _signal_name(code - 128)
+        return f"was ended by {name}: most likely it needed more memory than the {memory} that a build has."
+    return None
+
+
+def _holds(tail: str, words: Sequence[str]) -> bool:
+    return any(word in tail for word in words)
 
 
 def _signal_name(number: int) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+
 from gateway.background import Health
 from gateway.errors import LaunchRefused
-from gateway.launchers.sandbox import Grade, choose_grade
+from gateway.launchers.sandbox import Grade, choose_grade, find_memory_limit
 
 BUILDERS = "builders"
 
@@ -39,7 +42,9 @@ class Isolation:
     async def choose(self, wanted: str, *, is_loopback_only: bool) -> None:
         """Sites are served in any case: a grade that does not work is shown in the health and holds up builds alone."""
         try:
-            self._grade = await choose_grade(wanted, is_loopback_only)
+            grade = await choose_grade(wanted, is_loopback_only)
+            memory = await find_memory_limit(os.getpid())
+            self._grade = dataclasses.replace(grade, sentence=f"{grade.sentence} {memory}")
         except LaunchRefused as refusal:
             self._refusal = refusal
             self._health.trouble(BUILDERS, refusal.sentence)

@@ -15,6 +15,8 @@
   has ended, everything that it started has ended too: daemons as well.
 - Started as root, the commands run under an account of their own, and `work` is given to it.
 - A builder that is killed takes its sandboxes with it.
+- Memory is limited for all processes together: by a cgroup where one can be had, else whoever runs the command asks
+  `memory_use` several times a second.
 - `disk_bytes` bounds each file; the folder as a whole is watched from outside (builder/disk.py).
 """
 
@@ -35,7 +37,7 @@ class SandboxError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Memory and file size per process, processes of the whole build, seconds of one command."""
+    """Memory and processes of the whole build, the size of a file, seconds of one command."""
 
     memory_bytes: int = 4 * 1024**3
     processes: int = 512
@@ -49,6 +51,8 @@ class Sandbox(Protocol):
     name: str
     words: str
     """What isolates the build, for the first line of its log."""
+    memory_words: str
+    """What holds its limit of memory."""
 
     async def start(
         self,
@@ -63,6 +67,9 @@ class Sandbox(Protocol):
 
     async def kill_all(self) -> None:
         """Nothing of the build runs afterwards."""
+
+    def memory_use(self, enough_bytes: int) -> int:
+        """What all processes have now, roughly once it is more than `enough_bytes`. 0: a cgroup holds the limit."""
 
     def path(self, host_path: Path) -> str:
         """How the command sees a path at or below the work folder."""

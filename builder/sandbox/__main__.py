@@ -1,11 +1,22 @@
-"""`python -m builder.sandbox probe strong|basic`: exit code 0 and a line, or 1 and what is missing."""
+"""`python -m builder.sandbox probe strong|basic`: exit code 0 and a line, or 1 and what is missing.
+
+`python -m builder.sandbox memory`: a line on what will hold a build's limit of memory. With the gateway's process id,
+the gateway is first moved aside in a cgroup that was delegated to it.
+"""
 
 from __future__ import annotations
 
 import sys
 
 from builder.sandbox import probe
+from builder.sandbox.inside import cgroup
 
-if len(sys.argv) != 3 or sys.argv[1] != "probe":
-    sys.exit("usage: python -m builder.sandbox probe strong|basic")
-sys.exit(probe.main(sys.argv[2]))
+match sys.argv[1:]:
+    case ["probe", grade]:
+        sys.exit(probe.main(grade))
+    case ["memory", *gateway]:
+        for pid in gateway:
+            cgroup.make_room(int(pid))
+        print(cgroup.describe())  # noqa: T201 - the answer
+    case _:
+        sys.exit("usage: python -m builder.sandbox probe strong|basic, or memory [process id]")

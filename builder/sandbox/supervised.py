@@ -14,8 +14,9 @@ from pathlib import Path, PurePath
 import builder
 from builder.sandbox import Limits
 from builder.sandbox.gaps import Gap, gaps_of, listed
-from builder.sandbox.inside import processes
-from builder.sandbox.inside.plan import Plan
+from builder.sandbox.inside import cgroup, processes
+from builder.sandbox.inside.plan import Group, Plan
+from builder.sandbox.memory import memory_use
 from builder.sandbox.ownership import build_account, give_to
 
 PACKAGE_ROOT = Path(str(builder.__file__)).resolve().parent.parent
@@ -24,6 +25,9 @@ _SUPERVISOR = (
 )
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 65536
+NODE_RESERVES_BYTES = 1024**3
+"""Node 24 does not start with less than some 600 MiB of address space for data, of which it uses a tenth."""
+MEMORY_WORDS = ("memory counted for the build as a whole, several times a second", "memory held by a cgroup")
 LOOK_SECONDS = 0.01
 STOP_SECONDS = 25.0
 """Longer than a supervisor takes for the most stubborn tree."""
@@ -40,6 +44,8 @@ class SupervisedSandbox:
         self.work = work.absolute()
         self.allow_private_hosts = allow_private_hosts
         self.account = build_account()
+        self._cgroup = cgroup.find_base()
+        self.memory_words = MEMORY_WORDS[self._cgroup is not None]
         self._supervisors: list[asyncio.subprocess.Process] = []
 
     async def start(
@@ -76,6 +82,12 @@ class SupervisedSandbox:
     def _gaps(self) -> Sequence[Gap]:
         return gaps_of(self.name)
 
+    def memory_use(self, enough_bytes: int) -> int:
+        if self._cgroup is not None:
+            return 0
+        pids = {pid for process in self._supervisors for pid in processes.descendants(process.pid)}
+        return memory_use(pids, enough_bytes)
+
     def path(self, host_path: Path) -> str:
         return str(host_path)
 
@@ -108,6 +120,7 @@ class SupervisedSandbox:
             limits=resource_limits(limits),
             processes=limits.processes,
             user=self.account,
+            group=Group(self._cgroup, limits.memory_bytes, limits.processes) if self._cgroup else None,
             needed=[str(path) for path in (self.work, *read_only)] if self.account is not None else [],
         )
 
@@ -115,7 +128,8 @@ class SupervisedSandbox:
 def resource_limits(limits: Limits) -> dict[int, int]:
     """Not RLIMIT_AS: WebAssembly reserves gigabytes that it never touches."""
     return {
-        resource.RLIMIT_DATA: limits.memory_bytes,
+        # A bomb ends itself here before the build as a whole is ended.
+        resource.RLIMIT_DATA: max(limits.memory_bytes, NODE_RESERVES_BYTES),
         resource.RLIMIT_FSIZE: limits.disk_bytes,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: OPEN_FILES,

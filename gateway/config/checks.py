@@ -14,6 +14,7 @@ from gateway.errors import ConfigError
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _HOST = r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])"
 LEAST_POOL = 4
+LEAST_MEMORY_BYTES = 128 * 1024**2
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -46,6 +47,11 @@ def check_config(config: Config) -> None:
             _is_origin(origin), f"api.cors_origins: expected origins such as https://app.example.com, not {origin!r}."
         )
     _one_of("builder.isolation", config.builder.isolation, ("auto", "strong", "basic", "none"))
+    _demand(
+        config.builder.memory_bytes >= LEAST_MEMORY_BYTES,
+        f"builder.memory_bytes: Node and npm do not run with less than {LEAST_MEMORY_BYTES} (128 MiB), and most builds"
+        f" need 512 MiB; not {config.builder.memory_bytes}.",
+    )
     token = config.auth.token.reveal()
     _demand(not token or len(token) >= 16, "auth.token: a token has at least 16 characters.")
     _demand(token.isascii() and token.isprintable() and " " not in token, "auth.token: printable ASCII without spaces.")

@@ -15,7 +15,7 @@ from gateway.config import Config
 from gateway.data_directory import refuse_of_another
 from gateway.databases import is_postgres_running
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
-from gateway.launchers.sandbox import choose_grade
+from gateway.launchers.sandbox import choose_grade, find_memory_limit
 
 LEAST_FREE_BYTES = 2 * 1024**3
 LEAST_GIT = (2, 30)
@@ -59,7 +59,7 @@ async def examine_isolation(config: Config) -> str:
     except LaunchRefused as refusal:
         raise ConfigError(refusal.sentence) from refusal
     shared = SAME_ACCOUNT if grade.name == "basic" and os.geteuid() != 0 else ""
-    return f"isolation {grade.name}. {grade.sentence}{shared}"
+    return f"isolation {grade.name}. {grade.sentence}{shared} {await find_memory_limit()}"
 
 
 async def examine_git() -> str:

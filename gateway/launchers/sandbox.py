@@ -14,6 +14,7 @@ from gateway.launchers.environment import PACKAGE_ROOT, pick_environment
 TIME_LIMIT_SECONDS = 40.0
 WANTED = ("auto", "strong", "basic", "none")
 PROBE = (sys.executable, "-P", "-m", "builder.sandbox", "probe")
+MEMORY = (sys.executable, "-P", "-m", "builder.sandbox", "memory")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,10 +58,23 @@ async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = 
     raise LaunchRefused(" ".join(["Builds are refused, because they cannot be isolated.", *missing]), final=True)
 
 
+async def find_memory_limit(gateway: int | None = None) -> str:
+    """What holds the limit of memory of builds, in a sentence. `gateway`, a process, is moved aside in a cgroup that
+    was delegated to it, so that builds can have some of their own there.
+    """
+    _, sentence = await _run([*MEMORY, *([str(gateway)] if gateway else [])])
+    return sentence
+
+
 async def try_grade(name: str, probe: Sequence[str]) -> tuple[bool, str]:
     """Whether it holds, and the probe's sentence."""
+    return await _run([*probe, name])
+
+
+async def _run(argv: Sequence[str]) -> tuple[bool, str]:
+    """Whether it succeeded, and its last line."""
     process = await asyncio.create_subprocess_exec(
-        *(*probe, name),
+        *argv,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -137,6 +137,31 @@ async def test_no_node_fits_and_the_log_says_so_before_the_install(build):
     assert server.lines.index(note) < server.lines.index("$ npm ci")
 
 
+@pytest.mark.parametrize("isolation", ["none", "basic", "strong"])
+async def test_the_newest_node_builds_with_little_memory(build, isolation):
+    """It reserves more than it uses."""
+    project = node_project(WRITE + PAGE, engines={"node": "24.x"})
+    server = await build(project, isolation, memory_bytes=512 * 1024**2)
+    assert server.finish.exit == "ok", server.text
+    assert "Node 24" in server.text
+
+
+async def test_a_repository_beyond_the_disk_limit_fails_for_its_size(git, tmp_path):
+    job = make_job(git.create("site", {"big": os.urandom(3_000_000)}), disk_bytes=1024**2)
+    async with builders_server(job) as server:
+        await run_builder(server, tmp_path / "work")
+    assert server.finish.reason.startswith("The repository is too large: a build has at most 1 MiB of disk")
+    assert server.finish.step == "clone"
+
+
+async def test_a_file_beyond_the_disk_limit_fails_for_its_size(git, tmp_path):
+    """It is small while it is compressed."""
+    job = make_job(git.create("site", {"big": bytes(3_000_000)}), disk_bytes=1024**2)
+    async with builders_server(job) as server:
+        await run_builder(server, tmp_path / "work")
+    assert server.finish.reason.startswith("git clone ran out of disk: a build, and so each of its files, has at most")
+
+
 async def test_the_time_limit_ends_a_build(build):
     server = await build(node_project("setInterval(() => {}, 1000)"), time_limit_seconds=8)
     assert server.finish.reason == "The build took longer than its limit of 8 s and was stopped."

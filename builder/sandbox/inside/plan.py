@@ -8,6 +8,7 @@ from typing import Self
 
 LOG = "log"
 """In the folder: what is said while the confinement is set up."""
+OUT_OF_MEMORY = "sandbox: the build reached its limit of memory"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -15,6 +16,15 @@ class Landlock:
     read: list[str]
     write: list[str]
     ports: list[int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Group:
+    """A cgroup below `base`, for this command and all that it starts."""
+
+    base: str
+    memory_bytes: int
+    processes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +50,7 @@ class Plan:
     hides_processes: bool = False
     folder: str | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    group: Group | None = None
     landlock: Landlock | None = None
     seccomp: str | None = None
 
@@ -51,4 +62,5 @@ class Plan:
         found = json.loads(text)
         found["limits"] = {int(number): value for number, value in found["limits"].items()}
         found["landlock"] = Landlock(**found["landlock"]) if found["landlock"] else None
+        found["group"] = Group(**found["group"]) if found["group"] else None
         return cls(**found)

@@ -14,9 +14,9 @@ import sys
 import time
 from collections.abc import Iterable
 
-from builder.sandbox.inside import kernel, processes
+from builder.sandbox.inside import cgroup, kernel, processes
 from builder.sandbox.inside.confine import run_confined
-from builder.sandbox.inside.plan import LOG, Plan
+from builder.sandbox.inside.plan import LOG, OUT_OF_MEMORY, Plan
 
 OUT_OF_TIME = 124
 NOT_SET_UP = 125
@@ -31,13 +31,23 @@ def main() -> int:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM, "pdeathsig")
     if os.getppid() != plan.builder_pid:
         return NOT_SET_UP
+    try:
+        group = cgroup.make(plan.group) if plan.group is not None else None
+    except OSError as error:
+        print(f"sandbox: no cgroup can be made: {error}", file=sys.stderr)  # noqa: T201 - it goes to the build log
+        return NOT_SET_UP
     supervisor = os.getpid()
     command = os.fork()
     if command == 0:
+        if group is not None:
+            cgroup.join(group)
         run_confined(plan, supervisor)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0, "dumpable")
     code = wait_for(command, plan.time_limit_seconds)
-    if not processes.end_descendants():
+    are_gone = processes.end_descendants()
+    if group is not None and cgroup.close(group):
+        print(OUT_OF_MEMORY, file=sys.stderr)  # noqa: T201 - it goes to the build log
+    if not are_gone:
         print("sandbox: some processes could not be killed", file=sys.stderr)  # noqa: T201 - it goes to the build log
         return NOT_SET_UP
     if plan.folder is not None and not was_set_up(plan.folder, plan.files) and 0 < code < OUT_OF_TIME:

@@ -41,6 +41,9 @@ class Bare:
         if self.process is not None and self.process.returncode is None:
             os.killpg(self.process.pid, signal.SIGKILL)
 
+    def memory_use(self, enough_bytes):
+        return 0
+
     def path(self, host_path):
         return str(host_path)
 
@@ -151,8 +154,19 @@ def test_disk_use_sees_what_lies_too_deep_for_a_path(tmp_path):
 @pytest.mark.parametrize(
     ("code", "tail", "words"),
     [
-        (-9, "", "was killed: most likely it needed more memory than the 512 MiB"),
-        (137, "", "was killed"),
+        (-9, "", "was ended by SIGKILL: most likely it needed more memory than the 512 MiB"),
+        (
+            137,
+            "sandbox: the build reached its limit of memory",
+            "needed more memory than the 512 MiB that a build has.",
+        ),
+        (133, "", "was ended by SIGTRAP: most likely it needed more memory"),
+        (-6, "", "was ended by SIGABRT: most likely it needed more memory"),
+        (133, "# Fatal process out of memory: SegmentedTable", "ran out of memory: a build has at most 512 MiB."),
+        (1, "std::bad_alloc", "ran out of memory"),
+        (-25, "", "ran out of disk: a build, and so each of its files, has at most 4096 MiB."),
+        (1, "npm error code ENOSPC", "ran out of disk"),
+        (1, "Error: EFBIG: file too large, write", "ran out of disk"),
         (134, "FATAL ERROR: JavaScript heap out of memory", "ran out of memory"),
         (127, "", "not found"),
         (-11, "", "SIGSEGV, exit code 139"),
@@ -160,7 +174,7 @@ def test_disk_use_sees_what_lies_too_deep_for_a_path(tmp_path):
     ],
 )
 def test_an_end_is_told_in_words(code, tail, words):
-    assert words in explain("npm run build", code, tail, 512 * 2**20)
+    assert words in explain("npm run build", code, tail, Limits(memory_bytes=512 * 2**20))
 
 
 def test_the_tail_has_no_colours_and_no_endless_lines():

@@ -1,0 +1,176 @@
+"""A cgroup (version 2) of a command's own: one limit of memory, and of processes, for all that it starts.
+
+    base/             has the controllers for those below it
+      build-<pid>/    one command, named by its supervisor, which removes it
+
+The base is the cgroup that was delegated to the gateway (systemd's Delegate=, a container), once `make_room` has moved
+the gateway into a leaf of it; or, for root, `buildspace` at the top of the machine's tree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+
+from builder.sandbox.inside import processes
+from builder.sandbox.inside.plan import Group
+
+LEAF = "gateway"
+TOP = "buildspace"
+CONTROLLERS = "+memory +pids"
+SPARE_PROCESSES = 16
+"""What the sandbox itself starts around the command."""
+PATIENCE_SECONDS = 5.0
+
+
+def find_base() -> str | None:
+    """Where this process may make cgroups with a limit of memory. None where it may not."""
+    mount, own = _mount(), _own_path()
+    if mount is None or own is None:
+        return None
+    folder = os.path.dirname(mount + own)
+    if os.path.basename(own) == LEAF and _is_usable(folder):
+        return folder
+    if os.geteuid() == 0 and _is_top(mount):
+        with contextlib.suppress(OSError):
+            _control(mount)
+            os.makedirs(f"{mount}/{TOP}", exist_ok=True)
+            _control(f"{mount}/{TOP}")
+            return f"{mount}/{TOP}"
+    return None
+
+
+def make_room(process: int) -> None:
+    """Move all processes of the cgroup of `process` into a leaf, so that it can hold builds beside them.
+
+    Nothing happens where the cgroup holds others than the process and what it started, unless it is a whole container.
+    """
+    mount, own = _mount(), _own_path(process)
+    if mount is None or own is None or _is_top(mount + own) or os.path.basename(own) == LEAF:
+        return
+    folder = (mount + own).rstrip("/")
+    with contextlib.suppress(OSError):
+        is_ours = _is_delegated(folder) and _processes(folder) <= {process, *processes.descendants(process)}
+        if not (is_ours or own == "/") or "memory" not in _read(f"{folder}/cgroup.controllers").split():
+            return
+        os.makedirs(f"{folder}/{LEAF}", exist_ok=True)
+        # Those that start meanwhile start in the old place.
+        for _ in range(10):
+            for pid in _processes(folder):
+                with contextlib.suppress(ProcessLookupError):
+                    _write(f"{folder}/{LEAF}/cgroup.procs", str(pid))
+        _control(folder)
+
+
+def describe() -> str:
+    """For the operator: what holds the limit of memory."""
+    base = find_base()
+    if base is not None:
+        return f"Memory and processes of a build are held by a cgroup of its own in {base}."
+    return (
+        "Memory of a build is counted several times a second, as no cgroup v2 with the memory controller can be had:"
+        " start the gateway as root on cgroup v2, or with Delegate=memory pids in its systemd unit."
+    )
+
+
+def make(group: Group) -> str:
+    """A cgroup named by this process. Raises OSError. What killed supervisors have left is removed first."""
+    for name in os.listdir(group.base):
+        found = re.fullmatch(r"build-([0-9]+)", name)
+        if found and not os.path.exists(f"/proc/{found[1]}"):
+            _remove(f"{group.base}/{name}")
+    folder = f"{group.base}/build-{os.getpid()}"
+    os.mkdir(folder)
+    _write(f"{folder}/memory.max", str(group.memory_bytes))
+    # A build that lost a single process would go on, or wait for it.
+    _write(f"{folder}/memory.oom.group", "1")
+    _write(f"{folder}/pids.max", str(group.processes + SPARE_PROCESSES))
+    with contextlib.suppress(FileNotFoundError):  # a kernel without swap
+        _write(f"{folder}/memory.swap.max", "0")
+    return folder
+
+
+def join(folder: str) -> None:
+    """This process, and all that it will start."""
+    _write(f"{folder}/cgroup.procs", "0")
+
+
+def close(folder: str) -> bool:
+    """Remove it. Says whether it ran out of memory."""
+    events = _read(f"{folder}/memory.events")
+    _remove(folder)
+    return re.search(r"^oom_kill [1-9]", events, re.MULTILINE) is not None
+
+
+def _remove(folder: str) -> None:
+    """Ends what is left in it. A folder that stays is tried again by the next command."""
+    with contextlib.suppress(OSError):
+        _write(f"{folder}/cgroup.kill", "1")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            os.rmdir(folder)
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _mount() -> str | None:
+    """Where the tree of version 2 is mounted."""
+    for line in _read("/proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        if after.startswith("cgroup2 "):
+            return before.split()[4]
+    return None
+
+
+def _own_path(process: int | str = "self") -> str | None:
+    """`/` is the top, or what a container takes for it; None: this is not in the tree that can be seen."""
+    for line in _read(f"/proc/{process}/cgroup").splitlines():
+        if line.startswith("0::/") and "/.." not in line:
+            return line[3:]
+    return None
+
+
+def _is_top(folder: str) -> bool:
+    """The machine's own top has no type; that of a container has."""
+    return not os.path.exists(f"{folder}/cgroup.type")
+
+
+def _is_delegated(folder: str) -> bool:
+    """To another account than root it is, or it could not write there; for root systemd says so."""
+    if os.geteuid() != 0:
+        return os.access(folder, os.W_OK)
+    with contextlib.suppress(OSError):
+        return os.getxattr(folder, "trusted.delegate") == b"1"
+    return False
+
+
+def _is_usable(folder: str) -> bool:
+    with contextlib.suppress(OSError):
+        return os.access(folder, os.W_OK) and "memory" in _read(f"{folder}/cgroup.subtree_control").split()
+    return False
+
+
+def _control(folder: str) -> None:
+    """Raises OSError where the kernel, or a cgroup above, does not give the controllers."""
+    _write(f"{folder}/cgroup.subtree_control", CONTROLLERS)
+
+
+def _processes(folder: str) -> set[int]:
+    return {int(line) for line in _read(f"{folder}/cgroup.procs").split()}
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
