@@ -23,7 +23,7 @@ from tests.unit.builder.projects import write_project
 JOB = make_job("https://example.org/a")
 HERE = PurePosixPath(".")
 NEVER = float("inf")
-QUICK = pytest.mark.timeout(20)
+QUICK = pytest.mark.timeout(60)
 """The refused ways of reading these took minutes, hours or for ever."""
 
 
@@ -93,9 +93,9 @@ def test_workspaces_are_matched_in_bounded_time(tmp_path: Path) -> None:
 
 
 @QUICK
-@pytest.mark.parametrize("name", [".map" * 63 + "!", "-" * 250 + "!", "a" * 255, "_" * 254 + "é"])
+@pytest.mark.parametrize("name", [".map" * 63 + "!", "-" * 100_000 + "!", "a" * 100_000, "_" * 100_000 + "é"])
 def test_a_name_is_judged_in_linear_time(name: str) -> None:
-    assert [bears_digest(name) for _ in range(10_000)] == [False] * 10_000
+    assert not bears_digest(name)
 
 
 def test_folders_without_end_are_not_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

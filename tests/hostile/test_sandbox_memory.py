@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -182,7 +183,7 @@ async def test_what_a_killed_supervisor_left_goes_with_the_next_command(tmp_path
 
 def a_delegated_cgroup() -> Path:
     """As systemd makes one for a service of another account."""
-    folder = Path(str(cgroup.find_base()), f"service-{os.getpid()}")
+    folder = Path(str(cgroup.find_base()), f"service-{secrets.token_hex(4)}")
     folder.mkdir()
     for path in (folder, folder / "cgroup.procs", folder / "cgroup.subtree_control"):
         os.chown(path, ORDINARY_ACCOUNT, ORDINARY_ACCOUNT)
@@ -192,7 +193,7 @@ def a_delegated_cgroup() -> Path:
 def run_in(folder: Path, program: str, user: int) -> str:
     ids = f"{user}, {user}, {user}"
     become = f"open('{folder}/cgroup.procs', 'w').write('0'); os.setresgid({ids}); os.setresuid({ids})"
-    whole = f"import os; {become}; from builder.sandbox.inside import cgroup; {program}"
+    whole = f"import os; from builder.sandbox.inside import cgroup; {become}; {program}"
     ran = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=60)
     return ran.stdout + ran.stderr
 
@@ -221,7 +222,7 @@ def test_a_cgroup_with_other_processes_in_it_is_left_alone() -> None:
 def test_a_container_is_divided_whatever_runs_in_it() -> None:
     folder = a_delegated_cgroup()
     program = (
-        "import subprocess; script = 'mount -t cgroup2 none /sys/fs/cgroup; "
+        "import subprocess; script = 'umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "
         f"{sys.executable} -m builder.sandbox memory $PPID; cat /proc/self/cgroup'; "
         "subprocess.run(['unshare', '--cgroup', '--mount', 'sh', '-c', script])"
     )

@@ -121,11 +121,12 @@ def _remove(folder: str) -> None:
 
 
 def _mount() -> str | None:
-    """Where the tree of version 2 is mounted."""
+    """Where the tree of version 2 is mounted, from the place that this process takes for its top."""
     for line in _read("/proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
-        if after.startswith("cgroup2 "):
-            return before.split()[4]
+        root, place = before.split()[3:5]
+        if after.startswith("cgroup2 ") and root == "/":
+            return place
     return None
 
 
