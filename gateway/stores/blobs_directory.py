@@ -1,4 +1,4 @@
-"""Keeps objects as plain files under one folder: whole or not at all, never outside of it."""
+"""Keeps objects as plain files below one folder: whole or not at all, never outside of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ KEYS_AT_ONCE = 256
 
 
 class DirectoryObjectStore:
-    """Keys are paths: `a/b` and `a` cannot both be stored, the second is a Conflict. Links are never followed."""
+    """Keys are paths: `a/b` and `a` cannot both be stored, the second raises Conflict. Links are never followed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -50,7 +50,7 @@ class DirectoryObjectStore:
         self._cleaning = asyncio.Lock()
 
     async def prepare(self) -> None:
-        """Make the folder and remove what a crash left unfinished. `put` does this, too, the first time."""
+        """Create the folder and remove what a crash left unfinished. `put` also does this, once."""
         async with self._cleaning:
             if not self._is_clean:
                 await _in_thread(prepare_folders, self._root, INCOMING, words=_trouble)
@@ -65,7 +65,7 @@ class DirectoryObjectStore:
         sha256: str | None = None,
         content_type: str = "",
     ) -> None:
-        """Store exactly `size` bytes: readers see nothing or all. On Invalid, Conflict, Unavailable nothing is kept."""
+        """Store exactly `size` bytes; readers see nothing or all. Invalid, Conflict and Unavailable store nothing."""
         check_key(key)
         await self.prepare()
         incoming = await _in_thread(_Incoming, self._root, on_cancel=_Incoming.close, words=_trouble)
@@ -80,7 +80,7 @@ class DirectoryObjectStore:
             await _in_thread(incoming.close, words=_trouble)
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str = "") -> None:
-        """Store the object `source` under another key, too. Not a link: whoever writes into one must not reach both."""
+        """Store a copy of `source` under another key. A link would let a program that writes to one change both."""
         check_key(target)
         async with self.open(source) as reader:
             await self.put(target, reader.chunks(), size=size)
@@ -98,7 +98,7 @@ class DirectoryObjectStore:
         return await _in_thread(is_file, self._root, key)
 
     async def list(self, prefix: str, pass_over: Callable[[str], None] = ignore) -> AsyncIterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
+        """Every object whose key begins with `prefix`, in no order. `pass_over` gets each file name that is no key."""
         folder = prefix.rpartition("/")[0]
         waiting = [folder] if not folder or is_key(folder) else []
         while waiting:
@@ -111,17 +111,17 @@ class DirectoryObjectStore:
             waiting += [name for name in folders if name.startswith(prefix) or prefix.startswith(name + "/")]
 
     async def delete(self, keys: Iterable[str]) -> None:
-        """Forget these keys; one that is not stored is not an error."""
+        """Delete these keys. A key that is not stored is not an error."""
         waiting = iter(keys)
         while some := list(itertools.islice(waiting, KEYS_AT_ONCE)):
             await _in_thread(delete_files, self._root, some)
 
     async def tidy(self) -> int:
-        """Nothing is left here: the next start removes it."""
+        """Does nothing: the next start removes what interrupted puts left."""
         return 0
 
     async def check(self) -> None:
-        """Raises Unavailable, with the folder's name, when a file cannot be written, read and removed in it."""
+        """Raises Unavailable, with the folder's name, if a file cannot be written, read and removed in it."""
         try:
             await self.prepare()
             await _in_thread(try_folder, self._root, TRIAL, words=_trouble)
@@ -130,7 +130,7 @@ class DirectoryObjectStore:
 
 
 class DirectoryReader:
-    """An open file. Its calls block: they belong into a thread, where one at a time is let in."""
+    """An open file. Its calls block, so they run in a thread; only one of them runs at a time."""
 
     def __init__(self, root: Path, key: str, start: int, length: int | None) -> None:
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class DirectoryReader:
         self.info = info_of(key, found)
         self._position = start
         self._end = found.st_size if length is None else min(found.st_size, start + length)
-        # Most files are small: read with the same trip to the thread that opened them.
+        # Most files are small, so the call that opens one also reads its first piece.
         self._first = self._read()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -165,7 +165,7 @@ class DirectoryReader:
 
 
 class _Incoming:
-    """A file on its way in, under a name of its own until it is whole. Blocking, one call at a time."""
+    """A file that is being written, under a temporary name until it is complete. Blocking, one call at a time."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -194,7 +194,7 @@ class _Incoming:
             move_into_place(self._root, key, self._path)
 
     def close(self) -> None:
-        """Whatever was not moved is gone."""
+        """Removes the file unless it was moved."""
         with self._lock:
             if self._file >= 0:
                 os.close(self._file)
@@ -208,7 +208,7 @@ async def _in_thread(
     on_cancel: Callable[[T], None] | None = None,
     words: Callable[[OSError], Exception] | None = None,
 ) -> T:
-    """Run in a thread, to its end: a caller that is cancelled leaves no file open. Errors come in our words."""
+    """Run in a thread to its end, so that a cancelled caller leaves no file open. Raises OSError in our words."""
     job = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
     try:
         return await asyncio.shield(job)
@@ -225,7 +225,7 @@ def _finish(on_cancel: Callable[[T], None] | None, job: asyncio.Future[T]) -> No
 
 
 async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces that are worth a trip to a thread."""
+    """The same bytes in pieces large enough for a call in a thread."""
     waiting = bytearray()
     async for chunk in chunks:
         waiting += chunk

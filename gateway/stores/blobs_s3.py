@@ -1,4 +1,4 @@
-"""Keeps objects in a bucket of S3, or of any store that speaks like it."""
+"""Keeps objects in a bucket of S3 or of a compatible store."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ BYTES = "application/octet-stream"
 CHECK_SECONDS = 5.0
 COPY_SECONDS = 60.0
 COPY_BYTES = 64 * 1024**2
-"""Larger objects are not copied inside of the store: it might be silent for too long."""
+"""Larger objects are downloaded and uploaded again: a copy inside the store could take longer than a call's limit."""
 PLACE_SECONDS = 10.0
 PAGE_KEYS = 200
-"""Parsing a page holds the loop: one of a thousand keys for 50 ms, one of these for 10 ms."""
+"""Parsing a page blocks the loop: a page of 1,000 keys for 50 ms, one of this size for 10 ms."""
 DELETED_AT_ONCE = 1000
 TRUSTED_SECONDS = 10.0
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -37,7 +37,7 @@ _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 @contextlib.asynccontextmanager
 async def open_s3(config: S3, resolver: AbstractResolver | None = None) -> AsyncIterator[S3ObjectStore]:
-    """The bucket of these settings. Nothing is asked of it yet: its calls say when it is away."""
+    """The bucket of these settings. Makes no call yet: the first call raises Unavailable if the store is away."""
     client = S3Client(config, resolver)
     try:
         yield S3ObjectStore(client)
@@ -46,12 +46,12 @@ async def open_s3(config: S3, resolver: AbstractResolver | None = None) -> Async
 
 
 class S3ObjectStore:
-    """Keys obey the rules of the folder, so that no server can take one for a way to somewhere else."""
+    """Keys obey the rules of the directory store, so that no server can read one as a path elsewhere."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
         self._uploads = Uploads(client)
-        # Slow readers of large objects each hold a connection: the rest stays free for everybody else.
+        # Each slow reader of a large object occupies a connection; this keeps the others free for other calls.
         self._streams = asyncio.Semaphore(client.connections * 3 // 4)
         self._bucket_seen = float("-inf")
 
@@ -64,12 +64,12 @@ class S3ObjectStore:
         sha256: str | None = None,
         content_type: str = BYTES,
     ) -> None:
-        """Store exactly `size` bytes: readers see nothing or all. On Invalid, Conflict, Unavailable nothing is kept."""
+        """Store exactly `size` bytes; readers see nothing or all. Invalid, Conflict and Unavailable store nothing."""
         check_key(key)
         await self._uploads.put(key, Incoming(chunks, size, sha256), size, content_type)
 
     async def copy(self, source: str, target: str, *, size: int, content_type: str = BYTES) -> None:
-        """Store the object `source`, which has this size, under another key, too. Raises NotFound, as `open` does."""
+        """Store a copy of `source`, which has this size, under another key. Raises NotFound, as `open` does."""
         check_key(target)
         if not is_key(source):
             raise NotFound("There is no such object.")
@@ -96,7 +96,7 @@ class S3ObjectStore:
             stack.callback(lambda: reader.close())
             if reader.is_long:
                 if self._streams.locked():
-                    reader.close()  # it must not hold a connection while it waits
+                    reader.close()  # it must not occupy a connection while it waits
                     await stack.enter_async_context(self._place())
                     reader = await self._get(key, start, length)
                 else:
@@ -109,14 +109,14 @@ class S3ObjectStore:
         try:
             await self._head("head_object", Key=key)
         except NotFound:
-            # The same answer is given where the whole bucket is gone.
+            # A missing bucket gives the same answer.
             if time.monotonic() - self._bucket_seen > TRUSTED_SECONDS:
                 await self.check()
             return False
         return True
 
     async def list(self, prefix: str, pass_over: Callable[[str], None] = ignore) -> AsyncIterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in no order. `pass_over` is told what is there and no key."""
+        """Every object whose key begins with `prefix`, in no order. `pass_over` gets each name that is no key."""
         if not is_key(prefix + "x"):
             return
         more: dict[str, Any] = {}
@@ -132,7 +132,7 @@ class S3ObjectStore:
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def delete(self, keys: Iterable[str]) -> None:
-        """Forget these keys; one that is not stored is not an error. Raises Unavailable if any could not go."""
+        """Delete these keys. A key that is not stored is not an error. Raises Unavailable if a key could not go."""
         waiting = (key for key in keys if is_key(key))
         while some := list(itertools.islice(waiting, DELETED_AT_ONCE)):
             for key in filter(_NOT_XML.search, some):
@@ -140,16 +140,16 @@ class S3ObjectStore:
             await self._delete_together([key for key in some if not _NOT_XML.search(key)])
 
     async def check(self) -> None:
-        """Raises Unavailable with what would be right when the bucket cannot be used."""
+        """Raises Unavailable, with what would be right, if the bucket cannot be used."""
         await self._head("head_bucket", seconds=CHECK_SECONDS)
         self._bucket_seen = time.monotonic()
 
     async def tidy(self) -> int:
-        """Abort the uploads under our keys that were begun over a day ago. Says how many."""
+        """Abort the uploads under our keys that began over a day ago. Returns how many."""
         return sum([await self._uploads.abort_abandoned(prefix) for prefix in PREFIXES])
 
     async def _get(self, key: str, start: int, length: int | None) -> S3Reader:
-        """Raises NotFound and Unavailable. Who gets it closes it."""
+        """Raises NotFound and Unavailable. The caller closes the reader."""
         if length is not None and length <= 0:
             return await self._get_nothing(key)
         last = "" if length is None else start + length - 1
@@ -185,7 +185,7 @@ class S3ObjectStore:
             self._streams.release()
 
     async def _head(self, operation: str, **parameters: Any) -> Any:
-        """A refusal of HEAD does not say why. Asked in another way the store does, or the client learns its region."""
+        """An error answer to HEAD has no body. Another call then tells the reason, or the bucket's region."""
         try:
             return await self._client.call(operation, **parameters)
         except Unexplained:
@@ -205,7 +205,7 @@ class S3ObjectStore:
 
 
 class S3Reader:
-    """An answer to GET, of which a connection hangs until it is read to its end or closed."""
+    """An answer to GET. It occupies a connection until it is read to its end or closed."""
 
     def __init__(self, client: S3Client, key: str, answer: dict[str, Any]) -> None:
         self._client = client
@@ -217,7 +217,7 @@ class S3Reader:
         self.is_long = self._length > PIECE_BYTES
 
     async def begin(self) -> None:
-        """What fits into one piece is read at once, and its connection is free again."""
+        """Reads at once what fits into one piece, which frees the connection."""
         if self.is_long:
             return
         body = bytearray()
@@ -233,7 +233,7 @@ class S3Reader:
             yield piece
 
     def close(self) -> None:
-        """A body that was not read to its end takes its connection with it."""
+        """Closes the connection too if the body was not read to its end."""
         if self._body is not None:
             self._body.close()
             self._body = None

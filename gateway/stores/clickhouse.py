@@ -1,4 +1,4 @@
-"""The connections to ClickHouse: opened when needed, dropped after any error, their errors told in our words."""
+"""The connections to ClickHouse: opened when needed, dropped after any error. Errors are raised in our words."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gateway.config import Clickhouse
 from gateway.errors import ConfigError, Unavailable
 
 log = logging.getLogger(__name__)
-# It tells each refused connection on its own; here an engine that is away is told once, by who needs it.
+# The driver logs each refused connection. Here an outage is logged once, by the job that meets it.
 logging.getLogger("asynch").setLevel(logging.ERROR)
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 2.0
-"""For what needs no work: a ping."""
+"""For calls that need no work, such as a ping."""
 QUERY_SECONDS = 15.0
 ACQUIRE_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
@@ -41,7 +41,7 @@ Rows = list[tuple[Any, ...]]
 
 
 class ClickhouseError(Unavailable):
-    """The server has answered with an error. `code` is one of ClickHouse's own."""
+    """The server answered with an error. `code` is one of ClickHouse's own."""
 
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
@@ -51,8 +51,8 @@ class ClickhouseError(Unavailable):
 class ClickhousePool:
     """At most `settings.connections` connections, each made when it is first needed.
 
-    Whatever goes wrong becomes Unavailable. After an error nobody knows what was done, so the connection goes, and
-    with one that broke all that are idle: they led to the same server.
+    Every failure becomes Unavailable. After an error it is unknown what the server did, so the connection is closed. If
+    a connection broke, the idle ones are closed as well, because they lead to the same server.
     """
 
     def __init__(self, settings: Clickhouse) -> None:
@@ -60,7 +60,7 @@ class ClickhousePool:
         self._places = asyncio.Semaphore(settings.connections)
         self._idle: list[Connection] = []
         self._told: dict[str, int] = {}
-        """The error that each piece of work ended with, until it succeeds: what lasts is logged once."""
+        """The error that each piece of work ended with, until it succeeds: a lasting error is logged once."""
 
     async def fetch(
         self,
@@ -69,22 +69,22 @@ class ClickhousePool:
         *,
         limit_seconds: float = QUERY_SECONDS,
     ) -> Rows:
-        """The rows of the answer; texts are bytes. A literal % in a query with parameters is written %%."""
+        """The rows of the answer; texts are bytes. Write a literal % as %% in a query with parameters."""
         async with self._connection(query) as connection:
             work = connection.execute(query, parameters)
             rows: Rows = await _within(limit_seconds, connection, work) or []
             return rows
 
     async def insert(self, query: str, columns: Sequence[Sequence[Any]]) -> None:
-        """One block, so all of it or nothing; after an error nobody knows which."""
+        """Sends one block, which is stored whole or not at all. After an error it is unknown which."""
         async with self._connection(query) as connection:
             size = {"insert_block_size": max(1, len(columns[0]))}
             work = connection.execute(query, list(columns), columnar=True, settings=size)
             await _within(QUERY_SECONDS, connection, work)
 
     async def create_database(self) -> None:
-        """Raises Unavailable where this user may not."""
-        # Reached by way of the user's own default database: the one that is missing lets nobody in.
+        """Raises Unavailable if this user may not."""
+        # Connects to the user's default database, because the server refuses connections to a missing one.
         connection = _new_connection(self.settings, database="")
         try:
             with self._in_our_words("create database"):
@@ -145,12 +145,12 @@ class ClickhousePool:
         except TimeoutError as error:
             raise Unavailable(f"ClickHouse at {self.settings.address} did not answer in time.") from error
         except Exception as error:
-            # The driver reads a stream that broke off as whatever it was about to read: anything may come out.
+            # The driver misreads a stream that broke off, so it may raise any exception.
             raise Unavailable(_broken_sentence(self.settings, error)) from error
         self._told.pop(work, None)
 
     def _log_change(self, work: str, code: int, message: str) -> None:
-        """The server's own words, which say more than our sentence; but what is not there is made by `migrate`."""
+        """Logs the server's message, which says more than our sentence. `migrate` creates what is missing."""
         if code not in NOT_THERE and self._told.get(work) != code:
             sentence = _server_sentence(self.settings, code)
             log.warning("clickhouse error %d: %s Message: %.500s", code, sentence, _first_line(message))
@@ -159,7 +159,7 @@ class ClickhousePool:
 
 @contextlib.asynccontextmanager
 async def open_clickhouse(settings: Clickhouse) -> AsyncIterator[ClickhousePool]:
-    """Nothing is connected yet. Raises ConfigError for a certificate authority that cannot be read."""
+    """Connects to nothing yet. Raises ConfigError for a certificate authority that cannot be read."""
     _check_ca_file(settings)
     pool = ClickhousePool(settings)
     try:
@@ -190,14 +190,17 @@ def _new_connection(settings: Clickhouse, *, database: str) -> Connection:
         send_receive_timeout=QUERY_SECONDS,
         secure=settings.uses_tls,
         ca_certs=settings.ca_file or None,
-        # Texts as bytes: another writer's line may be no UTF-8, and must not make a log unreadable.
+        # Texts as bytes: another writer's line may not be UTF-8, and must not make a log unreadable.
         settings={"strings_as_bytes": True, "max_execution_time": int(QUERY_SECONDS)},
     )
 
 
 async def _within(limit_seconds: float, connection: Connection, work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of the driver's call. When time is up, or the caller is cancelled, the socket goes first: the
-    driver closes politely, and to a server that says nothing that takes for ever."""
+    """The result of the driver's call.
+
+    On a timeout or cancellation the socket is closed first: the driver waits for the server when it closes a
+    connection, and a silent server never answers.
+    """
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=limit_seconds)
@@ -209,11 +212,11 @@ async def _within(limit_seconds: float, connection: Connection, work: Coroutine[
             _drop(connection)
             task.cancel()
             await asyncio.wait({task}, timeout=CLOSE_SECONDS)
-            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # looked at, not only lost
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # or asyncio logs it
 
 
 def _drop(connection: Any) -> None:
-    """Close the socket at once. Harmless for one that never was open."""
+    """Close the socket at once. Harmless if it was never open."""
     if connection.writer is not None:
         connection.writer.writer.transport.abort()
 
@@ -223,7 +226,7 @@ def _has_ended(connection: Any) -> bool:
 
 
 def _first_line(message: str | None) -> str:
-    """Without the server's stack trace."""
+    """The message without the server's stack trace."""
     return (message or "").strip().partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""Files below one folder, reached by key: never through a link, never outside. All of it blocks."""
+"""Files below one folder, found by key: never through a link, never outside. All of it blocks."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TRIAL = ".trial"
 MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG})
-"""What the system says of a key that is not stored."""
+"""The system's errors for a key that is not stored."""
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def mending(function: Callable[Concatenate[Path, str, More], T]) -> Callable[Concatenate[Path, str, More], T]:
-    """Where modes forbid what is done with a key, set them back and do it again: a build may have changed them."""
+    """If modes forbid a call, restores the modes on the key's path and repeats it: a build may have changed them."""
 
     @functools.wraps(function)
     def mended(root: Path, key: str, /, *arguments: More.args, **options: More.kwargs) -> T:
@@ -47,7 +47,7 @@ def mending(function: Callable[Concatenate[Path, str, More], T]) -> Callable[Con
 
 @mending
 def prepare_folders(root: Path, incoming: str) -> None:
-    """Closed to others. Whatever waits there that nobody holds is what a crash left."""
+    """Create the folders, closed to other accounts, and remove the temporary files that a crash left."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     (root / incoming).mkdir(mode=0o700, exist_ok=True)
     for left in (root / incoming).iterdir():
@@ -58,7 +58,7 @@ def prepare_folders(root: Path, incoming: str) -> None:
 def try_folder(root: Path, name: str) -> None:
     """Write, move, read and remove a file, as a put, an open and a delete do. Raises OSError.
 
-    Nothing is synced: this is done every few seconds, and must not keep a disk awake.
+    Nothing is synced: this runs every few seconds and must not keep a disk awake.
     """
     path, file = make_held(root, INCOMING)
     try:
@@ -74,11 +74,11 @@ def try_folder(root: Path, name: str) -> None:
 
 @mending
 def make_held(root: Path, folder: str) -> tuple[Path, int]:
-    """A new file to write to, ours for as long as it is open: see flock(2)."""
+    """A new file to write to, held by a lock while it is open: see flock(2)."""
     while True:
         path = root / folder / secrets.token_hex(16)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        # Where somebody prepares the folders just now, it is held by them, or gone.
+        # Another process that prepares the folders may hold or remove the file at this moment.
         if _hold(file) and os.fstat(file).st_nlink:
             return path, file
         os.close(file)
@@ -87,7 +87,7 @@ def make_held(root: Path, folder: str) -> tuple[Path, int]:
 def _remove_unless_held(path: Path) -> None:
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:  # gone, or nothing that a store has made
+    except OSError:  # gone, or not made by a store
         path.unlink(missing_ok=True)
         return
     try:
@@ -107,13 +107,13 @@ def _hold(file: int) -> bool:
 
 @mending
 def move_into_place(root: Path, key: str, path: Path) -> None:
-    """The file is under its key from now on, whatever happens to the machine."""
+    """From its return on the file is stored under its key, even if the machine crashes."""
     *folders, name = key.split("/")
     for attempt in range(3):
         with open_folder(root, folders, make=True) as folder:
             try:
                 os.rename(path, name, dst_dir_fd=folder)
-            except FileNotFoundError:  # the empty folder was removed meanwhile
+            except FileNotFoundError:  # a delete removed the empty folder meanwhile
                 if attempt == 2:
                     raise
             else:
@@ -148,12 +148,12 @@ def is_key(key: str) -> bool:
 
 @contextlib.contextmanager
 def open_folder(root: Path, segments: list[str], *, make: bool = False) -> Iterator[int]:
-    """A descriptor of the folder, reached step by step so that no link is followed."""
+    """A descriptor of the folder. Each segment is opened from the one above, so that no link is followed."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for segment in segments:
             if make:
-                _makeopen_folder(segment, folder)
+                _make_folder(segment, folder)
             folder, above = os.open(segment, _FOLDER_FLAGS, dir_fd=folder), folder
             os.close(above)
         yield folder
@@ -161,7 +161,7 @@ def open_folder(root: Path, segments: list[str], *, make: bool = False) -> Itera
         os.close(folder)
 
 
-def _makeopen_folder(name: str, above: int) -> None:
+def _make_folder(name: str, above: int) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=above)
         os.fsync(above)
@@ -169,12 +169,12 @@ def _makeopen_folder(name: str, above: int) -> None:
 
 @mending
 def open_file(root: Path, key: str) -> tuple[int, os.stat_result]:
-    """A descriptor of the regular file under this key, and its facts. Raises OSError."""
+    """A descriptor of the regular file under this key, and its stat result. Raises OSError."""
     if not is_key(key):
         raise FileNotFoundError(errno.ENOENT, "not a key", key)
     *folders, name = key.split("/")
     with open_folder(root, folders) as folder:
-        # O_NONBLOCK: a FIFO that someone put there must not hang the thread.
+        # O_NONBLOCK: a FIFO in the place of a file must not block the thread.
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode):
@@ -197,7 +197,7 @@ def is_file(root: Path, key: str) -> bool:
 
 @mending
 def scan(root: Path, folder: str) -> tuple[list[ObjectInfo], list[str], list[str]]:
-    """What is right below: objects, folders, and what has a name that cannot be in a key."""
+    """The entries of a folder: objects, folders, and names that cannot be in a key."""
     objects, folders, strange = [], [], []
     for entry in _entries(root, folder):
         key = f"{folder}/{entry.name}" if folder else entry.name
@@ -252,6 +252,6 @@ def _remove_empty(root: Path, folders: list[str]) -> None:
 
 
 def info_of(key: str, found: os.stat_result) -> ObjectInfo:
-    # Not st_mtime: a build that shares our account can set that, and so make the sweep remove or spare what it likes.
+    # Not st_mtime: a build of the same account can set that, and thereby choose what the sweep deletes or keeps.
     modified_at = datetime.datetime.fromtimestamp(found.st_ctime, datetime.UTC)
     return ObjectInfo(key, found.st_size, modified_at, f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}")

@@ -1,4 +1,4 @@
-"""Remembers the names under which something is served, and finds what each leads to."""
+"""Remembers which host names are served, and what each of them leads to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class HostStore:
         self._database = database
 
     async def find(self, name: str) -> SitePointer:
-        """What a label or a whole domain leads to. Raises NotFound, also for a deployment that has no release."""
+        """The target of a label or a whole domain. Raises NotFound, also for a deployment without a release."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(
                 """
@@ -59,12 +59,12 @@ class HostStore:
 
 
 async def reserve_slug(connection: asyncpg.Connection, slug: str, project_id: uuid.UUID) -> bool:
-    """Whether the slug is the project's from now on: False where the name is taken or still reserved."""
+    """True if the slug now belongs to the project. False if the name is taken or still reserved."""
     return await _reserve(connection, slug, project_id, "slug", None)
 
 
 async def reserve_deployment(connection: asyncpg.Connection, project_id: uuid.UUID) -> uuid.UUID:
-    """The id of a new deployment whose own host name was free and is its own from now on."""
+    """The id of a new deployment. Its host name was free and now belongs to it."""
     slug = await connection.fetchval("SELECT subdomain FROM projects WHERE id = $1", project_id)
     for _ in range(ID_TRIES):
         deployment_id = uuid.uuid4()

@@ -15,7 +15,7 @@ class InstallationStore:
         self._database = database
 
     async def install_key(self) -> bytes:
-        """32 random bytes: made by whoever asks first, the same for ever after."""
+        """32 random bytes. The first call makes them; they never change."""
         async with self._database.acquire() as connection:
             await connection.execute(
                 """
@@ -30,7 +30,7 @@ class InstallationStore:
             return key
 
     async def token_hash(self) -> bytes | None:
-        """The hash of the access token; None: no token was ever made."""
+        """The hash of the access token. None: no token was made yet."""
         async with self._database.acquire() as connection:
             found: bytes | None = await connection.fetchval(
                 "SELECT value FROM installation WHERE name = $1",
@@ -39,7 +39,7 @@ class InstallationStore:
             return found
 
     async def set_token_hash(self, token_hash: bytes) -> None:
-        """The new hash replaces the old one: the old token opens nothing any more."""
+        """Replace the hash, which revokes the old token."""
         async with self._database.acquire() as connection:
             await connection.execute(
                 """

@@ -1,4 +1,4 @@
-"""The log store on ClickHouse: a row a line in `log_events`, in a partition per month (UTC) of receipt."""
+"""The log store on ClickHouse: one row per line in `log_events`, in partitions by month (UTC) of receipt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.stores.clickhouse import NOT_THERE, QUERY_SECONDS, ClickhouseError,
 
 INSERT_ROWS = 5_000
 INSERT_BYTES = 4 * 1024 * 1024
-"""An insert that has so much is sent. The driver packs it on the loop, about 2 ms for 1,000 rows."""
+"""An insert of this size is sent. The driver encodes it on the loop, about 2 ms for 1,000 rows."""
 PIECE_ROWS = 500
 LEAST_WINDOW = 100
 MAX_SEQ = 2**63
@@ -35,7 +35,7 @@ INSERT INTO log_events (
 )
 VALUES
 """
-# Windows of the key, not the whole rest of a log: LIMIT 1 BY sorts all that it is given.
+# Reads a window of the key, not the rest of the log: LIMIT 1 BY sorts all rows that it gets.
 READ = """
 SELECT
     seq,
@@ -64,7 +64,7 @@ GROUP BY attempt
 ORDER BY attempt
 LIMIT 1
 """
-# Each stored seq beside the next one; where they are no neighbours there is a gap. 0 and last_seq + 1 are the ends.
+# Each stored seq beside the next one: a difference over 1 is a gap. 0 and last_seq + 1 are the ends.
 MISSING = """
 SELECT
     pair.1 + 1 AS first_missing,
@@ -107,11 +107,12 @@ DROP_PARTITION = "ALTER TABLE log_events DROP PARTITION %(month)s"
 
 
 class ClickhouseLogStore:
-    """`prepare` makes the tables; it is called before the first use, and again when they are gone.
+    """`prepare` creates the tables. It is called before the first use, and again if they disappear.
 
-    The time of receipt is by ClickHouse's clock: the lines of no gateway are forgotten for its own wrong clock. It is
-    asked once an append, as the table has no default for it.
-    All trouble is Unavailable, also that which only a person can end: batches wait, none is refused for it.
+    The time of receipt comes from ClickHouse's clock, so a gateway with a wrong clock does not delete lines too early.
+    It is asked once per append, because the table has no default for it.
+
+    Every failure is Unavailable, even one that only a person can fix: batches wait, and none is refused because of it.
     """
 
     def __init__(
@@ -128,18 +129,18 @@ class ClickhouseLogStore:
         self._tries, self._trouble = 0, ""
 
     async def append(self, batches: Sequence[LineBatch]) -> None:
-        """Store all batches or raise Unavailable (then: unknown which; append them again)."""
+        """Store all batches, or raise Unavailable: some may be stored then, so append all of them again."""
         if not batches:
             return
         await self._be_prepared()
-        # Each is made just before it is sent, and small: between two of them the loop turns to others. A thread would
-        # compete with the loop for the interpreter, and hold it up for longer.
+        # Each insert is made just before it is sent, and is small, so the loop runs other tasks in between. A thread
+        # would compete with the loop for the interpreter lock and delay it for longer.
         for columns in _inserts_of(batches, await self._now()):
             with self._noticing_loss():
                 await self._pool.insert(INSERT, columns)
 
     async def read(self, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
-        """At most `limit` lines after `after`, ordered by attempt and seq. Gaps are passed over silently."""
+        """At most `limit` lines after `after`, ordered by attempt and seq. Skips gaps."""
         lines: list[LogLine] = []
         position, width = after, max(limit, LEAST_WINDOW)
         while len(lines) < limit:
@@ -150,7 +151,7 @@ class ClickhouseLogStore:
                 following = await self._next(deployment_id, LogPosition(position.attempt, last))
                 if following is None:
                     break
-                # Lines that stand far apart are looked for in ever larger windows.
+                # Lines far apart are searched for in growing windows.
                 position, width = following, width * 2
         return lines
 
@@ -162,13 +163,13 @@ class ClickhouseLogStore:
         return [(first, last) for first, last in rows]
 
     async def compact(self, deployment_id: uuid.UUID) -> int:
-        """Nothing: ClickHouse merges by itself."""
+        """Does nothing: ClickHouse merges parts itself."""
         return 0
 
     async def drop_before(self, day: datetime.date) -> int:
-        """Forget the months that were over on that UTC day: all that was received in them. Says how many went.
+        """Delete the months that had ended by that UTC day. Returns how many.
 
-        Lines received earlier in the day's own month stay until that month is over, too.
+        Lines received earlier in the day's own month stay until that month has ended too.
         """
         months = [month for (month,) in await self._fetch(PARTITIONS)]
         old = [month for month in months if month < day.year * 100 + day.month]
@@ -181,7 +182,7 @@ class ClickhouseLogStore:
         await self._fetch(CHECK, limit_seconds=CHECK_SECONDS)
 
     async def _server_now(self) -> int:
-        """In seconds since 1970."""
+        """Seconds since 1970."""
         ((seconds,),) = await self._fetch(NOW)
         return int(seconds)
 
@@ -195,7 +196,7 @@ class ClickhouseLogStore:
         ]
 
     async def _next(self, deployment_id: uuid.UUID, after: LogPosition) -> LogPosition | None:
-        """The place before the first line that is stored after this one."""
+        """The position before the next stored line."""
         rows = await self._fetch(NEXT, deployment_id=deployment_id, attempt=after.attempt, after=after.seq)
         return LogPosition(rows[0][0], rows[0][1] - 1) if rows else None
 
@@ -213,7 +214,7 @@ class ClickhouseLogStore:
         async with self._preparing:
             if self._is_prepared:
                 return
-            if self._tries > tries:  # somebody tried while this call waited: so do not all wait for each other
+            if self._tries > tries:  # another call failed meanwhile: waiting calls must not all try one after the other
                 raise Unavailable(self._trouble)
             try:
                 await self._prepare()
@@ -224,7 +225,7 @@ class ClickhouseLogStore:
 
     @contextlib.contextmanager
     def _noticing_loss(self) -> Iterator[None]:
-        """Tables that are gone are made anew at the next use."""
+        """Tables that are missing are created again at the next use."""
         try:
             yield
         except ClickhouseError as error:
@@ -234,7 +235,7 @@ class ClickhouseLogStore:
 
 
 def _inserts_of(batches: Iterable[LineBatch], received_at: int) -> Iterator[list[list[Any]]]:
-    """The lines of the batches, in the columns of INSERT, in portions of bounded size."""
+    """The lines of the batches in the columns of INSERT, in portions of limited size."""
     columns, size = _no_rows(), 0
     for batch in batches:
         for start in range(0, len(batch.lines), PIECE_ROWS):

@@ -1,4 +1,4 @@
-"""The embedded log store: line batches in PostgreSQL, a row each, compressed, in a partition per UTC day of receipt."""
+"""The embedded log store: line batches in PostgreSQL, one compressed row each, in partitions by UTC day of receipt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.models import LogLine, LogPosition
 from gateway.stores.postgres import Database
 
 ROW_LINES = 2000
-"""No row holds more lines. So a line is found among rows that begin at most this much before it."""
+"""No row holds more lines, so a line is in a row that begins at most this many lines before it."""
 ROWS_AT_ONCE = 32
 
 
@@ -32,14 +32,14 @@ class StoredRow(NamedTuple):
 
 
 class PostgresLogStore:
-    """The day of receipt is by the database's clock: the lines of no gateway are forgotten for its own wrong clock."""
+    """The day of receipt comes from the database's clock, so a gateway's wrong clock deletes no lines too early."""
 
     def __init__(self, database: Database, today: Callable[[], Awaitable[datetime.date]] | None = None) -> None:
         self._database = database
         self._today = today or self._database_today
 
     async def append(self, batches: Sequence[LineBatch]) -> None:
-        """Store all batches or raise Unavailable (then: unknown which; append them again)."""
+        """Store all batches, or raise Unavailable: some may be stored then, so append all of them again."""
         if not batches:
             return
         rows = await asyncio.to_thread(_rows_of, batches, await self._today())
@@ -50,7 +50,7 @@ class PostgresLogStore:
             await self._insert(rows)
 
     async def read(self, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
-        """At most `limit` lines after `after`, ordered by attempt and seq. Gaps are passed over silently."""
+        """At most `limit` lines after `after`, ordered by attempt and seq. Skips gaps."""
         lines: list[LogLine] = []
         async with self._database.transaction() as connection:
             cursor = await connection.cursor(
@@ -97,7 +97,7 @@ class PostgresLogStore:
         return [(row["first_seq"], row["last_seq"]) for row in rows]
 
     async def drop_before(self, day: datetime.date) -> int:
-        """Forget the batches received before that UTC day. Says how many partitions went."""
+        """Delete the batches received before that UTC day. Returns how many partitions it dropped."""
         async with self._database.transaction() as connection:
             await connection.execute("SET LOCAL lock_timeout = '5s'")
             dropped: int = await connection.fetchval("SELECT drop_log_partitions($1)", day)
@@ -109,9 +109,9 @@ class PostgresLogStore:
             await connection.execute("SELECT 1")
 
     async def compact(self, deployment_id: uuid.UUID) -> int:
-        """Merge neighbouring batches into fewer rows; reads show the same before, meanwhile and after.
+        """Merge neighbouring batches into fewer rows. Reads return the same before, during and after it.
 
-        For a log that has ended. Says how many rows it saved.
+        For a log that has ended. Returns how many rows it saved.
         """
         async with self._database.transaction() as connection:
             found = await connection.fetch(
@@ -151,7 +151,7 @@ class PostgresLogStore:
 
 
 async def _insert_rows(connection: asyncpg.Connection, rows: Sequence[StoredRow]) -> None:
-    # All or nothing: executemany is one implicit transaction.
+    # All or nothing: executemany runs in an implicit transaction.
     await connection.executemany(
         """
         INSERT INTO log_batches (
@@ -177,7 +177,7 @@ def _rows_of(batches: Sequence[LineBatch], day: datetime.date) -> list[StoredRow
         for batch in batches
         for start in range(0, len(batch.lines), ROW_LINES)
     ]
-    return sorted(rows, key=lambda row: row[:4])  # one order for all writers: they never deadlock
+    return sorted(rows, key=lambda row: row[:4])  # all writers use one order, so they never deadlock
 
 
 def _to_row(batch: LineBatch, start: int, lines: Sequence[Line], day: datetime.date) -> StoredRow:
@@ -196,7 +196,7 @@ def _unpack(body: bytes) -> list[list[object]]:
 
 
 def _lines_after(deployment_id: uuid.UUID, position: LogPosition, rows: Iterable[asyncpg.Record]) -> list[LogLine]:
-    """The lines after the position, each once: rows may overlap, or repeat what came in before midnight."""
+    """The lines after the position, each once. Rows may overlap, or repeat lines from before midnight."""
     found: list[LogLine] = []
     attempt, seq = position.attempt, position.seq
     for row in rows:
@@ -214,7 +214,7 @@ def _rows_wanted(lines: int) -> int:
 
 
 def _neighbours(rows: Iterable[StoredRow]) -> Iterator[list[StoredRow]]:
-    """Runs of rows of one day and attempt that follow each other without a gap, up to ROW_LINES lines."""
+    """Runs of rows of one day and attempt without a gap between them, up to ROW_LINES lines."""
     group: list[StoredRow] = []
     for row in rows:
         if group and not _follows(group, row):

@@ -1,4 +1,4 @@
-"""Remembers which deployment's files stand, whole, in the plain layout."""
+"""Remembers which deployment's files are complete in the plain layout."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from gateway.stores.postgres import Database, Held
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MirrorTask:
-    """A mirror that is not what is live. `live`: project and deployment; None: nothing is, so all of its files go."""
+    """A mirror that differs from what is live. `live`: project and deployment, or None to delete all files."""
 
     slug: str
     live: tuple[uuid.UUID, uuid.UUID] | None
 
 
 class MirrorStore:
-    """`place` names the object store: a mirror that was written to another one counts for nothing."""
+    """`place` names the object store. A mirror that was written to another one does not count."""
 
     def __init__(self, database: Database, place: str) -> None:
         self._database = database
         self._place = place
 
     async def outdated(self, after: str, limit: int) -> list[str]:
-        """The slugs after this one whose mirror is not what is live, in order."""
+        """The slugs after this one whose mirror differs from what is live, in order."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -45,13 +45,14 @@ class MirrorStore:
         return [row["slug"] for row in rows]
 
     def claim(self, slug: str) -> AbstractAsyncContextManager[Held | None]:
-        """A lock of the mirror's own. None: another gateway works on it."""
+        """A lock on one mirror. None: another gateway works on it."""
         return self._database.try_lock(f"mirror {slug}")
 
     async def begin(self, slug: str) -> MirrorTask | None:
-        """What is to be done about this mirror. None: nothing.
+        """What has to be done for this mirror. None: nothing.
 
-        It is remembered before the first object is written: so what a crash leaves is known to be ours, and not whole.
+        The mirror is marked incomplete before the first object is written. So after a crash it is known to be ours, and
+        incomplete.
         """
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(
@@ -80,7 +81,7 @@ class MirrorStore:
         return MirrorTask(slug, (row["project_id"], row["deployment_id"]) if row["deployment_id"] else None)
 
     async def finish(self, task: MirrorTask) -> None:
-        """The mirror is whole, or, where nothing is live, gone."""
+        """The mirror is complete or, if nothing is live, removed."""
         async with self._database.acquire() as connection:
             await connection.execute(
                 """
@@ -97,6 +98,6 @@ class MirrorStore:
             )
 
     async def doubt(self, slug: str) -> None:
-        """Whatever is known of this mirror, it may not be so any more."""
+        """Mark the mirror incomplete."""
         async with self._database.acquire() as connection:
             await connection.execute("UPDATE mirrors SET deployment_id = NULL WHERE slug = $1", slug)

@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL: opened when first used, made anew when it broke, its errors told in our words."""
+"""The connection to PostgreSQL: opened when first used, replaced when it broke. Errors are raised in our words."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ COMMAND_SECONDS = 20.0
 LOCK_SECONDS = 300.0
 LOCK_POLL_SECONDS = 0.2
 LOCK_HEARTBEAT_SECONDS = 15.0
-"""Well within `idle_in_transaction_session_timeout`, by which the server takes a lock from a gateway that is frozen."""
+"""Well within `idle_in_transaction_session_timeout`, after which the server releases the lock of a frozen gateway."""
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_ANSWER_SECONDS = 5.0
 GATEWAY = "buildspace"
-"""How a gateway's connections are called in pg_stat_activity. Commands have a name of their own."""
+"""The name of a gateway's connections in pg_stat_activity. Commands have another one."""
 LIMITS = {"statement_timeout": "15s", "idle_in_transaction_session_timeout": "60s"}
-"""What the server itself ends, should this process not be there to do it."""
+"""The server enforces these, even if this process hangs."""
 _SET_LOCAL_LIMITS = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in LIMITS.items())
 
 
 class Held:
-    """A lock, for as long as its transaction lives."""
+    """An advisory lock, held for as long as its transaction lives."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
         self._turn = asyncio.Lock()
 
     async def check(self) -> None:
-        """Raises Unavailable when it is lost: for what must not be done by two, ask just before."""
+        """Raises Unavailable if the lock is lost. Call it right before an action that two gateways must not both do."""
         async with self._turn:
             with in_our_words():
                 await self._connection.execute("SELECT 1", timeout=HEARTBEAT_ANSWER_SECONDS)
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[Self]:
-        """The server takes it for idle, and for lost at last, unless it hears of it."""
+        """Uses the connection regularly, because the server ends a transaction that is idle for too long."""
         leaving = asyncio.Event()
 
         async def say_so() -> None:
-            with contextlib.suppress(Unavailable):  # who asks is told
+            with contextlib.suppress(Unavailable):  # the next check raises it
                 while not await wait_until(leaving, LOCK_HEARTBEAT_SECONDS):
                     await self.check()
 
@@ -65,13 +65,12 @@ class Held:
 
 
 class Database:
-    """A pool that connects when it is first asked and replaces connections that broke.
+    """A pool that connects at the first use and replaces connections that broke.
 
-    Whatever the driver says about the server being away becomes Unavailable. Constraint violations pass:
-    the stores turn them into words of their own.
+    Errors that mean that the server is away become Unavailable. Constraint violations pass: the stores turn them into
+    words of their own.
 
-    Nothing here or in the stores outlives a transaction on its connection, but for `listen`: so a pooler may stand
-    between, which hands the server's connections from transaction to transaction.
+    Apart from `listen`, no session state outlives a transaction, so a pooler in transaction mode may stand in between.
     """
 
     def __init__(self, url: str, pool: asyncpg.Pool, size: int, options: dict[str, Any], *, is_pooled: bool) -> None:
@@ -79,7 +78,7 @@ class Database:
         self.pool = pool
         self.is_pooled = is_pooled
         self._options = options
-        # Who holds a lock needs a second connection to work: half of the pool is never lent to locks.
+        # The holder of a lock needs a second connection to work, so locks get at most half of the pool.
         self._lock_places = asyncio.Semaphore(max(1, size // 2))
 
     @contextlib.asynccontextmanager
@@ -94,7 +93,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection in a transaction: committed at the end of the block, rolled back when it raises."""
+        """A connection in a transaction, committed at the end of the block, rolled back if it raises."""
         async with self.acquire() as connection, connection.transaction():
             if self.is_pooled:
                 await connection.execute(_SET_LOCAL_LIMITS)
@@ -102,9 +101,9 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[Held]:
-        """Nobody else, on any gateway, holds the lock of this name within the block. Raises Unavailable after a while.
+        """Holds the lock of this name, exclusively among all gateways. Raises Unavailable after LOCK_SECONDS.
 
-        Who waits holds no connection: many who want one lock leave room for those who want others.
+        A waiting call holds no connection, so many waiters for one lock do not block those for others.
         """
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
@@ -118,7 +117,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def try_lock(self, name: str) -> AsyncIterator[Held | None]:
-        """As `lock`, without waiting: None where somebody else holds it, or as many locks are held as may be."""
+        """As `lock`, without waiting. None if the lock is held elsewhere, or if locks use up their half of the pool."""
         if self._lock_places.locked():
             yield None
             return
@@ -137,10 +136,10 @@ class Database:
         stopping: asyncio.Event,
         progress: Callable[[], None],
     ) -> None:
-        """Hand on what is notified, over a connection of its own. A job body: raises when the connection is lost.
+        """Pass on notifications, over a connection of its own. A job body: raises if the connection is lost.
 
-        `on_payload("")` after each connect: notifications may have been missed, so all that is remembered is stale.
-        A pooler delivers no notifications: behind one nothing is heard, and nobody is told otherwise.
+        Calls `on_payload("")` after each connect, because notifications may have been missed: everything remembered is
+        stale. A pooler delivers no notifications; behind one this only waits for the stop.
         """
         if self.is_pooled:
             progress()
@@ -152,7 +151,7 @@ class Database:
                 await connection.add_listener(channel, lambda *event: on_payload(event[-1]))
                 on_payload("")
                 while not stopping.is_set():
-                    # A black-holed connection says nothing: only a heartbeat finds it out.
+                    # Only a heartbeat detects a connection whose packets are dropped.
                     await connection.execute("SELECT 1", timeout=HEARTBEAT_ANSWER_SECONDS)
                     progress()
                     await wait_until(stopping, HEARTBEAT_SECONDS)
@@ -164,7 +163,7 @@ class Database:
             return await self.pool.acquire(timeout=ACQUIRE_SECONDS)
 
     async def _give_back(self, connection: asyncpg.Connection) -> None:
-        # A connection that broke cannot be reset; the pool drops it. The block's own outcome is what counts.
+        # A connection that broke cannot be reset; the pool drops it. The error of the block is the one to raise.
         with contextlib.suppress(*DRIVER_ERRORS):
             await self.pool.release(connection, timeout=CONNECT_SECONDS)
 
@@ -177,9 +176,9 @@ class Database:
 async def open_pool(
     url: str, size: int, *, is_pooled: bool = False, application_name: str = GATEWAY
 ) -> AsyncIterator[Database]:
-    """The database behind this URL; nothing is connected yet. Raises ConfigError for what is no such URL.
+    """The database of this URL; nothing is connected yet. Raises ConfigError if it is no such URL.
 
-    `is_pooled`: between us and the server is a pooler in transaction mode.
+    `is_pooled`: a pooler in transaction mode stands in between.
     """
     check_url(url)
     size = max(2, size)
@@ -193,7 +192,7 @@ async def open_pool(
 
 
 def _options(application_name: str, is_pooled: bool) -> dict[str, Any]:
-    """A pooler refuses settings at the start of a connection, and knows nothing of prepared statements."""
+    """A pooler refuses settings at the start of a connection, and does not support prepared statements."""
     settings = {} if is_pooled else {**LIMITS, "timezone": "UTC"}
     return {
         "timeout": CONNECT_SECONDS,
@@ -204,16 +203,16 @@ def _options(application_name: str, is_pooled: bool) -> dict[str, Any]:
 
 
 async def _no_reset(connection: asyncpg.Connection) -> None:
-    """Behind a pooler a session is nobody's: there is nothing of ours in it, and it may be another by now."""
+    """Behind a pooler there is no session state to reset, and the server's session may be another one by now."""
 
 
 def encode_cursor(*parts: str) -> str:
-    """Opaque text that names a place in a list."""
+    """Opaque text for a place in a list."""
     return base64.urlsafe_b64encode("\n".join(parts).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
-    """The parts of `encode_cursor`, each read by its kind. Raises Invalid for anything else."""
+    """The parts of `encode_cursor`, each converted by its kind. Raises Invalid for any other text."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         parts = base64.b64decode(padded, altchars=b"-_", validate=True).decode().split("\n")
@@ -224,7 +223,7 @@ def decode_cursor(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
 
 
 def storable(text: str | None, limit: int = 4000) -> str | None:
-    """Text as PostgreSQL can keep it: without NUL and lone surrogates, not longer than the limit."""
+    """Text that PostgreSQL can store: without NUL and lone surrogates, and within the limit."""
     if text is None:
         return None
     return text[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""What the driver says of the server, in our words."""
+"""Turns the driver's errors about the server into our words."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import asyncpg
 from gateway.errors import Invalid, Unavailable
 
 PASSING_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "54", "55", "57", "58", "F0", "XX"})
-"""SQLSTATE classes that tell of the server, not of our SQL: connection, resources, locks, shutdown, disk."""
+"""SQLSTATE classes of the server's state, not of our SQL: connection, resources, locks, shutdown, disk."""
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 LOST = "The connection to the database was lost."
 NOT_PREPARED = frozenset({"42P01", "42703", "42883"})
 FORBIDDEN = "42501"
 NO_DATABASE = "3D000"
 PARAMETERS = frozenset({"42704", "55P02", "22023"})
-"""While connecting: one of the URL's parameters is unknown, fixed, or has a value that cannot be."""
+"""While connecting: a parameter of the URL is unknown, cannot be changed, or has an invalid value."""
 NO_ROOM = frozenset({"53100"})
 STATEMENT_MIXED_UP = frozenset({"26000", "42P05"})
-"""A prepared statement that is unknown, or there already: the server behind is another than a moment ago."""
+"""An unknown or duplicate prepared statement: the connection now leads to another server session."""
 POOLER = (
     "A pooler that shares connections between transactions (such as pgbouncer) is in front of the database:"
     " set postgres.is_pooled = true."
@@ -38,9 +38,9 @@ HAS_NO_TLS = (
 
 @contextlib.contextmanager
 def in_our_words(*, connecting: bool = False, server: str = "") -> Iterator[None]:
-    """Whatever tells of the server becomes Unavailable, values that cannot be stored Invalid. The rest passes.
+    """Errors about the server become Unavailable, values that cannot be stored become Invalid. All others pass.
 
-    `server`: its address, where it has one.
+    `server`: its address, if it has one.
     """
     try:
         yield
@@ -112,7 +112,7 @@ def _unreached(error: Exception, server: str) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"The file {error.filename}, which postgres.url names, cannot be read: {error.strerror}."
     number = error.errno if isinstance(error, OSError) else None
-    # The event loops word the same failure differently, the system does not; names that do not resolve are below zero.
+    # Event loops word the same failure differently, the system does not. Numbers of failed name lookups are negative.
     known = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None)
     reason = (known or type(error).__name__).rstrip(".")
     if server:

@@ -1,4 +1,4 @@
-"""What postgres.url says: checked once at the start, and told to people without its password."""
+"""postgres.url: checked once at the start, and described without its password."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def check_url(url: str) -> None:
-    """Raises ConfigError for what no server can make right. Connects to nothing."""
+    """Raises ConfigError for a URL that cannot work with any server. Connects to nothing."""
     if _has_stray_sign(url):
         raise ConfigError(
             "postgres.url (DATABASE_URL): signs such as / ? # in the user or the password are written as %2F %3F %23."
@@ -40,13 +40,13 @@ def check_url(url: str) -> None:
 
 
 def _has_stray_sign(url: str) -> bool:
-    """Whether what is before the host has ended too early: the @ that follows it stands where none belongs."""
+    """Whether an @ follows the host: a character of the user or password was not escaped."""
     parts = urllib.parse.urlsplit(url)
     return "@" not in parts.netloc and "@" in parts.path + parts.query + parts.fragment
 
 
 def describe_url(url: str) -> str:
-    """Where the server is and how the way to it is kept, never with the password."""
+    """Where the server is, and whether the connection is encrypted. Never shows the password."""
     parts = urllib.parse.urlsplit(url)
     parameters = _parameters(url)
     if parts.hostname is None or parameters.get("host", "").startswith("/"):
@@ -57,7 +57,7 @@ def describe_url(url: str) -> str:
 
 
 def server_of(url: str) -> str:
-    """Host and port; empty: a Unix socket."""
+    """Host and port. Empty for a Unix socket."""
     parts = urllib.parse.urlsplit(url)
     return "" if parts.hostname is None or "host" in _parameters(url) else f"{parts.hostname}:{parts.port or 5432}"
 
@@ -90,5 +90,5 @@ def _check_authority(path: str) -> None:
 
 
 def _has_own_authority() -> bool:
-    """Where libpq's users keep it, too."""
+    """Whether a certificate authority is in the place where libpq looks for one."""
     return bool(os.environ.get("PGSSLROOTCERT")) or (Path.home() / ".postgresql" / "root.crt").is_file()

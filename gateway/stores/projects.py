@@ -18,7 +18,7 @@ from gateway.stores.postgres import Database, decode_cursor, encode_cursor
 from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, to_project
 
 SITE_CHANGED = "site_changed"
-"""The channel that hears the slug of a project in the transaction that changes its live release."""
+"""The channel that is notified of a project's slug in the transaction that changes its live release."""
 IDEMPOTENCY_DAYS = 7
 SHORT_SLUG_TRIES = 10
 LONG_SLUG_TRIES = 10
@@ -47,10 +47,10 @@ class ProjectStore:
         trigger: str = "api",
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
-        """A new project and its first deployment, both or neither.
+        """Create a project and its first deployment, both or neither.
 
-        `idempotency` is a key and the sha256 of what was asked: asked again with both the same, the first's
-        deployment is the answer; the same key for something else raises Conflict. A full queue raises TooMany.
+        `idempotency` is a key and the sha256 of the request: repeating both returns the first request's deployment, and
+        the same key with another request raises Conflict. Raises TooMany if the queue is full.
         """
         async with self._database.transaction() as connection:
             if idempotency and (first := await _first_with(connection, *idempotency)):
@@ -68,7 +68,7 @@ class ProjectStore:
         return to_project(_found(row, slug))
 
     async def list(self, limit: int, cursor: str | None = None) -> tuple[list[Project], str | None]:
-        """The newest first, at most `limit`, and the cursor for what follows. Raises Invalid for a bad cursor."""
+        """The newest first, at most `limit`, and the cursor of the next page. Raises Invalid for a bad cursor."""
         before, before_id = decode_cursor(cursor, _moment, uuid.UUID) if cursor else (None, None)
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
@@ -131,7 +131,7 @@ class ProjectStore:
 
 
 async def _first_with(connection: asyncpg.Connection, key: str, sha256: bytes) -> Deployment | None:
-    # Whoever asks with the same key at the same time waits here until the first has committed.
+    # A concurrent call with the same key waits here until the first one has committed.
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", key)
     row = await connection.fetchrow(
         """

@@ -1,4 +1,4 @@
-"""Going live: READY, the project's live release, its history, and what of it may be swept."""
+"""Going live: READY, the project's live release, its history, and which releases may be swept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ReleaseStore:
         bytes: int,  # noqa: A002 - the word of the model
         last_seq: int,
     ) -> Deployment:
-        """BUILDING -> READY, and live unless something newer is or a promotion said otherwise: all at once."""
+        """BUILDING -> READY, and live unless a newer live deployment or a promotion prevents it. In one transaction."""
         async with self._database.transaction() as connection:
             await _lock_project(connection, deployment_id)
             ready = await connection.fetchval(
@@ -63,9 +63,9 @@ class ReleaseStore:
             return await fetch_deployment(connection, deployment_id)
 
     async def promote(self, deployment_id: uuid.UUID) -> Deployment:
-        """Make a READY deployment live, older or newer; nothing queued before this replaces it by itself.
+        """Make a READY deployment live, older or newer. Deployments queued before this do not replace it.
 
-        Raises Conflict for what has no release.
+        Raises Conflict if it has no release.
         """
         async with self._database.transaction() as connection:
             await _lock_project(connection, deployment_id)
@@ -84,7 +84,7 @@ class ReleaseStore:
 
     @contextlib.asynccontextmanager
     async def project_lock(self, project_id: uuid.UUID) -> AsyncIterator[Held]:
-        """Publishing and the sweep of one project keep out of each other's way, on all gateways."""
+        """The lock that publishing and sweeping one project share, on all gateways."""
         async with self._database.lock(f"project {project_id}") as held:
             yield held
 
@@ -114,7 +114,7 @@ class ReleaseStore:
         return [to_deployment(row) for row in rows]
 
     async def mark_swept(self, deployment_id: uuid.UUID) -> None:
-        """From now on it has no release: call this before the objects go. Raises Conflict if it is live again."""
+        """From now on it has no release. Call this before its objects are deleted. Raises Conflict if it is live."""
         async with self._database.transaction() as connection:
             await _lock_project(connection, deployment_id)
             deployment = await fetch_deployment(connection, deployment_id)
@@ -130,7 +130,7 @@ class ReleaseStore:
             )
 
     async def newest_live(self, limit: int) -> list[Deployment]:
-        """Those that went live last and are live still."""
+        """The live deployments, those that went live last first."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -145,7 +145,7 @@ class ReleaseStore:
         return [to_deployment(row) for row in rows]
 
     async def kept_releases(self, project_id: uuid.UUID) -> list[uuid.UUID]:
-        """The deployments of the project that have a release: what these hold must stay."""
+        """The deployments of the project that have a release. Their files must be kept."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -159,7 +159,7 @@ class ReleaseStore:
         return [row["id"] for row in rows]
 
     async def pending_manifests(self, project_id: uuid.UUID) -> list[bytes]:
-        """What the project's running builds have announced: their blobs must stay, too."""
+        """What the project's running builds have announced. Their blobs must be kept too."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -176,7 +176,7 @@ class ReleaseStore:
 
 
 async def _lock_project(connection: asyncpg.Connection, deployment_id: uuid.UUID) -> None:
-    # Always the project first, then its deployments: so no two of these wait for each other.
+    # Always the project first, then its deployments, so that two transactions never deadlock.
     await connection.execute(
         """
         SELECT id

@@ -15,7 +15,7 @@ from gateway.stores.hosts import reserve_deployment
 
 NO_LIMIT = 2**31 - 1
 QUEUE_RETRY_SECONDS = 30.0
-"""A build takes about as long."""
+"""About as long as a build takes."""
 
 
 def to_project(row: Mapping[str, Any]) -> Project:
@@ -84,7 +84,7 @@ async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.U
 async def add_deployment(
     connection: asyncpg.Connection, project_id: uuid.UUID, trigger: str, queue_length: int
 ) -> Deployment:
-    """A deployment in QUEUE, with the project's next number and its settings of now. Raises TooMany."""
+    """A deployment in QUEUE with the project's next number and its present settings. Raises TooMany."""
     await _check_queue(connection, queue_length)
     deployment_id = await reserve_deployment(connection, project_id)
     await connection.execute(
@@ -130,7 +130,7 @@ async def add_deployment(
 
 
 async def _check_queue(connection: asyncpg.Connection, queue_length: int) -> None:
-    # Gateways count one after the other, so that together they keep to the limit.
+    # Gateways count one after the other, so the limit holds for all of them together.
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('queue', 3))")
     waiting = await connection.fetchval("SELECT count(*) FROM deployments WHERE status = 'QUEUE'")
     if waiting >= queue_length:
@@ -142,7 +142,7 @@ async def _check_queue(connection: asyncpg.Connection, queue_length: int) -> Non
 
 
 async def stale(connection: asyncpg.Connection, deployment_id: uuid.UUID, attempt: int) -> Conflict:
-    """Why a fenced UPDATE found no row. Raises NotFound when there is no such deployment."""
+    """The error for a fenced UPDATE that found no row. Raises NotFound if there is no such deployment."""
     found = await fetch_deployment(connection, deployment_id)
     if found.attempt != attempt:
         return Conflict(f"Attempt {attempt} is over: deployment {deployment_id} is at attempt {found.attempt}.")

@@ -23,13 +23,13 @@ CONNECT_SECONDS = 2.0
 READ_SECONDS = 15.0
 CALL_SECONDS = 20.0
 TRIES = 2
-"""With the pause between them, two tries to connect tell within five seconds that a store is away."""
+"""With the pause in between, two tries to connect detect within five seconds that a store is away."""
 LEAST_CONNECTIONS = 4
 KEEPALIVE_SECONDS = 12.0
 
 
 class S3Client:
-    """Made at the first call: a store, a role or keys that are missing end no start, and are asked for again."""
+    """Made at the first call, so that missing credentials or an unreachable store do not stop the start."""
 
     def __init__(self, config: S3, resolver: AbstractResolver | None = None) -> None:
         self.config = config
@@ -52,7 +52,7 @@ class S3Client:
             yield
         except GatewayError:
             raise
-        # RuntimeError: botocore, where a role gives keys that have expired, and aiohttp, while it closes.
+        # RuntimeError: raised by botocore if a role gives expired keys, and by aiohttp while it closes.
         except (ClientError, BotoCoreError, aiohttp.ClientError, OSError, TimeoutError, RuntimeError) as error:
             raise explain(error, operation, self.config) from error
 
@@ -64,7 +64,7 @@ class S3Client:
             if self._client is None:
                 session = get_session()
                 keys = await self._find_keys(session)
-                # Parsing the model takes a while: it is kept by the loader, which the client then asks.
+                # Parsing the service model is slow: this loader keeps it for the client.
                 loader = session.get_component("data_loader")
                 await asyncio.to_thread(loader.load_service_model, "s3", "service-2")
                 creating = session.create_client(
@@ -79,7 +79,7 @@ class S3Client:
         return self._client
 
     async def _find_keys(self, session: AioSession) -> dict[str, str]:
-        """Those of the settings. Without them the session looks along the chain of AWS, and renews what it finds."""
+        """The keys of the settings. Without them the session uses AWS's provider chain, and renews those it finds."""
         if self.config.access_key_id:
             return {
                 "aws_access_key_id": self.config.access_key_id,
@@ -91,7 +91,7 @@ class S3Client:
 
 
 def _add_md5(params: dict[str, Any], **_: Any) -> None:
-    """Compatible stores of some age want it, and do not know the checksum that botocore sends instead."""
+    """Some compatible stores require it, and do not support the checksum that botocore sends instead."""
     digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
     params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
 
@@ -102,9 +102,9 @@ def _limits(config: S3, connections: int, resolver: AbstractResolver | None) -> 
         style = "path" if config.endpoint else "virtual"
     return AioConfig(
         signature_version="s3v4",
-        # TLS protects the bytes already; without it their hash is signed with the rest.
+        # TLS already protects the bytes; without it their hash is part of the signature.
         s3={"addressing_style": style, "payload_signing_enabled": config.endpoint.startswith("http://")},
-        # Otherwise trailers are sent that many compatible stores refuse.
+        # Otherwise botocore sends trailers, which many compatible stores refuse.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         max_pool_connections=connections,

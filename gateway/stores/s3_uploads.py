@@ -1,4 +1,4 @@
-"""Bytes on their way to S3: counted, hashed and cut into parts, and checked before anybody can see them."""
+"""Uploads to S3: bytes are counted, hashed and cut into parts, and checked before the object becomes visible."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ log = logging.getLogger(__name__)
 
 PART_BYTES = 8 * 1024**2
 MOST_PARTS = 10_000
-"""More parts S3 does not take: larger objects get larger parts."""
+"""The most parts that S3 accepts: larger objects get larger parts."""
 SMALL_BYTES = 256 * 1024
 PARTS_AT_ONCE = 8
 PART_SECONDS = 120.0
 ABORT_SECONDS = 5.0
 HASH_HERE_BYTES = 64 * 1024
-"""Hashing so little is quicker than a trip to a thread."""
+"""Hashing this little is faster than a call in a thread."""
 ABANDONED = datetime.timedelta(days=1)
-"""No put takes so long: its sender is gone."""
+"""Longer than any put takes: its sender is gone."""
 
 
 class Incoming:
-    """What a sender sends. Never more is kept than the part that was asked for."""
+    """The bytes of a sender. Holds at most the part that was asked for."""
 
     def __init__(self, chunks: AsyncIterator[bytes], size: int, sha256: str | None) -> None:
         self._chunks = chunks
@@ -41,7 +41,7 @@ class Incoming:
         self._over = b""
 
     async def part(self, wanted: int) -> bytes:
-        """The next bytes, fewer at the end. Raises Invalid where there are more than announced."""
+        """The next bytes, fewer at the end. Raises Invalid if there are more than announced."""
         part = bytearray(self._over)
         self._over = b""
         while len(part) < wanted and (chunk := await anext(self._chunks, None)) is not None:
@@ -56,13 +56,13 @@ class Incoming:
         return bytes(part)
 
     async def last_part(self, wanted: int) -> bytes:
-        """All that is left, of which there must be no more than this. Raises Invalid, as `check` does."""
+        """All remaining bytes, which may be at most this many. Raises Invalid, as `check` does."""
         part = await self.part(wanted + 1)
         self.check()
         return part
 
     def check(self) -> None:
-        """Raises Invalid unless all came, and nothing else."""
+        """Raises Invalid unless the bytes are complete and have the announced hash."""
         if self._came != self._size:
             raise Invalid(f"{self._size} bytes were announced, {self._came} came.")
         if self._sha256 is not None and self._digest.hexdigest() != self._sha256:
@@ -78,14 +78,14 @@ class Incoming:
 
 
 class Uploads:
-    """Puts objects whole. The memory of all puts together is bounded: larger ones wait for a place."""
+    """Puts whole objects. The memory of all puts together is limited: larger ones wait for their turn."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
         self._places = asyncio.Semaphore(PARTS_AT_ONCE)
 
     async def put(self, key: str, incoming: Incoming, size: int, content_type: str) -> None:
-        """Raises Invalid, Conflict and Unavailable; then nothing is to be seen."""
+        """Raises Invalid, Conflict and Unavailable; then the object is not visible."""
         if size > PART_BYTES:
             await self._put_in_parts(key, incoming, size, content_type)
             return
@@ -101,8 +101,8 @@ class Uploads:
             )
 
     async def abort_abandoned(self, prefix: str) -> int:
-        """What crashes left unfinished holds storage that nobody sees. Says how many uploads were aborted."""
-        # This machine's clock will do: S3 refuses calls of one that is a quarter of an hour off.
+        """Abort unfinished uploads, which occupy storage invisibly. Returns how many."""
+        # The local clock is good enough: S3 refuses calls whose clock is 15 minutes off.
         old = datetime.datetime.now(datetime.UTC) - ABANDONED
         abandoned = [found async for found in self._unfinished(prefix) if found["Initiated"] < old]
         for found in abandoned:

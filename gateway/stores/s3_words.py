@@ -1,4 +1,4 @@
-"""What S3 and the way to it say when something fails, in our words."""
+"""Turns the errors of S3 and of the connection to it into our words."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ OCCUPIED = frozenset(
         "XMinioObjectExistsAsDirectory",
     }
 )
-"""Said by stores that keep objects as files, which cannot have a key that is also the folder of others."""
+"""From stores that keep objects as files, which cannot hold a key that is also a folder of other keys."""
 NO_TLS = ("wrong version number", "record layer failure", "unexpected eof", "http request")
-"""What OpenSSL says of an answer that is no TLS."""
+"""OpenSSL's messages for an answer without TLS."""
 _REGION = re.compile(r"expecting '([a-z0-9-]{1,40})'")
 
 
 class Unexplained(Unavailable):
-    """A refusal without a word of why, as every answer to HEAD is."""
+    """An error without a reason, as every error answer to HEAD is."""
 
 
 class NoSuchRange(GatewayError):
@@ -86,13 +86,13 @@ def name_of(config: S3) -> str:
 
 
 def where(config: S3) -> str:
-    """The same for its beginning."""
+    """The store in words, for the beginning of a sentence."""
     name = name_of(config)
     return name[0].upper() + name[1:]
 
 
 def explain(error: Exception, operation: str, config: S3) -> GatewayError:
-    """The error of a call as NotFound, Conflict, NoSuchRange or Unavailable."""
+    """The error of a call, as NotFound, Conflict, NoSuchRange or Unavailable."""
     if isinstance(error, botocore.ClientError):
         return _explain_answer(error, operation, config)
     return Unavailable(_explain_silence(error, config))
@@ -148,7 +148,7 @@ def _explain_silence(error: Exception, config: S3) -> str:
             return SENTENCES["InvalidBucketName"].format(bucket=config.bucket)
         case botocore.ProfileNotFound() | botocore.ConfigParseError():
             return "The AWS configuration of this machine cannot be read: check AWS_PROFILE and ~/.aws."
-        case RuntimeError():  # botocore's word for renewed keys that have expired already
+        case RuntimeError():  # botocore's message for renewed keys that have already expired
             return "The keys of the role for S3 could not be renewed: check its session and the clock."
         case _:
             return f"The connection to {name_of(config)} broke off."

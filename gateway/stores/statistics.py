@@ -11,7 +11,7 @@ class StatisticsStore:
         self._database = database
 
     async def count_deployments(self) -> dict[Status, int]:
-        """How many deployments are in each state; a state without any is left out."""
+        """The number of deployments in each state. States without any are left out."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """

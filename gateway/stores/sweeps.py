@@ -1,4 +1,4 @@
-"""Remembers how far the sweep of all projects has come, so that gateways share it."""
+"""Remembers the progress of the sweep of all projects, so that gateways share it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _FIRST = uuid.UUID(int=0)
 
 
 class SweepStore:
-    """One sweep is one gateway's at a time. Who takes up what another has left goes on where that was."""
+    """One gateway at a time does the sweep. Another one that takes over continues where the first stopped."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def begin(self, every_seconds: float, silent_seconds: float) -> bool:
-        """Whether it is ours to do: the last one ended so long ago, or who worked on it has been silent for so long."""
+        """True if this gateway shall sweep: the last sweep, or its gateway's last progress, is this long ago."""
         async with self._database.acquire() as connection:
             begun: bool | None = await connection.fetchval(
                 """
@@ -39,7 +39,7 @@ class SweepStore:
         return begun is not None
 
     async def projects(self, limit: int) -> list[uuid.UUID]:
-        """The next ones; none: all are done."""
+        """The next projects. Empty: all are done."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -54,7 +54,7 @@ class SweepStore:
         return [row["id"] for row in rows]
 
     async def advance(self, after: uuid.UUID) -> None:
-        """The projects up to this one are done."""
+        """Note that the projects up to this one are done."""
         async with self._database.acquire() as connection:
             await connection.execute("UPDATE sweeps SET after = $1, worked_at = now()", after)
 

@@ -1,4 +1,4 @@
-"""Copies whole tables from one PostgreSQL into another, each within the transaction of a connection that is given."""
+"""Copies whole tables from one PostgreSQL to another, each within the transaction of the given connection."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ TABLES = (
     "mirrors",
     "sweeps",
 )
-"""In the order in which they refer to each other, but for a project's live deployment."""
+"""In the order of their foreign keys, except for a project's live deployment."""
 LOG_TABLE = "log_batches"
 COPY_SECONDS = 24 * 3600.0
 CHUNKS_AHEAD = 16
 IDLE_SECONDS = 15.0
-"""A gateway asks its database every two seconds."""
+"""A gateway uses its database every two seconds."""
 
 
 async def check_unused(connection: asyncpg.Connection, which: str, *, is_pooled: bool) -> None:
     """Raises Conflict while a gateway is connected to this database.
 
-    `is_pooled`: a pooler keeps connections for a while after who used them is gone, so those that rest don't count.
+    `is_pooled`: a pooler keeps idle connections for a while after a gateway has gone, so those do not count.
     """
     gateways = await connection.fetchval(
         """
@@ -68,7 +68,7 @@ async def check_same_version(old: asyncpg.Connection, new: asyncpg.Connection) -
 
 
 async def check_empty(connection: asyncpg.Connection) -> None:
-    """Raises Conflict for a database that has projects. The install key and token of a first start don't count."""
+    """Raises Conflict for a database that has projects. The install key and token of a first start do not count."""
     if await connection.fetchval(
         """
         SELECT EXISTS (SELECT FROM projects) OR EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM mirrors)
@@ -78,7 +78,7 @@ async def check_empty(connection: asyncpg.Connection) -> None:
 
 
 async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> AsyncIterator[tuple[str, int]]:
-    """All tables but the logs, with their ids, numbers and tokens. Tells each, with its rows, once it is copied."""
+    """All tables but the logs, with their ids, numbers and tokens. Reports each copied table and its rows."""
     await new.execute("DELETE FROM installation")
     for table in TABLES:
         yield table, await copy_table(old, new, table, _left_out(table))
@@ -86,14 +86,14 @@ async def copy_everything(old: asyncpg.Connection, new: asyncpg.Connection) -> A
 
 
 async def copy_log_days(old: asyncpg.Connection, new: asyncpg.Connection) -> AsyncIterator[tuple[datetime.date, int]]:
-    """The log lines that the old database holds. Tells each day, with its batches, once it is copied."""
+    """The log lines of the old database. Reports each day and its batches once it is copied."""
     for day in await _log_days(old):
         await new.execute("SELECT make_log_partition($1)", day)
         yield day, await copy_table(old, new, f"{LOG_TABLE}_{day:%Y%m%d}")
 
 
 async def copy_table(old: asyncpg.Connection, new: asyncpg.Connection, table: str, left_out: Sequence[str] = ()) -> int:
-    """Every row; how many. Never more than a few chunks are held."""
+    """Copy every row. Returns how many. Holds only a few chunks at a time."""
     columns = [name for name in await _columns(new, table) if name not in left_out]
     chunks: asyncio.Queue[bytes | None] = asyncio.Queue(CHUNKS_AHEAD)
 
@@ -131,7 +131,7 @@ def _left_out(table: str) -> Sequence[str]:
 
 
 async def _copy_live(old: asyncpg.Connection, new: asyncpg.Connection) -> None:
-    """Projects and deployments refer to each other: what is live is set when both are there."""
+    """Projects and deployments refer to each other, so the live deployment is set when both are copied."""
     live = await old.fetch("SELECT id, live_deployment_id FROM projects WHERE live_deployment_id IS NOT NULL")
     await new.execute(
         """

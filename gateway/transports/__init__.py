@@ -1,4 +1,4 @@
-"""How log lines come from the builders to the consumer: over the builders' API, or over Kafka."""
+"""How log lines get from the builders to the consumer: over the builders' API or over Kafka."""
 
 from gateway.transports.http import HttpLogTransport
 from gateway.transports.kafka import KafkaLogTransport

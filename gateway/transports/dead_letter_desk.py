@@ -1,4 +1,4 @@
-"""`buildspace dead-letters`: shows what could never be stored, and puts it back once its cause is gone."""
+"""`buildspace dead-letters`: shows records that could not be stored, and replays them once the cause is fixed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Say = Callable[[str], None]
 
 
 class DeadLetterDesk:
-    """Reads the dead-letter topic. Only `replay` moves anything, and that in a group of its own."""
+    """Reads the dead-letter topic. Only `replay` commits offsets, in a consumer group of its own."""
 
     def __init__(self, settings: config.Kafka, say: Say) -> None:
-        """Raises ConfigError where there is no Kafka."""
+        """Raises ConfigError without Kafka."""
         if not settings.brokers:
             raise ConfigError(
                 "There are no dead letters without Kafka: kafka.brokers (KAFKA_BROKERS) is not set, and builders"
@@ -41,7 +41,7 @@ class DeadLetterDesk:
         self._say = say
 
     async def show(self, limit: int) -> None:
-        """The newest ones, the oldest of them first. Nothing is consumed. Raises Unavailable."""
+        """Print the newest ones, in order of time. Nothing is consumed. Raises Unavailable."""
         async with self._reading(None) as (consumer, ends):
             begins = await consumer.beginning_offsets(list(ends)) if ends else {}
             for place, end in ends.items():
@@ -54,9 +54,9 @@ class DeadLetterDesk:
         self._say(f"{shown} dead letters shown." if shown else "There are no dead letters.")
 
     async def replay(self) -> None:
-        """Each goes back into the topic as it was, once. Raises Unavailable; what was put back is remembered.
+        """Send each record back to its topic unchanged, once. Raises Unavailable. Progress is committed.
 
-        Killed between the two, the last one goes back once more at the next call.
+        If it is killed between the send and the commit, the next call sends the last one again.
         """
         settings = self._cluster.settings
         producer = RecordProducer(self._cluster.target)
@@ -85,7 +85,7 @@ class DeadLetterDesk:
                 letter.value,
                 key=letter.key,
                 headers=letter.headers,
-                # Brokers refuse what is of the future.
+                # Brokers refuse records with a future timestamp.
                 timestamp_ms=min(letter.timestamp, int(time.time() * 1000)),
             )
         except NotSent as error:
@@ -95,7 +95,7 @@ class DeadLetterDesk:
 
     @contextlib.asynccontextmanager
     async def _reading(self, group: str | None) -> AsyncIterator[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
-        """A consumer that stands where its group stands, or at the beginning, and the ends of the partitions now."""
+        """A consumer at the position of its group, or at the beginning, and the current ends of the partitions."""
         topic = self._cluster.settings.dead_letter_topic
         async with self._cluster.reading(topic, group) as (consumer, places):
             async with asyncio.timeout(CALL_SECONDS):
@@ -104,7 +104,7 @@ class DeadLetterDesk:
 
 
 async def _letters(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> AsyncIterator[Fetched]:
-    """What lies between where the consumer stands and these ends."""
+    """The records between the consumer's position and these ends."""
     for place, end in ends.items():
         while records := await _following(consumer, place, end):
             for record in records:
@@ -112,7 +112,7 @@ async def _letters(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) 
 
 
 async def _following(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> list[Fetched]:
-    """The next ones before this end, none at the end. Raises TimeoutError when Kafka hands out none for too long."""
+    """The next records before this end; empty at the end. Raises TimeoutError if Kafka returns none for too long."""
     async with asyncio.timeout(CALL_SECONDS):
         while await consumer.position(place) < end:
             found = await poll(consumer, AT_ONCE, POLL_SECONDS, only=place)
@@ -138,5 +138,5 @@ def _deployment(value: bytes | None) -> str:
 
 
 def _printable(text: str) -> str:
-    """A record may hold anything, a terminal's commands too."""
+    """Makes terminal control codes harmless: a record may hold any bytes."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

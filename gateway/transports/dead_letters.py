@@ -17,15 +17,15 @@ from gateway.transports.kafka_polling import Unreadable
 PREFIX = "dead-letter-"
 HOUR_SECONDS = 3600.0
 KEPT_BYTES = MOST_BYTES - 256 * 1024
-"""A longer value is cut, so that a record at the broker's limit still goes aside with its headers."""
+"""A longer value is cut, so that a record at the broker's limit still fits with its headers."""
 LEAST_BYTES = 256
-"""Where that is too long still: enough to see what it was."""
+"""If that is still too long: enough to recognise the record."""
 KEPT_HEADER_BYTES = 64 * 1024
 REASON_LENGTH = 500
 
 
 class Letter(Protocol):
-    """What is needed here of a record as aiokafka hands it out."""
+    """The part of aiokafka's record that is needed here."""
 
     topic: str
     partition: int
@@ -37,9 +37,9 @@ class Letter(Protocol):
 
 
 class DeadLetters:
-    """Writes them, and only so many in an hour: a flood has a cause that a person must see.
+    """Writes dead letters, at most so many in an hour: a flood has a cause that a person must see.
 
-    The count is this process's own. A record that is put aside and then handed out again goes aside again.
+    Each process counts its own. A record that is handed out again after it was put aside is put aside again.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DeadLetters:
         return len(self._written) < self._cluster.settings.dead_letters_per_hour
 
     def flood(self, reason: str) -> Unavailable:
-        """What to say when there is no room."""
+        """The error for a record that exceeds the limit."""
         settings = self._cluster.settings
         return Unavailable(
             f"Log lines wait: more than {settings.dead_letters_per_hour} records of {settings.topic} in an hour could"
@@ -65,12 +65,12 @@ class DeadLetters:
         )
 
     async def put(self, record: Letter, reason: str) -> None:
-        """Return once Kafka has it. Raises Unavailable."""
+        """Returns once Kafka has acknowledged it. Raises Unavailable."""
         for kept_bytes in (KEPT_BYTES, LEAST_BYTES):
             try:
                 await self._send(record, reason, kept_bytes)
                 break
-            except TooLargeToSend as error:  # the topic's own limit is lower than what brokers take by default
+            except TooLargeToSend as error:  # the topic's own limit is lower than the broker's default
                 if kept_bytes == LEAST_BYTES:
                     raise self._cluster.explained(error) from error
         self._written.append(self._clock())
@@ -79,7 +79,7 @@ class DeadLetters:
         value, headers = _wrapped(record, reason, kept_bytes)
         key = record.key if len(record.key or b"") <= kept_bytes else None
         if key is None and value is None:
-            value = b""  # aiokafka sends no record that has neither
+            value = b""  # aiokafka sends no record without both key and value
         try:
             await self._producer.send(self._cluster.settings.dead_letter_topic, value, key=key, headers=headers)
         except NotSent as error:
@@ -88,7 +88,7 @@ class DeadLetters:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter, unwrapped: what it was, where, and why it lies here. `is_cut`: it is not here in whole."""
+    """A decoded dead letter: the record, its place, and the reason. `is_cut`: it is not complete."""
 
     reason: str
     topic: str
@@ -102,8 +102,8 @@ class DeadLetter:
 
 
 def unwrap(record: Letter) -> DeadLetter:
-    """The reading half of what `DeadLetters.put` writes."""
-    if isinstance(record, Unreadable):  # somebody else wrote it there
+    """Decodes what `DeadLetters.put` writes."""
+    if isinstance(record, Unreadable):  # another producer wrote it
         return DeadLetter(record.reason, "?", "?", "?", record.timestamp, None, None, (), is_cut=True)
     said = {name.removeprefix(PREFIX): _text(value) for name, value in record.headers if name.startswith(PREFIX)}
     return DeadLetter(
@@ -140,12 +140,12 @@ def _wrapped(record: Letter, reason: str, kept_bytes: int) -> tuple[bytes | None
 
 
 def _own_headers(record: Letter) -> tuple[tuple[str, bytes], ...]:
-    """Those that the record came with; a letter that is put aside a second time has no use for the first reason."""
+    """The record's own headers. One that is put aside a second time loses the first reason."""
     return tuple((name, value) for name, value in record.headers if not name.startswith(PREFIX))
 
 
 def _moment(said: str, written: int) -> int:
-    """In milliseconds since 1970, and one that a calendar has, whatever stands there."""
+    """Milliseconds since 1970, forced into the range of the calendar."""
     is_number = said.isascii() and said.isdigit() and len(said) <= len(str(LAST_MOMENT))
     return min(max(0, int(said) if is_number else written), LAST_MOMENT)
 

@@ -1,4 +1,4 @@
-"""The log transport that needs no engine: what builders post waits here for the consumer."""
+"""The log transport that needs no engine: posted batches wait here for the consumer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMIT_SECONDS = 20.0
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Parcel:
-    """A batch and the sender who waits for its commit."""
+    """A batch and the sender that waits for its commit."""
 
     batch: LineBatch
     stored: asyncio.Future[None]
@@ -42,11 +42,11 @@ class HttpLogTransport:
         self._is_subscribed = False
 
     def is_behind(self) -> bool:
-        """Never: a sender is not answered before its lines are stored."""
+        """Never: a sender gets its answer only after its lines are stored."""
         return False
 
     async def send(self, batch: LineBatch) -> None:
-        """Return once the batch is stored. Raises Unavailable (send it again) or Invalid (it can never be stored)."""
+        """Returns once the batch is stored. Raises Unavailable (send it again) or Invalid (it can never be stored)."""
         parcel = _Parcel(batch, asyncio.get_running_loop().create_future(), _size_of(batch))
         if self._waiting and self._size + parcel.size > self._capacity_bytes:
             raise Unavailable("Too many log lines are waiting to be stored. Send these again later.")
@@ -57,12 +57,12 @@ class HttpLogTransport:
         except TimeoutError as error:
             raise Unavailable("The log store did not take the lines in time. Send them again.") from error
         finally:
-            # Whoever gave up sends the batch again: keeping it too would fill the queue during an outage.
+            # A sender that gave up sends the batch again: keeping this one too would fill the queue during an outage.
             self._drop(parcel)
 
     @contextlib.asynccontextmanager
     async def subscribe(self) -> AsyncIterator[HttpLogRecords]:
-        """One subscription at a time; what it fetched and did not commit goes back to the head of the queue."""
+        """One subscription at a time. Batches that it fetched and did not commit return to the head of the queue."""
         if self._is_subscribed:
             raise RuntimeError("The log transport allows one consumer per process.")
         self._is_subscribed = True
@@ -76,7 +76,7 @@ class HttpLogTransport:
                     self._put(parcel, at_head=True)
 
     async def take(self, limit: int, timeout_seconds: float) -> list[_Parcel]:
-        """The parcels that wait, oldest first; empty when none came in time."""
+        """The waiting parcels, oldest first. Empty if none came in time."""
         if not self._waiting:
             self._arrived.clear()
             await wait_until(self._arrived, timeout_seconds)
@@ -115,7 +115,7 @@ class HttpLogRecords:
         self.uncommitted.clear()
 
     async def put_aside(self, batch: LineBatch, reason: str) -> None:
-        """There is nowhere to keep it: its senders are told why it can't be stored."""
+        """Nothing is kept here: the senders get the reason as their answer."""
         for parcel in self.uncommitted:
             if parcel.batch is batch and not parcel.stored.done():
                 parcel.stored.set_exception(Invalid(reason))

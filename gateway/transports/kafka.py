@@ -21,13 +21,14 @@ from gateway.transports.kafka_records import InstallKey, IsKnown, KafkaLogRecord
 from gateway.transports.kafka_watch import CaughtUp, Membership, Watch
 
 SESSION_SECONDS = 6.0
-"""The shortest that brokers allow: a killed gateway's partitions are another's after so long."""
+"""The shortest that brokers allow: after this long another gateway gets the partitions of one that was killed."""
 HEARTBEAT_SECONDS = 1.5
 REBALANCE_SECONDS = 6.0
 REQUEST_SECONDS = 12.0
 METADATA_SECONDS = 10.0
-"""So soon partitions are seen that were added, and a topic that was made anew. aiokafka's own five minutes are longer
-than a log waits for lines that seem to be missing.
+"""How soon new partitions and recreated topics are noticed.
+
+aiokafka's default of five minutes is longer than a log waits for missing lines.
 """
 REQUEST_SLACK_SECONDS = 5.0
 
@@ -39,7 +40,7 @@ class _Member:
 
 
 class KafkaLogTransport:
-    """Does no I/O until it is used. `close` ends in a few seconds."""
+    """Makes no connection until it is used. `close` ends within a few seconds."""
 
     late_lines_seconds = LATE_LINES_SECONDS
 
@@ -65,7 +66,7 @@ class KafkaLogTransport:
         return self._caught_up.is_behind()
 
     async def send(self, batch: LineBatch) -> None:
-        """Put what a builder posted into the topic, signed for it. Raises Unavailable, or Invalid if it never fits."""
+        """Send a posted batch to the topic, signed on its behalf. Raises Unavailable, or Invalid if it is too large."""
         record = encode_batch(batch)
         token = make_token(await self._install_key(), batch.deployment_id, batch.attempt)
         headers = [(SIGNATURE_HEADER, sign(token, record))]
@@ -82,8 +83,8 @@ class KafkaLogTransport:
     async def subscribe(self) -> AsyncIterator[KafkaLogRecords]:
         """One subscription at a time, as one member of the group. Raises Unavailable.
 
-        While an engine is away the member stays in the group: leaving it would need the broker, and a member that is
-        gone without a word keeps its partitions from everybody for SESSION_SECONDS.
+        While an engine is away the member stays in the group: leaving would need the broker, and after an unannounced
+        end the member's partitions are blocked for SESSION_SECONDS.
         """
         await self._cluster.make_topics()
         if self._member is None:

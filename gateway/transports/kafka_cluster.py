@@ -1,4 +1,4 @@
-"""The Kafka cluster of this configuration: who connects how, its topics, and what its errors mean for a person."""
+"""The configured Kafka cluster: its accounts and topics, and what its errors mean for a person."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ CREATED, EXISTS = 0, 36
 
 
 class Broken(Unavailable):
-    """A consumer that will not heal by itself: another one is to be made."""
+    """This consumer cannot recover. A new one is needed."""
 
 
 class KafkaCluster:
-    """Does no I/O until it is asked. Every call raises Unavailable with the sentence for a person."""
+    """Makes no connection until it is used. Every call raises Unavailable with a sentence for a person."""
 
     def __init__(self, settings: config.Kafka) -> None:
         """Raises ConfigError for a certificate authority that can't be read."""
@@ -52,7 +52,7 @@ class KafkaCluster:
         return await asyncio.to_thread(connection_settings, self.target)
 
     async def make_topics(self, *, is_rehearsal: bool = False) -> None:
-        """Create the topics that are missing. Where that is refused, the sentence holds the command that does it.
+        """Create the missing topics. If that is refused, the sentence holds the command for it.
 
         `is_rehearsal`: only ask whether it would be refused.
         """
@@ -63,34 +63,34 @@ class KafkaCluster:
                 await self._create(admin, missing, is_rehearsal=is_rehearsal)
 
     async def partitions(self, topic: str) -> list[int]:
-        """The numbers of its partitions; none if it is missing."""
+        """The partition numbers. Empty if the topic is missing."""
         async with self._admin() as admin:
-            if topic not in await admin.list_topics():  # to describe a topic that is missing may create it
+            if topic not in await admin.list_topics():  # describing a missing topic may create it
                 return []
             (found,) = await admin.describe_topics([topic])
         return sorted(partition["partition"] for partition in found["partitions"])
 
     async def advertised(self) -> list[str]:
-        """host:port of each broker, as the brokers call themselves: there clients connect."""
+        """host:port of each broker, as the brokers advertise themselves to clients."""
         async with self._admin() as admin:
             brokers = (await admin.describe_cluster())["brokers"]
         return sorted(f"{broker['host']}:{broker['port']}" for broker in brokers)
 
     def as_builder(self) -> KafkaCluster:
-        """The same cluster as a builder sees it: with the builders' own account, if there is one."""
+        """The same cluster with the builders' own account, if there is one."""
         own = self.settings
         if not own.builder_username:
             return self
         return KafkaCluster(dataclasses.replace(own, username=own.builder_username, password=own.builder_password))
 
     async def missing_topics(self) -> list[str]:
-        """The topics that this account does not see. Changes nothing."""
+        """The topics that this account cannot see. Changes nothing."""
         async with self._admin() as admin:
             known = await admin.list_topics()
         return [name for name in self._topics if name not in known]
 
     def command(self, topic: str) -> str:
-        """What creates this topic by hand."""
+        """The command that creates this topic."""
         settings = self.settings
         account = " --command-config client.properties" if settings.security_protocol != "PLAINTEXT" else ""
         return (
@@ -102,9 +102,10 @@ class KafkaCluster:
     async def reading(
         self, topic: str, group: str | None
     ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-        """A consumer of the whole topic and its partitions: it begins where the group stands, and does not join it.
+        """A consumer of the whole topic, and its partitions. It starts at the group's position but does not join the
+        group.
 
-        So whoever is in the group keeps its partitions. The driver's errors within the block are explained, too.
+        So members of the group keep their partitions. Errors of the driver in the block are raised in our words.
         """
         places = [TopicPartition(topic, number) for number in await self.partitions(topic)]
         consumer = AIOKafkaConsumer(
@@ -123,7 +124,7 @@ class KafkaCluster:
             await stop_in_time(consumer)
 
     def explained(self, error: BaseException) -> Unavailable:
-        """What the error of a driver means here; what was not sent or started says why by its cause."""
+        """The sentence for a driver's error. For what was not sent or started, the cause says why."""
         if isinstance(error, (NotSent, TooLargeToSend)):
             error = error.__cause__ or error
         account = f"The account {self.settings.username!r}" if self.settings.username else "This gateway"
@@ -183,7 +184,7 @@ class KafkaCluster:
 
 
 class _Closing:
-    """An admin client says close where the others say stop."""
+    """The admin client's `close` under the name that the other clients use."""
 
     def __init__(self, admin: AIOKafkaAdminClient) -> None:
         self._admin = admin
@@ -193,7 +194,7 @@ class _Closing:
 
 
 def _read_authority(path: str) -> str:
-    """The text of the PEM file; empty if none is named."""
+    """The text of the PEM file. Empty if none is configured."""
     if not path:
         return ""
     try:

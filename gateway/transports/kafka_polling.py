@@ -1,4 +1,4 @@
-"""Takes records from a consumer; one that can't even be decoded is handed out as an `Unreadable` in its place."""
+"""Polls a consumer. A record that can't be decoded is returned as an `Unreadable` in its place."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError, UnsupportedCodecError
 
 SLACK_SECONDS = 3.0
-"""A poll may overstay its time while partitions move between gateways."""
+"""A poll may exceed its time limit while partitions move between gateways."""
 ONE_SECONDS = 5.0
-"""For a record that is known to wait: it has to be fetched once more."""
+"""For a record that is known to exist: it has to be fetched again."""
 _OF_A_RECORD = (CorruptRecordException, UnsupportedCodecError)
-"""Among Kafka's errors."""
+"""Kafka's errors that concern one record."""
 
 
 @dataclasses.dataclass(slots=True)
 class Unreadable:
-    """Stands for the record at this offset, or soon after it. The record itself stays in the topic."""
+    """Stands for the record at this offset or shortly after it. The record itself stays in the topic."""
 
     topic: str
     partition: int
@@ -40,11 +40,11 @@ Fetched: TypeAlias = ConsumerRecord | Unreadable
 async def poll(
     consumer: AIOKafkaConsumer, limit: int, timeout_seconds: float, *, only: TopicPartition | None = None
 ) -> list[Fetched]:
-    """What comes next, of one partition or all, in the order of each; empty when nothing came in time.
+    """The next records, of one partition or all, in order within each. Empty if none came in time.
 
-    aiokafka raises for a record that it can't decode, on every try, and forgets what it had read before it. So all
-    partitions are put back then, and those where records wait are read one record at a time: what is readable comes,
-    and an Unreadable for what is not. Raises KafkaError for all that is not a matter of one record.
+    For a record that it can't decode, aiokafka raises at every poll and loses the records that it read before it. So
+    all partitions are set back, and those with waiting records are read one record at a time. Raises KafkaError for
+    errors that do not concern one record.
     """
     places = [only] if only else sorted(consumer.assignment())
     try:
@@ -53,12 +53,12 @@ async def poll(
             return await _many(consumer, begins, limit, timeout_seconds)
     except _Undecodable:
         return await _one_by_one(consumer, begins, limit)
-    except (TimeoutError, IllegalStateError):  # the partitions move right now
+    except (TimeoutError, IllegalStateError):  # partitions are being reassigned
         return []
 
 
 class _Undecodable(Exception):
-    """One of the records that wait can't be decoded. Its text says why."""
+    """A waiting record can't be decoded. The text says why."""
 
 
 async def _many(
@@ -66,7 +66,7 @@ async def _many(
 ) -> list[ConsumerRecord]:
     try:
         found = await consumer.getmany(*places, timeout_ms=int(timeout_seconds * 1000), max_records=limit)
-    except Exception as error:  # a decoder raises whatever it likes
+    except Exception as error:  # decoders may raise any exception
         if isinstance(error, (KafkaError, TimeoutError)) and not isinstance(error, _OF_A_RECORD):
             raise
         raise _Undecodable(f"{type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""What a record of the topic says: decides only. Signed line batches, and what the original's producers wrote."""
+"""Decodes the records of the topic: signed line batches, and the records of other producers. No I/O."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from builder.protocol.steps import Step, Stream
 from builder.protocol.tokens import SIGNATURE_HEADER, is_signature, make_token
 
 PIECES = 128
-"""More than a record of MAX_RECORD_BYTES can be split into."""
+"""More pieces than a record of MAX_RECORD_BYTES can be split into."""
 
 
 class Record(Protocol):
-    """What is needed here of a record as aiokafka hands it out."""
+    """The part of aiokafka's record that is needed here."""
 
     topic: str
     partition: int
@@ -40,7 +40,7 @@ def is_signed(record: Record) -> bool:
 
 
 def read_signed(record: Record, install_key: bytes) -> LineBatch:
-    """Raises ValueError with the reason for a person, for all that no builder of ours wrote."""
+    """Raises ValueError, with a reason for a person, for every record that no builder of ours wrote."""
     value = record.value or b""
     try:
         batch = decode_batch(value)
@@ -57,9 +57,9 @@ def read_signed(record: Record, install_key: bytes) -> LineBatch:
 def read_unsigned(record: Record) -> LineBatch:
     """`{"PROJECT_ID", "DEPLOYMENT_ID", "log"}`, as the original writes it. Raises ValueError as above.
 
-    Such a record has no numbers of its own. They come from its place, so that it is the same lines whenever it is
-    handed out again: the attempt is its partition + 1, its first line has the number offset x PIECES + 1, and every
-    line the record's time. A log of more than MAX_LINE_BYTES is split; lines of one record stay one text otherwise.
+    Such a record has no line numbers, so they are derived from its place: the same record always gives the same lines.
+    The attempt is its partition + 1, its first line has the number offset x PIECES + 1, and every line has the record's
+    time. A log longer than MAX_LINE_BYTES is split; otherwise the lines of a record stay one text.
     """
     value = record.value or b""
     if len(value) > MAX_RECORD_BYTES:

@@ -1,4 +1,4 @@
-"""A subscription to the topic: fetch, decode, put aside, commit exactly what was fetched."""
+"""A subscription to the topic: fetches, decodes, puts aside, and commits exactly what was fetched."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ OURS = "It has no signature, but its deployment belongs to this installation, wh
 InstallKey = Callable[[], Awaitable[bytes]]
 IsKnown = Callable[[uuid.UUID], Awaitable[bool]]
 Read = LineBatch | str | None
-"""What a record holds, or why it can't be stored. None: of that log this was said already."""
+"""What a record holds, or why it can't be stored. None: the reason was already given for this log."""
 
 
 class RecordReader:
-    """Turns records into line batches, or into reasons. Raises Unavailable while the database is away."""
+    """Turns records into line batches or into reasons. Raises Unavailable while the database is away."""
 
     def __init__(self, install_key: InstallKey, is_known: IsKnown, meter: LogMeter, *, accept_unsigned: bool) -> None:
         self._install_key = install_key
@@ -63,20 +63,20 @@ class RecordReader:
         if not isinstance(batch, LineBatch):
             return batch
         if not is_signed(record):
-            # Its numbers are places in the topic, not sizes: only its deployment is looked at.
+            # Its numbers are places in the topic, not sizes, so only the deployment is checked.
             return OURS if known[batch.deployment_id] else batch
         size = len(record.value or b"")
         try:
             self._meter.check(batch, size)
         except TooLarge as error:
-            # One log that has no end must not use up the dead letters of all.
+            # One endless log must not use up the dead letters of all others.
             return error.sentence if self._meter.refuse(batch) else None
         self._meter.count(batch, size)
         return batch
 
 
 class KafkaLogRecords:
-    """What one subscription has fetched and not committed."""
+    """What one subscription has fetched and not committed yet."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class KafkaLogRecords:
         self._next: dict[TopicPartition, int] = {}
         self._origins: list[tuple[LineBatch, Fetched]] = []
         self._aside: set[tuple[TopicPartition, int]] = set()
-        """The places of the dead letters among what is not committed: an outage hands it out again and again."""
+        """The dead letters among the uncommitted records, which are handed out again during an outage."""
 
     async def fetch(self, limit: int, timeout_seconds: float) -> Sequence[LineBatch]:
-        """What can never be stored goes to the dead letters here; too many of those: Unavailable, nothing is lost."""
+        """Makes dead letters of records that can't be stored. If those are too many: Unavailable, nothing is lost."""
         if not self._next:
             await self._watch.look()
         records = await self._poll(limit, timeout_seconds)
@@ -106,11 +106,11 @@ class KafkaLogRecords:
             self._watch.moved()
         batches = await self._sort(records)
         if not batches:
-            await self.commit()  # nobody commits an empty fetch, and dead letters are settled
+            await self.commit()  # an empty fetch is never committed by the caller, and dead letters are stored already
         return batches
 
     async def commit(self) -> None:
-        """A partition that moved to another gateway meanwhile is handed out there again, which is harmless."""
+        """If a partition has moved, its next gateway gets these records too, which is harmless."""
         if not self._next:
             return
         own = self._consumer.assignment()
@@ -130,20 +130,20 @@ class KafkaLogRecords:
         self._watch.moved()  # storing may have taken long
 
     def hand_out_again(self) -> None:
-        """What was fetched and not committed is fetched once more."""
-        self._watch.moved()  # it was there, and kept nobody but the store waiting
+        """The uncommitted records are fetched again."""
+        self._watch.moved()  # the records did arrive; only the store made them wait
         self._seek(self._first)
         self._first, self._next = {}, {}
         self._origins.clear()
 
     async def put_aside(self, batch: LineBatch, reason: str) -> None:
-        """Into the dead letters, as the record that it came as. Raises Unavailable."""
+        """Sends the batch's original record to the dead letters. Raises Unavailable."""
         record = next(record for known, record in self._origins if known is batch)
         if not await self._lay_aside(record, reason):
             raise self._dead_letters.flood(reason)
 
     async def _lay_aside(self, record: Fetched, reason: str) -> bool:
-        """Make a dead letter of it, unless it is one already. Says whether there was room."""
+        """Makes it a dead letter, unless it is one already. False if the limit is reached."""
         place = TopicPartition(record.topic, record.partition), record.offset
         if place in self._aside:
             return True
@@ -164,7 +164,7 @@ class KafkaLogRecords:
         return records
 
     async def _sort(self, records: Sequence[Fetched]) -> list[LineBatch]:
-        """The batches among the records. Stops before the first dead letter for which there is no room."""
+        """The batches among the records. Stops before the first dead letter that exceeds the limit."""
         batches: list[LineBatch] = []
         for number, (record, read) in enumerate(zip(records, await self._reader.read(records), strict=True)):
             if isinstance(read, LineBatch):
@@ -179,7 +179,7 @@ class KafkaLogRecords:
         return batches
 
     def _give_back(self, records: Sequence[Fetched]) -> None:
-        """The next fetch hands these out again."""
+        """The next fetch returns these again."""
         first: dict[TopicPartition, int] = {}
         for record in records:
             first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
@@ -190,7 +190,7 @@ class KafkaLogRecords:
             self._consumer.seek(place, offsets[place])
 
     def _explained(self, error: Exception) -> Unavailable:
-        """Broken, unless aiokafka itself tries again."""
+        """Broken, unless aiokafka retries by itself."""
         sentence = self._cluster.explained(error).sentence
         will_heal = isinstance(error, TimeoutError) or getattr(error, "retriable", False)
         return Unavailable(sentence) if will_heal else Broken(sentence)

@@ -1,4 +1,4 @@
-"""Looks whether a consumer really gets what is in the topic: aiokafka stays silent when its broker is away."""
+"""Checks that a consumer really gets what is in the topic: aiokafka stays silent when its broker is away."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gateway.transports.kafka_cluster import Broken, KafkaCluster
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 3.0
 STUCK_SECONDS = 30.0
-"""A consumer that gets nothing for so long, though something waits, is started anew."""
+"""A consumer that gets nothing for this long, although records wait, is replaced."""
 BEHIND_SECONDS = 30.0
 
 Offsets = Mapping[TopicPartition, int]
 
 
 class CaughtUp:
-    """Up to which moment the whole group, all gateways together, has stored what is in the topic."""
+    """The time up to which all gateways of the group have stored the topic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -30,11 +30,11 @@ class CaughtUp:
         self._seen_at = float("-inf")
 
     def is_behind(self) -> bool:
-        """Whether lines may wait in the topic that were sent some time ago."""
+        """Whether records from some time ago may still wait in the topic."""
         return self._clock() - self._until > BEHIND_SECONDS
 
     def see(self, ends: Offsets, stored: Offsets) -> None:
-        """The ends of all partitions now, and how far each is stored."""
+        """Takes the ends of all partitions, and how far each of them is stored."""
         if all(stored.get(place, 0) >= end for place, end in self._ends.items()):
             self._until = self._seen_at
             self._ends, self._seen_at = ends, self._clock()
@@ -43,7 +43,7 @@ class CaughtUp:
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Whether the consumer has its share of the partitions; that may be none, where gateways outnumber them."""
+    """Whether the consumer has its share of the partitions. With more gateways than partitions that may be none."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -55,8 +55,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self._left_at = None
 
-    def begin_anew(self) -> None:
-        """Who can't reach the group can't be part of it: that time does not count."""
+    def restart_clock(self) -> None:
+        """A consumer that can't reach the group can't be part of it, so that time does not count."""
         if self._left_at is not None:
             self._left_at = self._clock()
 
@@ -65,7 +65,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 class Watch:
-    """One consumer's. To be asked when nothing that was fetched waits to be stored."""
+    """Watches one consumer. Call it only when no fetched record waits to be stored."""
 
     def __init__(
         self,
@@ -84,11 +84,11 @@ class Watch:
         self._moved_at = clock()
 
     def moved(self) -> None:
-        """Something was fetched or stored."""
+        """Note that something was fetched or stored."""
         self._moved_at = self._clock()
 
     async def look(self) -> None:
-        """At most once a second. Raises Unavailable when the cluster does not answer, or the consumer is stuck."""
+        """Checks at most once a second. Raises Unavailable if the cluster is away, Broken if the consumer is stuck."""
         if self._clock() - self._looked_at < LOOK_SECONDS:
             return
         try:
@@ -96,10 +96,10 @@ class Watch:
                 ends, stored = await self._offsets()
         except TimeoutError as error:
             self.moved()
-            self._membership.begin_anew()
+            self._membership.restart_clock()
             raise self._cluster.away() from error
         except IllegalStateError:
-            return  # the partitions move right now
+            return  # partitions are being reassigned
         except KafkaError as error:
             raise self._cluster.explained(error) from error
         self._looked_at = self._clock()
@@ -110,14 +110,14 @@ class Watch:
         consumer, topic = self._consumer, self._cluster.settings.topic
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         if not partitions:
-            await consumer.topics()  # raises where the brokers are away
+            await consumer.topics()  # raises if the brokers are away
             raise Broken(f"The topic {topic} was deleted. It is being created again.")
         ends, begins = await consumer.end_offsets(partitions), await consumer.beginning_offsets(partitions)
         own = consumer.assignment()
         stored = {}
         for place in partitions:
             reached = await (consumer.position(place) if place in own else consumer.committed(place)) or 0
-            stored[place] = max(reached, begins[place])  # nobody waits for what the topic has forgotten
+            stored[place] = max(reached, begins[place])  # records that the topic has deleted need not be stored
         return ends, stored
 
     def _refuse_to_be_stuck(self, ends: Offsets, stored: Offsets) -> None:

@@ -150,7 +150,7 @@ def test_time_without_a_broker_is_not_time_outside_the_group():
     membership = Membership(lambda: now)
     now = 50.0
     assert membership.seconds_without() == 50.0
-    membership.begin_anew()
+    membership.restart_clock()
     assert membership.seconds_without() == 0.0
     membership.on_partitions_assigned(set())
     now = 99.0
