@@ -43,7 +43,6 @@ class Project:
     name: str
     slug: str
     git_url: str
-    custom_domain: str | None
     settings: BuildSettings
     live_deployment_id: uuid.UUID | None
     activation_floor: int

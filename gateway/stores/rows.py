@@ -24,7 +24,6 @@ def to_project(row: Mapping[str, Any]) -> Project:
         name=row["name"],
         slug=row["subdomain"],
         git_url=row["git_url"],
-        custom_domain=row["custom_domain"],
         settings=_to_settings(row),
         live_deployment_id=row["live_deployment_id"],
         activation_floor=row["activation_floor"],

@@ -89,7 +89,6 @@ class FakeProjects:
             "name": "design-system",
             "slug": "design-system",
             "git_url": "https://git.example.com/team/design-system.git",
-            "custom_domain": None,
             "settings": BuildSettings(branch="main"),
             "live_deployment_id": None,
             "activation_floor": 0,

@@ -14,8 +14,11 @@ from gateway.config import Api, Secret
 from gateway.entrance import Access
 from gateway.errors import ConfigError
 from gateway.models import Status
+from gateway.object_keys import blob_key, release_key
+from gateway.sites.release_format import encode_release
 from tests.engines.api_server import GIT_URL, api_over_database
 from tests.engines.gateway import eventually
+from tests.unit.sites.fakes import make_release, sha256_of
 
 ELSEWHERE = {"X-Forwarded-For": "203.0.113.7"}
 
@@ -318,3 +321,42 @@ async def test_with_the_database_away_it_starts_and_says_so(tmp_path, monkeypatc
 async def test_the_site_port_answers_beside_the_api(api):
     async with api.session.get(api.gateway.sites_urls[0], headers={"Host": "nothing.localhost"}) as response:
         assert response.status == 404
+
+
+async def test_a_release_that_needs_a_newer_gateway_is_named_in_ready_and_other_sites_stay_up(api):
+    slugs = [await publish(api, features) for features in (b'["time-travel"]', b"[]")]
+    assert [await site_status(api, slug) for slug in slugs] == [503, 200]
+
+    async def names_it():
+        return "needs 'time-travel', which this gateway does not know" in str(await api.get("/ready"))
+
+    await eventually(names_it, "/ready names the feature", 20)
+
+
+async def publish(api, features):
+    """A new live site, whose release names these features; its slug."""
+    deployed = await api.deploy()
+    deployment = await api.services.deployments.get(uuid.UUID(deployed["deploymentId"]))
+
+    async def is_building():
+        return (await api.services.deployments.get(deployment.id)).status is Status.BUILDING
+
+    await eventually(is_building, "it is launched", 10)
+    release = make_release(["index.html"], project_id=deployment.project_id, deployment_id=deployment.id)
+    body = encode_release(release).replace(b'"features":[]', b'"features":' + features)
+    await put(api, release_key(deployment.project_id, deployment.id), body)
+    await put(api, blob_key(deployment.project_id, sha256_of(b"index.html")), b"index.html")
+    await api.services.deployments.publish(deployment.id, 1, 1, 10, 0)
+    return deployment.project_slug
+
+
+async def put(api, key, body):
+    async def once():
+        yield body
+
+    await api.services.objects.put(key, once(), size=len(body))
+
+
+async def site_status(api, slug):
+    async with api.session.get(api.gateway.sites_urls[0], headers={"Host": f"{slug}.localhost"}) as response:
+        return response.status
