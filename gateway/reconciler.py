@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+import uuid
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from builder.protocol.calls import LEASE_SECONDS
@@ -17,7 +17,7 @@ from gateway.errors import Conflict, Unavailable
 from gateway.models import Deployment, EndedBuilder
 from gateway.roles import BuilderState, Launcher
 from gateway.stores.deployments import DeploymentStore
-from gateway.workers import together
+from gateway.workers import each_of
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,13 @@ LEAVE_SECONDS = 5.0
 """A builder whose attempt ended by its own word gets this long to exit by itself."""
 BLIND_SECONDS = 15.0
 """Who has not seen the database for this long can't tell a dead builder from one whose heartbeats were not recorded."""
-CALLS_AT_ONCE = 100
-"""As many builders as ECS describes in one call."""
+STOPS_AT_ONCE = 20
 NO_ANSWER = "The launcher does not answer."
 NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
 
 
 Answer = TypeVar("Answer")
-Item = TypeVar("Item")
+_Try = tuple[uuid.UUID, int]
 
 
 class Reconciler:
@@ -85,10 +84,22 @@ class Reconciler:
         self._troubles.clear()
         self._is_launcher_silent = False
         # What needs no launcher comes first: one that is silent takes its time.
-        ended = await self._fail_overdue() + await self._reap_expired()
-        await self._each(ended, lambda row: self._stop(row.launcher, row.handle, row.reason or ""))
-        await self._find_builders(await self._deployments.building())
-        await self._each(await self._deployments.builders_to_stop(self._launcher.name), self._stop_ended)
+        urgent = await self._fail_overdue() | await self._reap_expired()
+        ours = {
+            row.handle: row
+            for row in await self._deployments.building()
+            if row.handle is not None and row.launcher == self._launcher.name
+        }
+        ended = await self._deployments.builders_to_stop(self._launcher.name)
+        states = await self._find([*ours, *(builder.handle for builder in ended)])
+        for handle, row in ours.items():
+            await self._lose_if_gone(row, handle, states.get(handle))
+
+        async def stop(builder: EndedBuilder) -> None:
+            is_urgent = (builder.deployment_id, builder.attempt) in urgent
+            await self._stop_ended(builder, states.get(builder.handle), is_urgent=is_urgent)
+
+        await each_of(ended, stop, at_once=STOPS_AT_ONCE)
         self._since.forget_unasked()
         self._looked_at = self._clock()
         if self._troubles:
@@ -99,19 +110,13 @@ class Reconciler:
         if self._clock() - self._looked_at > BLIND_SECONDS:
             self._reap_after = self._clock() + LEASE_SECONDS
 
-    async def _find_builders(self, building: list[Deployment]) -> None:
-        ours = [row for row in building if row.handle is not None and row.launcher == self._launcher.name]
+    async def _lose_if_gone(self, row: Deployment, handle: str, state: BuilderState | None) -> None:
+        if state is BuilderState.GONE and self._since.seconds(("gone", row.id, handle)) >= GONE_SECONDS:
+            await self._lose(row, await self._last_words(handle))
 
-        async def look(row: Deployment) -> None:
-            state = await self._find(str(row.handle))
-            if state is BuilderState.GONE and self._since.seconds(("gone", row.id, row.handle)) >= GONE_SECONDS:
-                await self._lose(row, await self._last_words(str(row.handle)))
-
-        await self._each(ours, look)
-
-    async def _fail_overdue(self) -> list[Deployment]:
-        """Those whose time is over, each with the reason. Their builders are still to be stopped: one that is stopped
-        first says goodbye, and that would count as lost.
+    async def _fail_overdue(self) -> set[_Try]:
+        """Those whose time is over. Their builders are still to be stopped: one that is stopped first says goodbye, and
+        that would count as lost.
         """
         reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
         overdue = await self._deployments.overdue(lifecycle.bound_seconds(self._time_limit_seconds))
@@ -120,76 +125,67 @@ class Reconciler:
             step = row.steps[-1].name if row.steps else None
             with contextlib.suppress(Conflict):
                 await self._deployments.fail(row.id, row.attempt, reason, step, None, None)
-        return [dataclasses.replace(row, reason=reason) for row in overdue]
+        return {(row.id, row.attempt) for row in overdue}
 
-    async def _reap_expired(self) -> list[Deployment]:
+    async def _reap_expired(self) -> set[_Try]:
         """Those whose lease is over, as above."""
         if self._clock() < self._reap_after:
-            return []
-        reason = f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds."
+            return set()
         expired = await self._deployments.expired()
         for row in expired:
-            await self._lose(row, reason)
-        return [dataclasses.replace(row, reason=reason) for row in expired]
+            await self._lose(row, f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds.")
+        return {(row.id, row.attempt) for row in expired}
 
     async def _lose(self, row: Deployment, reason: str) -> None:
         with contextlib.suppress(Conflict):  # it ended in the meantime
             status = await self._deployments.lost(row.id, row.attempt, reason, self._attempts)
             log.warning("builder lost deployment %s attempt %d, now %s: %s", row.id, row.attempt, status, reason)
 
-    async def _stop_ended(self, builder: EndedBuilder) -> None:
-        """A canceled one now, others when they do not leave by themselves."""
-        state = await self._find(builder.handle)
+    async def _stop_ended(self, builder: EndedBuilder, state: BuilderState | None, *, is_urgent: bool) -> None:
+        """Canceled and urgent ones now, others when they do not leave by themselves.
+
+        One that cannot be stopped ends itself: the ended attempt's token opens nothing.
+        """
         late = self._late_lines_seconds if builder.may_bring_lines else 0.0
         overstayed = self._since.seconds(("ended", builder.handle)) >= LEAVE_SECONDS + late
-        if state is None or not (state is BuilderState.GONE or overstayed or builder.is_canceled):
+        if state is None or not (state is BuilderState.GONE or overstayed or builder.is_canceled or is_urgent):
             return
-        # Also one that is gone: its launcher frees what it has left behind.
-        if await self._stop(self._launcher.name, builder.handle, builder.reason):
-            await self._deployments.builder_gone(builder)
 
-    async def _each(self, items: Sequence[Item], do: Callable[[Item], Awaitable[object]]) -> None:
-        """Begun in one turn of the loop, as far as the bound allows: a launcher may make one call of many."""
-        bound = asyncio.Semaphore(CALLS_AT_ONCE)
-
-        async def work(item: Item) -> None:
-            async with bound:
-                await do(item)
-
-        async with together() as tasks:
-            for item in items:
-                tasks.create_task(work(item))
-
-    async def _find(self, handle: str) -> BuilderState | None:
-        """None: the launcher can't say."""
-        return await self._ask(self._launcher.find, handle)
-
-    async def _stop(self, launcher: str | None, handle: str | None, reason: str) -> bool:
-        """Says whether it was stopped. If not, the ended attempt's token opens nothing, and the builder ends itself."""
-        if handle is None or launcher != self._launcher.name:
-            return False
-
-        async def stop(handle: str) -> bool:
-            await self._launcher.stop(handle, reason)
+        async def stop() -> bool:
+            await self._launcher.stop(builder.handle, builder.reason)
             return True
 
-        return await self._ask(stop, handle) or False
+        # Also one that is gone: its launcher frees what it has left behind.
+        if await self._ask(stop):
+            await self._deployments.builder_gone(builder)
+            log.info("builder gone deployment %s attempt %d", builder.deployment_id, builder.attempt)
 
-    async def _ask(self, question: Callable[[str], Awaitable[Answer]], handle: str) -> Answer | None:
+    async def _find(self, handles: list[str]) -> dict[str, BuilderState]:
+        """Without those of which the launcher cannot say how they are."""
+        if not handles:
+            return {}
+        states = await self._ask(lambda: self._launcher.find(handles))
+        if states is None:
+            return {}
+        unsaid = [handle for handle in handles if handle not in states]
+        self._troubles += [f"The launcher cannot say how the builder {handle} is." for handle in unsaid]
+        return states
+
+    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """None: the launcher does not answer. It is then not waited for again in this look."""
         if self._is_launcher_silent:
             return None
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                return await question(handle)
+                return await question()
         except TimeoutError:
             self._is_launcher_silent = True
             self._troubles.append(NO_ANSWER)
         except Unavailable as error:
             self._troubles.append(error.sentence)
         except Exception:  # protects all other builds from a launcher that chokes on one; its lease still ends it
-            log.exception("the launcher failed on %s", handle)
-            self._troubles.append(f"The launcher failed on {handle}.")
+            log.exception("the launcher failed")
+            self._troubles.append("The launcher failed; the gateway's log says how.")
         return None
 
     async def _last_words(self, handle: str) -> str:

@@ -163,8 +163,11 @@ class Launcher(Protocol):
     async def launch(self, order: LaunchOrder) -> str:
         """Start a builder, or find the one that this order started before. Returns its handle. Raises LaunchRefused."""
 
-    async def find(self, handle: str) -> BuilderState:
-        """GONE only if the builder certainly does not run. Raises Unavailable if that cannot be found out."""
+    async def find(self, handles: Sequence[str]) -> dict[str, BuilderState]:
+        """GONE only if the builder certainly does not run. Builders whose state cannot be found out are left out.
+
+        Raises Unavailable if the launcher does not answer.
+        """
 
     async def stop(self, handle: str, reason: str) -> None:
         """End the builder and all its children soon. One that is gone is not an error."""

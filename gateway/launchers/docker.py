@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway import config
@@ -26,6 +26,7 @@ from gateway.launchers.docker_network import BuilderNetwork
 from gateway.launchers.environment import isolation_inside, order_environment
 from gateway.lifecycle import CONTAINER_START_SECONDS
 from gateway.roles import BuilderState, LaunchOrder
+from gateway.workers import each_of
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ FIRST_TO_DIE = 500
 """When the machine runs out of memory, builds go before whatever else runs there."""
 LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
 LAST_LINES = 10
+LOOKS_AT_ONCE = 10
 LAST_WORDS_LETTERS = 800
 LEFT_SECONDS = 3600.0
 CREATE_TRIES, CREATE_PAUSE_SECONDS = 50, 0.1
@@ -85,15 +87,24 @@ class DockerLauncher:
             await self._start(str(found["Id"]))
         return f"docker:{found['Id']}"
 
-    async def find(self, handle: str) -> BuilderState:
-        found = await self._inspect(_container_of(handle))
-        is_running = found is not None and found["State"]["Status"] in _RUNNING
-        return BuilderState.RUNNING if is_running else BuilderState.GONE
+    async def find(self, handles: Sequence[str]) -> dict[str, BuilderState]:
+        states: dict[str, BuilderState] = {}
+
+        async def look(handle: str) -> None:
+            try:
+                found = await self._api.inspect(_container_of(handle))
+            except DockerRefusal as error:
+                log.warning("Docker does not show the builder %s: %s", handle[:19], error.message)
+            else:
+                states[handle] = _state_of(found)
+
+        await each_of([each for each in handles if _is_own(each)], look, at_once=LOOKS_AT_ONCE)
+        return states
 
     async def stop(self, handle: str, reason: str) -> None:
         container = _container_of(handle)
         try:
-            if await self.find(handle) is BuilderState.RUNNING:
+            if _state_of(await self._inspect(container)) is BuilderState.RUNNING:
                 log.info("stop builder %s: %s", handle[:19], reason)
                 await self._api.stop(container)
             await self._api.remove(container)
@@ -301,9 +312,18 @@ def last_words(state: Mapping[str, object], said: str, memory_bytes: int) -> str
     return " ".join(reasons)
 
 
+def _state_of(found: Found | None) -> BuilderState:
+    is_running = found is not None and found["State"]["Status"] in _RUNNING
+    return BuilderState.RUNNING if is_running else BuilderState.GONE
+
+
+def _is_own(handle: str) -> bool:
+    kind, _, container = handle.partition(":")
+    return kind == "docker" and container.isalnum()
+
+
 def _container_of(handle: str) -> str:
     """Raises Unavailable for another launcher's handle: nothing can be said about it."""
-    kind, _, container = handle.partition(":")
-    if kind != "docker" or not container.isalnum():
+    if not _is_own(handle):
         raise Unavailable(f"{handle!r} is not a handle of the Docker launcher.")
-    return container
+    return handle.partition(":")[2]

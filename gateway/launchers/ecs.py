@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from gateway import config
@@ -47,7 +47,6 @@ class EcsLauncher:
         self._clock = clock
         self._missing_since: dict[str, float] = {}
         self._definition_until = float("-inf")
-        self._next: tuple[list[str], asyncio.Future[dict[str, Task]]] | None = None
 
     async def launch(self, order: LaunchOrder) -> str:
         """The very same order makes the very same request, so ECS answers with the task that it started before."""
@@ -62,12 +61,13 @@ class EcsLauncher:
             raise ecs_words.no_room(answer.get("failures", []))
         return str(tasks[0]["taskArn"])
 
-    async def find(self, handle: str) -> BuilderState:
-        task = await self._describe(handle)
-        if task is None:
-            return BuilderState.GONE if self._missing_seconds(handle) >= MISSING_SECONDS else BuilderState.RUNNING
-        self._missing_since.pop(handle, None)
-        return BuilderState.GONE if task.get("lastStatus") in _NOT_RUNNING else BuilderState.RUNNING
+    async def find(self, handles: Sequence[str]) -> dict[str, BuilderState]:
+        own = list(dict.fromkeys(each for each in handles if self._is_own(each)))
+        states: dict[str, BuilderState] = {}
+        for start in range(0, len(own), DESCRIBE_LIMIT):
+            for handle, task in (await self._describe(own[start : start + DESCRIBE_LIMIT])).items():
+                states[handle] = self._state_of(handle, task)
+        return states
 
     async def stop(self, handle: str, reason: str) -> None:
         try:
@@ -80,7 +80,7 @@ class EcsLauncher:
         self._missing_since.pop(handle, None)
 
     async def last_words(self, handle: str) -> str:
-        task = await self._describe(handle)
+        task = (await self._describe([self._own(handle)])).get(handle)
         return ecs_words.last_words(task, self._settings.container) if task is not None else ""
 
     async def check(self) -> None:
@@ -96,33 +96,20 @@ class EcsLauncher:
     async def close(self) -> None:
         """Tasks go on: the next gateway finds them."""
 
-    async def _describe(self, handle: str) -> Task | None:
-        """The task, None if ECS does not know it."""
-        own = self._own(handle)
-        return (await asyncio.shield(self._join(own))).get(own)
-
-    def _join(self, handle: str) -> asyncio.Future[dict[str, Task]]:
-        """What is asked for in one moment is asked in one call."""
-        if self._next is None or len(self._next[0]) >= DESCRIBE_LIMIT:
-            handles: list[str] = []
-            self._next = handles, asyncio.ensure_future(self._describe_all(handles))
-        self._next[0].append(handle)
-        return self._next[1]
-
-    async def _describe_all(self, handles: list[str]) -> dict[str, Task]:
-        await asyncio.sleep(0)  # whoever asks in this turn of the loop comes along
-        if self._next is not None and self._next[0] is handles:
-            self._next = None
-        asked = list(dict.fromkeys(handles))
+    async def _describe(self, handles: list[str]) -> dict[str, Task | None]:
+        """The tasks, None for those that ECS does not know. One of which it says nothing is left out."""
         try:
-            answer = await self._api.call("describe_tasks", cluster=self._settings.cluster, tasks=asked)
+            answer = await self._api.call("describe_tasks", cluster=self._settings.cluster, tasks=handles)
         except EcsRefusal as error:
             raise Unavailable(f"ECS does not describe the builders' tasks ({error}).") from error
-        tasks: dict[str, Task] = {task["taskArn"]: task for task in answer.get("tasks", [])}
-        missing = {each.get("arn") for each in answer.get("failures", []) if each.get("reason") == "MISSING"}
-        if unsaid := [handle for handle in asked if handle not in tasks and handle not in missing]:
-            raise Unavailable(f"ECS does not report the state of the task {unsaid[0]}.")
-        return tasks
+        missing = {str(each.get("arn")): None for each in answer.get("failures", []) if each.get("reason") == "MISSING"}
+        return missing | {str(task["taskArn"]): task for task in answer.get("tasks", [])}
+
+    def _state_of(self, handle: str, task: Task | None) -> BuilderState:
+        if task is None:
+            return BuilderState.GONE if self._missing_seconds(handle) >= MISSING_SECONDS else BuilderState.RUNNING
+        self._missing_since.pop(handle, None)
+        return BuilderState.GONE if task.get("lastStatus") in _NOT_RUNNING else BuilderState.RUNNING
 
     def _missing_seconds(self, handle: str) -> float:
         now = self._clock()
@@ -130,14 +117,14 @@ class EcsLauncher:
         self._missing_since = {each: since for each, since in self._missing_since.items() if now - since < 3600}
         return now - self._missing_since.setdefault(handle, now)
 
-    def _own(self, handle: str) -> str:
+    def _is_own(self, handle: str) -> bool:
         """One foreign handle would make ECS refuse the call for all."""
         kind, _, name = handle.partition(":task/")
-        if (
-            not kind.startswith("arn:")
-            or ":ecs:" not in kind
-            or name.rpartition("/")[0] not in ("", self._cluster_name)
-        ):
+        is_task = kind.startswith("arn:") and ":ecs:" in kind
+        return is_task and name.rpartition("/")[0] in ("", self._cluster_name)
+
+    def _own(self, handle: str) -> str:
+        if not self._is_own(handle):
             raise Unavailable(f"{handle!r} is not a task of the ECS cluster {self._cluster_name}.")
         return handle
 

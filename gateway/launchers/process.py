@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -68,16 +69,25 @@ class ProcessLauncher:
                 record = await asyncio.to_thread(self._start, order, grade)
         return record.process.handle
 
-    async def find(self, handle: str) -> BuilderState:
-        process = ProcessId.from_handle(handle)
-        record = await asyncio.to_thread(self._folders.find, process)
-        is_running = record.is_running() if record is not None else processes.is_running(process)
-        return BuilderState.RUNNING if is_running else BuilderState.GONE
+    async def find(self, handles: Sequence[str]) -> dict[str, BuilderState]:
+        return await asyncio.to_thread(self._find, handles)
+
+    def _find(self, handles: Sequence[str]) -> dict[str, BuilderState]:
+        states = {}
+        for handle in handles:
+            with contextlib.suppress(Unavailable):
+                is_running = self._is_running(ProcessId.from_handle(handle))
+                states[handle] = BuilderState.RUNNING if is_running else BuilderState.GONE
+        return states
+
+    def _is_running(self, process: ProcessId) -> bool:
+        record = self._folders.find(process)
+        return record.is_running() if record is not None else processes.is_running(process)
 
     async def stop(self, handle: str, reason: str) -> None:
         process = ProcessId.from_handle(handle)
         record = await asyncio.to_thread(self._folders.find, process)
-        if await self.find(handle) is BuilderState.RUNNING:
+        if await asyncio.to_thread(self._is_running, process):
             log.info("stop builder %s: %s", handle, reason)
             await _end(process)
         if record is not None:

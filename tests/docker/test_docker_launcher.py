@@ -19,6 +19,7 @@ from gateway.launchers.docker_api import DockerApi
 from gateway.launchers.docker_network import bridge_name
 from gateway.roles import BuilderState, LaunchOrder
 from tests.docker.conftest import LAUNCHER_NETWORK, OpenLauncher
+from tests.engines.builder_state import state_of
 from tests.engines.dockerd import DockerEngine
 from tests.engines.gateway import eventually
 
@@ -29,7 +30,7 @@ def order(attempt: int = 1) -> LaunchOrder:
 
 async def gone(launcher: DockerLauncher, handle: str) -> None:
     async def look() -> bool:
-        return await launcher.find(handle) is BuilderState.GONE
+        return await state_of(launcher, handle) is BuilderState.GONE
 
     await eventually(look, "the builder is gone", 30)
 
@@ -61,7 +62,7 @@ async def test_a_start_without_an_answer_may_have_started_the_builder(
         with pytest.raises(Unanswered):
             await launcher.launch(same)
         handle = await launcher.launch(same)
-        assert await launcher.find(handle) is BuilderState.RUNNING
+        assert await state_of(launcher, handle) is BuilderState.RUNNING
         await launcher.stop(handle, "The test is over.")
 
 
@@ -74,7 +75,7 @@ async def test_a_stopped_builder_is_gone_with_its_volume_and_may_be_stopped_agai
         (volume,) = names.split()
         assert volume in engine.docker("volume", "ls", "--quiet").split()
         await launcher.stop(handle, "The user canceled it.")
-        assert await launcher.find(handle) is BuilderState.GONE
+        assert await state_of(launcher, handle) is BuilderState.GONE
         assert volume not in engine.docker("volume", "ls", "--quiet").split()
         await launcher.stop(handle, "Once more.")
         assert await launcher.last_words(handle) == ""
@@ -208,7 +209,7 @@ async def test_without_isolation_a_build_starts_behind_a_wall_that_does_not_hold
 ) -> None:
     async with on("sleeps", url=f"http://{address}:1", isolation="none") as launcher:
         handle = await launcher.launch(order())
-        assert await launcher.find(handle) is BuilderState.RUNNING
+        assert await state_of(launcher, handle) is BuilderState.RUNNING
         await launcher.stop(handle, "The test is over.")
 
 
@@ -223,7 +224,7 @@ async def test_a_container_that_nobody_stopped_goes_with_a_later_launch(
             running = await same_engine.launch(order())
             later = await same_engine.launch(order())
             assert await launcher.last_words(ended) == ""
-            assert await launcher.find(running) is BuilderState.RUNNING
+            assert await state_of(launcher, running) is BuilderState.RUNNING
             for handle in (running, later):
                 await same_engine.stop(handle, "The test is over.")
 

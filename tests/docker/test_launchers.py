@@ -22,6 +22,7 @@ from gateway.launchers.process import ProcessLauncher
 from gateway.launchers.sandbox import Grade
 from gateway.roles import BuilderState, Launcher, LaunchOrder
 from tests.docker.conftest import OpenLauncher
+from tests.engines.builder_state import state_of
 from tests.engines.ecs import EcsServer, running_ecs
 
 SLEEPS = (sys.executable, "-c", "import signal; signal.pause()")
@@ -121,7 +122,7 @@ async def test_the_same_order_is_one_builder_at_once_later_and_to_another_gatewa
     async with launched(launcher, order) as handle, kind.open() as another:
         same = await asyncio.gather(*(each.launch(order) for each in (launcher, another, launcher)))
         assert {handle, *same} == {handle}
-        assert await another.find(handle) is BuilderState.RUNNING
+        assert await state_of(another, handle) is BuilderState.RUNNING
         assert another.name == launcher.name
 
 
@@ -136,11 +137,11 @@ async def test_another_attempt_is_another_builder(launcher: Launcher) -> None:
 
 async def test_a_builder_runs_until_it_is_stopped_and_may_be_stopped_again(launcher: Launcher) -> None:
     async with launched(launcher, an_order()) as handle:
-        assert await launcher.find(handle) is BuilderState.RUNNING
+        assert await state_of(launcher, handle) is BuilderState.RUNNING
         await launcher.stop(handle, "The user canceled it.")
-        assert await launcher.find(handle) is BuilderState.GONE
+        assert await state_of(launcher, handle) is BuilderState.GONE
         await launcher.stop(handle, "Once more.")
-        assert await launcher.find(handle) is BuilderState.GONE
+        assert await state_of(launcher, handle) is BuilderState.GONE
 
 
 async def test_one_that_nobody_started_may_be_stopped_and_has_no_last_words(kind: Engine, launcher: Launcher) -> None:
@@ -153,7 +154,8 @@ async def test_one_that_nobody_started_may_be_stopped_and_has_no_last_words(kind
 )
 async def test_nothing_is_said_of_what_is_no_handle_of_its_own(kind: Engine, launcher: Launcher, text: str) -> None:
     handle = text.format(foreign=kind.foreign)
-    for call in (launcher.find(handle), launcher.stop(handle, "No more."), launcher.last_words(handle)):
+    assert await launcher.find([handle]) == {}
+    for call in (launcher.stop(handle, "No more."), launcher.last_words(handle)):
         with pytest.raises(Unavailable, match="is not a"):
             await call
 
@@ -168,14 +170,14 @@ async def test_while_its_engine_is_away_nothing_is_called_gone(distant: Engine) 
         with pytest.raises(Unavailable):
             await away.check()
         with pytest.raises(Unavailable):
-            await away.find(handle)
+            await away.find([handle])
         with pytest.raises(Unavailable):
             await away.stop(handle, "No more.")
-        assert await there.find(handle) is BuilderState.RUNNING
+        assert await state_of(there, handle) is BuilderState.RUNNING
 
 
 async def test_a_gateway_that_stops_ends_what_no_other_could_find(kind: Engine, launcher: Launcher) -> None:
     async with launched(launcher, an_order()) as handle:
         await launcher.close()
         async with kind.open() as next_one:
-            assert (await next_one.find(handle) is BuilderState.RUNNING) is kind.outlives
+            assert (await state_of(next_one, handle) is BuilderState.RUNNING) is kind.outlives

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ class IdleLauncher:
     async def launch(self, order: LaunchOrder) -> str:
         return f"idle:{order.deployment_id}:{order.attempt}"
 
-    async def find(self, handle: str) -> BuilderState:
-        return BuilderState.GONE if handle in self.stopped else BuilderState.RUNNING
+    async def find(self, handles: Sequence[str]) -> dict[str, BuilderState]:
+        return {each: BuilderState.GONE if each in self.stopped else BuilderState.RUNNING for each in handles}
 
     async def stop(self, handle: str, reason: str) -> None:
         self.stopped.append(handle)

@@ -1,6 +1,5 @@
 """The ECS launcher against moto, with the promises and the troubles of the real one before it."""
 
-import asyncio
 import contextlib
 import dataclasses
 import uuid
@@ -13,6 +12,7 @@ from gateway.examining.ecs import examine_ecs
 from gateway.launchers import ecs
 from gateway.launchers.ecs_api import EcsApi
 from gateway.roles import BuilderState, LaunchOrder
+from tests.engines.builder_state import state_of
 from tests.engines.ecs import running_ecs
 from tests.unit.control.fakes import Clock
 
@@ -61,7 +61,7 @@ async def test_the_builder_is_told_all_it_needs_and_nothing_else(server, launche
         "PROJECT_ID": "crimson-elephant",
         "GIT_REPOSITORY_URL": "https://git.example/a.git",
     }
-    assert await launcher.find(handle) is BuilderState.RUNNING
+    assert await state_of(launcher, handle) is BuilderState.RUNNING
 
 
 async def test_the_same_order_finds_the_task_that_it_started(server, launcher, clock):
@@ -224,12 +224,12 @@ async def test_ecs_away_is_said_and_its_return_is_seen(server, launcher):
     with pytest.raises(Unavailable):
         await launcher.launch(an_order())
     with pytest.raises(Unavailable):
-        await launcher.find(handle)
+        await state_of(launcher, handle)
     with pytest.raises(Unavailable):
         await launcher.stop(handle, "No more.")
     await server.start()
     await launcher.check()
-    assert await launcher.find(handle) is BuilderState.RUNNING
+    assert await state_of(launcher, handle) is BuilderState.RUNNING
 
 
 async def test_a_task_that_ended_is_gone_and_says_why(server, launcher):
@@ -241,7 +241,7 @@ async def test_a_task_that_ended_is_gone_and_says_why(server, launcher):
         exit_code=137,
         container_reason="OutOfMemoryError: Container killed due to memory usage",
     )
-    assert await launcher.find(handle) is BuilderState.GONE
+    assert await state_of(launcher, handle) is BuilderState.GONE
     words = await launcher.last_words(handle)
     assert words.startswith("OutOfMemoryError")
     assert "exit code is 137" in words
@@ -250,64 +250,53 @@ async def test_a_task_that_ended_is_gone_and_says_why(server, launcher):
 async def test_a_task_whose_containers_have_ended_is_gone(server, launcher):
     handle = await launcher.launch(an_order())
     server.tasks[handle].status = "DEPROVISIONING"
-    assert await launcher.find(handle) is BuilderState.GONE
+    assert await state_of(launcher, handle) is BuilderState.GONE
 
 
 @pytest.mark.parametrize("status", ["PROVISIONING", "PENDING", "ACTIVATING", "DEACTIVATING", "STOPPING"])
 async def test_a_task_on_its_way_is_not_gone(server, launcher, status):
     handle = await launcher.launch(an_order())
     server.tasks[handle].status = status
-    assert await launcher.find(handle) is BuilderState.RUNNING
+    assert await state_of(launcher, handle) is BuilderState.RUNNING
 
 
 async def test_a_task_that_ecs_does_not_know_yet_is_believed_for_a_minute(server, launcher, clock):
     handle = await launcher.launch(an_order())
     server.forgotten.add(handle)
-    assert await launcher.find(handle) is BuilderState.RUNNING
+    assert await state_of(launcher, handle) is BuilderState.RUNNING
     clock.pass_by(59)
-    assert await launcher.find(handle) is BuilderState.RUNNING
+    assert await state_of(launcher, handle) is BuilderState.RUNNING
     server.forgotten.clear()
-    assert await launcher.find(handle) is BuilderState.RUNNING
+    assert await state_of(launcher, handle) is BuilderState.RUNNING
     server.forgotten.add(handle)
     clock.pass_by(30)
-    assert await launcher.find(handle) is BuilderState.RUNNING
+    assert await state_of(launcher, handle) is BuilderState.RUNNING
     clock.pass_by(61)
-    assert await launcher.find(handle) is BuilderState.GONE
+    assert await state_of(launcher, handle) is BuilderState.GONE
     assert await launcher.last_words(handle) == ""
 
 
-async def test_tasks_that_are_looked_for_at_once_share_one_call(server, launcher):
-    handles = await asyncio.gather(*(launcher.launch(an_order()) for _ in range(6)))
+async def test_many_tasks_are_looked_for_in_one_call(server, launcher):
+    handles = [await launcher.launch(an_order()) for _ in range(6)]
     server.end(handles[3], reason="Spot", code="SpotInterruption")
-    found = await asyncio.gather(*(launcher.find(handle) for handle in handles))
-    assert [state is BuilderState.GONE for state in found] == [False, False, False, True, False, False]
+    states = await launcher.find([*handles, "process:1:2"])
+    assert [handle for handle, state in states.items() if state is BuilderState.GONE] == [handles[3]]
+    assert states.keys() == set(handles)
     (call,) = server.called("DescribeTasks")
     assert sorted(call.request["tasks"]) == sorted(handles)
 
 
 async def test_more_than_a_hundred_tasks_are_looked_for_in_calls_that_ecs_takes(server, launcher):
     handle = await launcher.launch(an_order())
-    handles = [f"{handle}{number}" for number in range(130)]
-    await asyncio.gather(*(launcher.find(each) for each in handles))
-    assert sorted(len(call.request["tasks"]) for call in server.called("DescribeTasks")) == [30, 100]
-
-
-async def test_one_who_stops_waiting_does_not_take_the_answer_from_the_others(server, launcher):
-    handle = await launcher.launch(an_order())
-    answer = server.hold_answer("DescribeTasks")
-    impatient, patient = (asyncio.create_task(launcher.find(handle)) for _ in range(2))
-    await asyncio.sleep(0)
-    impatient.cancel()
-    answer.set()
-    assert await patient is BuilderState.RUNNING
-    assert impatient.cancelled()
+    await launcher.find([f"{handle}{number}" for number in range(130)])
+    assert [len(call.request["tasks"]) for call in server.called("DescribeTasks")] == [100, 30]
 
 
 async def test_a_stop_is_told_with_its_reason_and_may_be_repeated(server, launcher):
     handle = await launcher.launch(an_order())
     await launcher.stop(handle, "It was canceled. " * 40)
     await launcher.stop(handle, "again")
-    assert await launcher.find(handle) is BuilderState.GONE
+    assert await state_of(launcher, handle) is BuilderState.GONE
     assert len(server.called("StopTask")[0].request["reason"]) == 255
     assert (await launcher.last_words(handle)).startswith("It was canceled.")
 
@@ -327,8 +316,7 @@ async def test_a_stop_that_is_denied_is_said(server, launcher):
 
 @pytest.mark.parametrize("handle", ["process:1:2", "arn:aws:ecs:eu-central-1:1:task/another-cluster/1", ""])
 async def test_nothing_is_said_of_what_is_no_task_of_this_cluster(server, launcher, handle):
-    with pytest.raises(Unavailable, match="is not a task"):
-        await launcher.find(handle)
+    assert await launcher.find([handle]) == {}
     assert server.called("DescribeTasks") == []
 
 

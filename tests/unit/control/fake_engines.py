@@ -134,6 +134,8 @@ class FakeLauncher:
     def __init__(self) -> None:
         self.orders = []
         self.stopped: list[tuple[str, str]] = []
+        self.looks: list[list[str]] = []
+        self.unsaid: set[str] = set()
         self.running: set[str] = set()
         self.launch_error: Exception | None = None
         self.error: Exception | None = None
@@ -147,10 +149,12 @@ class FakeLauncher:
         self.running.add(handle)
         return handle
 
-    async def find(self, handle) -> BuilderState:
+    async def find(self, handles) -> dict[str, BuilderState]:
         if self.error is not None:
             raise self.error
-        return BuilderState.RUNNING if handle in self.running else BuilderState.GONE
+        self.looks.append(list(handles))
+        known = [handle for handle in handles if handle not in self.unsaid]
+        return {each: BuilderState.RUNNING if each in self.running else BuilderState.GONE for each in known}
 
     async def stop(self, handle, reason) -> None:
         if self.error is not None:

@@ -23,6 +23,7 @@ from gateway.launchers.process import ProcessLauncher, free_slot
 from gateway.launchers.processes import ProcessId
 from gateway.launchers.sandbox import Grade
 from gateway.roles import BuilderState, LaunchOrder
+from tests.engines.builder_state import state_of
 from tests.unit.launchers.waiting import until, until_now
 
 TOKEN = "b7e2-token"
@@ -83,7 +84,7 @@ def folder_of(work: Path, order: LaunchOrder) -> Path:
 
 
 async def is_gone(launcher: ProcessLauncher, handle: str) -> bool:
-    return await launcher.find(handle) is BuilderState.GONE
+    return await state_of(launcher, handle) is BuilderState.GONE
 
 
 def is_dead(pid: int) -> bool:
@@ -178,7 +179,7 @@ async def test_a_builder_of_another_boot_is_gone(tmp_path: Path, monkeypatch: py
         handle = await launcher.launch(an_order())
         with monkeypatch.context() as patch:
             patch.setattr(processes, "boot_id", lambda: "another")
-            assert await launcher.find(handle) is BuilderState.GONE
+            assert await state_of(launcher, handle) is BuilderState.GONE
 
 
 async def test_stopping_ends_a_builder_and_its_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +190,7 @@ async def test_stopping_ends_a_builder_and_its_daemons(tmp_path: Path, monkeypat
         daemon = folder_of(tmp_path, order) / "daemon"
         await until(daemon.exists)
         await launcher.stop(handle, "canceled")
-        assert await launcher.find(handle) is BuilderState.GONE
+        assert await state_of(launcher, handle) is BuilderState.GONE
         assert is_dead(int(daemon.read_text()))
 
 
@@ -200,7 +201,7 @@ async def test_a_builder_that_ignores_the_request_is_killed(tmp_path: Path, monk
         handle = await launcher.launch(order)
         await until((folder_of(tmp_path, order) / "ready").exists)
         await launcher.stop(handle, "canceled")
-        assert await launcher.find(handle) is BuilderState.GONE
+        assert await state_of(launcher, handle) is BuilderState.GONE
 
 
 async def test_stopping_frees_the_disk_even_of_closed_folders(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ async def test_a_damaged_record_holds_no_other_build(tmp_path: Path, record: byt
     (damaged / "builder.json").write_bytes(record)
     async with a_launcher(tmp_path, SLEEP) as launcher:
         handle = await launcher.launch(an_order())
-        assert await launcher.find(handle) is BuilderState.RUNNING
+        assert await state_of(launcher, handle) is BuilderState.RUNNING
         await launcher.stop(handle, "It was canceled.")
         assert await is_gone(launcher, handle)
 
@@ -301,7 +302,7 @@ async def test_a_graceful_stop_ends_builders(tmp_path: Path) -> None:
     async with a_launcher(tmp_path, SLEEP) as launcher:
         handle = await launcher.launch(an_order())
         await launcher.close()
-        assert await launcher.find(handle) is BuilderState.GONE
+        assert await state_of(launcher, handle) is BuilderState.GONE
 
 
 GATEWAY = """
@@ -328,16 +329,16 @@ async def test_a_builder_survives_a_killed_gateway_and_is_found_again(tmp_path: 
         gateway.kill()
     async with a_launcher(tmp_path, SLEEP) as launcher:
         assert await launcher.launch(order) == handle
-        assert await launcher.find(handle) is BuilderState.RUNNING
+        assert await state_of(launcher, handle) is BuilderState.RUNNING
 
 
 def test_launching_finding_and_stopping_work_on_uvloop(tmp_path: Path) -> None:
     async def story() -> tuple[BuilderState, BuilderState]:
         async with a_launcher(tmp_path, SLEEP) as launcher:
             handle = await launcher.launch(an_order())
-            before = await launcher.find(handle)
+            before = await state_of(launcher, handle)
             await launcher.stop(handle, "enough")
-            return before, await launcher.find(handle)
+            return before, await state_of(launcher, handle)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(story()) == (BuilderState.RUNNING, BuilderState.GONE)
