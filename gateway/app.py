@@ -180,6 +180,7 @@ def _api_runner(services: Services) -> AppRunner:
 def _builders_runner(services: Services) -> AppRunner:
     app = create_builders_app(
         services.deployments,
+        services.attempts,
         services.publisher,
         services.transport,
         services.config.builder,

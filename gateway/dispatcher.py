@@ -15,7 +15,7 @@ from gateway.background import wait_until_any
 from gateway.errors import Conflict, GatewayError, LaunchRefused, NotFound, Unanswered, Unavailable
 from gateway.models import Deployment
 from gateway.roles import Launcher, LaunchOrder
-from gateway.stores.deployments import DeploymentStore
+from gateway.stores.attempts import AttemptStore
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        deployments: DeploymentStore,
+        attempts: AttemptStore,
         launcher: Launcher,
         install_key: Callable[[], Awaitable[bytes]],
         builders_url: str,
@@ -43,7 +43,7 @@ class Dispatcher:
         adopt_seconds: float = ADOPT_SECONDS,
         launch_seconds: float = LAUNCH_SECONDS,
     ) -> None:
-        self._deployments = deployments
+        self._attempts = attempts
         self._launcher = launcher
         self._install_key = install_key
         self._builders_url = builders_url
@@ -82,9 +82,9 @@ class Dispatcher:
         """Launch what is claimed, and what was claimed by somebody who did not get to it."""
         adopted = await self._adopt()
         claimed: list[Deployment] = []
-        free = self._concurrency - await self._deployments.count_building(self._launcher.name)
+        free = self._concurrency - await self._attempts.count_building(self._launcher.name)
         if free > 0:
-            claimed = await self._deployments.claim(
+            claimed = await self._attempts.claim(
                 self._launcher.name, self._first_lease_seconds, limit=free, concurrency=self._concurrency
             )
         for deployment in adopted:
@@ -105,7 +105,7 @@ class Dispatcher:
         now = time.monotonic()
         waiting = {
             (row.id, row.attempt): row
-            for row in await self._deployments.building()
+            for row in await self._attempts.building()
             if row.handle is None
             and row.launcher == self._launcher.name
             and (row.id, row.attempt) not in self._launches
@@ -153,7 +153,7 @@ class Dispatcher:
 
     async def _record(self, deployment: Deployment, handle: str) -> None:
         try:
-            await self._deployments.launched(deployment.id, deployment.attempt, handle)
+            await self._attempts.launched(deployment.id, deployment.attempt, handle)
         except Conflict:
             # The attempt ended while it was launched. Should this stop fail, the reconciler stops the builder later.
             async with asyncio.timeout(CALL_SECONDS):
@@ -163,7 +163,7 @@ class Dispatcher:
 
     async def _refuse(self, deployment: Deployment, sentence: str, *, final: bool = False) -> None:
         log.warning("launch refused deployment %s final %s: %s", deployment.id, final, sentence)
-        await self._deployments.refused(deployment.id, deployment.attempt, sentence, final=final)
+        await self._attempts.refused(deployment.id, deployment.attempt, sentence, final=final)
 
     async def _quietly(self, deployment: Deployment, recording: Awaitable[None]) -> None:
         """A row that could not be written is BUILDING without a handle: adopted later, ended by its lease at last."""

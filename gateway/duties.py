@@ -157,4 +157,6 @@ def _watch(name: str, check: Callable[[], Awaitable[None]]) -> Job:
 
 def _sweeper(services: Services) -> Sweeper:
     sweeps = SweepStore(services.database)
-    return Sweeper(services.deployments, services.objects, services.logs, sweeps, services.config.retention)
+    return Sweeper(
+        services.deployments, services.releases, services.objects, services.logs, sweeps, services.config.retention
+    )

@@ -21,7 +21,9 @@ from gateway.roles import ObjectStore
 from gateway.sites.compile import compile_release
 from gateway.sites.paths import check_file_path
 from gateway.sites.release_format import check_blob, encode_release
+from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
+from gateway.stores.releases import ReleaseStore
 from gateway.workers import each_of
 
 log = logging.getLogger(__name__)
@@ -43,11 +45,15 @@ class Publisher:
     def __init__(
         self,
         deployments: DeploymentStore,
+        attempts: AttemptStore,
+        releases: ReleaseStore,
         objects: ObjectStore,
         limits: config.Builder | None = None,
         on_finished: Callable[[], None] = lambda: None,
     ) -> None:
         self._deployments = deployments
+        self._attempts = attempts
+        self._releases = releases
         self._objects = objects
         self._limits = limits or config.Builder()
         self._on_finished = on_finished
@@ -60,8 +66,8 @@ class Publisher:
         """
         body = await asyncio.to_thread(_checked_body, manifest, self._limits)
         # Under the lock and before reading the store: a sweep either sees this manifest or has ended before it.
-        async with self._deployments.project_lock(deployment.project_id):
-            await self._deployments.set_manifest(deployment.id, deployment.attempt, body)
+        async with self._releases.project_lock(deployment.project_id):
+            await self._attempts.set_manifest(deployment.id, deployment.attempt, body)
         sizes = self._remember(deployment, manifest)
         return await self._missing(deployment.project_id, sizes)
 
@@ -82,7 +88,7 @@ class Publisher:
             await self._publish(deployment, attempt, finish)
         elif finish.exit == EXIT_FAILED:
             reason = finish.reason or NO_REASON
-            await self._deployments.fail(deployment.id, attempt, reason, finish.step, finish.exit_code, finish.last_seq)
+            await self._attempts.fail(deployment.id, attempt, reason, finish.step, finish.exit_code, finish.last_seq)
         else:
             await self._lose(deployment, attempt, finish.reason or NO_LOST_REASON)
         self._sizes.pop((deployment.id, attempt), None)
@@ -90,7 +96,7 @@ class Publisher:
         log.info("finished deployment %s attempt %d exit %s", deployment.id, attempt, finish.exit)
 
     async def _publish(self, deployment: Deployment, attempt: int, finish: Finish) -> None:
-        async with self._deployments.project_lock(deployment.project_id):
+        async with self._releases.project_lock(deployment.project_id):
             now = await self._deployments.get(deployment.id)
             if _is_repeated(now, attempt, finish):
                 return  # an earlier call held the lock
@@ -102,7 +108,7 @@ class Publisher:
                 return
             await self._store_release(now, manifest)
             total = sum(file.size for file in manifest.files)
-            await self._deployments.publish(now.id, attempt, len(manifest.files), total, finish.last_seq)
+            await self._releases.publish(now.id, attempt, len(manifest.files), total, finish.last_seq)
 
     async def _store_release(self, deployment: Deployment, manifest: Manifest) -> None:
         """The object is written first: a crash after it leaves an unused object, never a pointer to a missing one."""
@@ -117,13 +123,13 @@ class Publisher:
 
     async def _pending(self, deployment: Deployment) -> Manifest:
         try:
-            body = await self._deployments.get_manifest(deployment.id, deployment.attempt)
+            body = await self._attempts.get_manifest(deployment.id, deployment.attempt)
         except NotFound as error:
             raise Invalid("No output was announced: send the manifest before the end.") from error
         return await asyncio.to_thread(Manifest.from_json, body)
 
     async def _lose(self, deployment: Deployment, attempt: int, reason: str) -> None:
-        status = await self._deployments.lost(deployment.id, attempt, reason, self._limits.attempts)
+        status = await self._attempts.lost(deployment.id, attempt, reason, self._limits.attempts)
         log.warning("builder gave up deployment %s attempt %d, now %s: %s", deployment.id, attempt, status, reason)
 
     async def _announced_size(self, deployment: Deployment, sha256: str) -> int | None:

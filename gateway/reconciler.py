@@ -16,7 +16,7 @@ from gateway.background import Since, wait_until_any
 from gateway.errors import Conflict, Unavailable
 from gateway.models import Deployment, EndedBuilder
 from gateway.roles import BuilderState, Launcher
-from gateway.stores.deployments import DeploymentStore
+from gateway.stores.attempts import AttemptStore
 from gateway.workers import each_of
 
 log = logging.getLogger(__name__)
@@ -43,18 +43,18 @@ class Reconciler:
 
     def __init__(
         self,
-        deployments: DeploymentStore,
+        attempts: AttemptStore,
         launcher: Launcher,
-        attempts: int,
+        attempts_limit: int,
         *,
         time_limit_seconds: float = config.Builder().time_limit_seconds,
         late_lines_seconds: float = 0.0,
         look_seconds: float = LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._deployments = deployments
-        self._launcher = launcher
         self._attempts = attempts
+        self._launcher = launcher
+        self._attempts_limit = attempts_limit
         self._time_limit_seconds = time_limit_seconds
         self._late_lines_seconds = late_lines_seconds
         self._look_seconds = look_seconds
@@ -87,10 +87,10 @@ class Reconciler:
         urgent = await self._fail_overdue() | await self._reap_expired()
         ours = {
             row.handle: row
-            for row in await self._deployments.building()
+            for row in await self._attempts.building()
             if row.handle is not None and row.launcher == self._launcher.name
         }
-        ended = await self._deployments.builders_to_stop(self._launcher.name)
+        ended = await self._attempts.builders_to_stop(self._launcher.name)
         states = await self._find([*ours, *(builder.handle for builder in ended)])
         for handle, row in ours.items():
             await self._lose_if_gone(row, handle, states.get(handle))
@@ -119,26 +119,26 @@ class Reconciler:
         that would count as lost.
         """
         reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
-        overdue = await self._deployments.overdue(lifecycle.bound_seconds(self._time_limit_seconds))
+        overdue = await self._attempts.overdue(lifecycle.bound_seconds(self._time_limit_seconds))
         for row in overdue:
             log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
             step = row.steps[-1].name if row.steps else None
             with contextlib.suppress(Conflict):
-                await self._deployments.fail(row.id, row.attempt, reason, step, None, None)
+                await self._attempts.fail(row.id, row.attempt, reason, step, None, None)
         return {(row.id, row.attempt) for row in overdue}
 
     async def _reap_expired(self) -> set[_Try]:
         """Those whose lease is over, as above."""
         if self._clock() < self._reap_after:
             return set()
-        expired = await self._deployments.expired()
+        expired = await self._attempts.expired()
         for row in expired:
             await self._lose(row, f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds.")
         return {(row.id, row.attempt) for row in expired}
 
     async def _lose(self, row: Deployment, reason: str) -> None:
         with contextlib.suppress(Conflict):  # it ended in the meantime
-            status = await self._deployments.lost(row.id, row.attempt, reason, self._attempts)
+            status = await self._attempts.lost(row.id, row.attempt, reason, self._attempts_limit)
             log.warning("builder lost deployment %s attempt %d, now %s: %s", row.id, row.attempt, status, reason)
 
     async def _stop_ended(self, builder: EndedBuilder, state: BuilderState | None, *, is_urgent: bool) -> None:
@@ -157,7 +157,7 @@ class Reconciler:
 
         # Also one that is gone: its launcher frees what it has left behind.
         if await self._ask(stop):
-            await self._deployments.builder_gone(builder)
+            await self._attempts.builder_gone(builder)
             log.info("builder gone deployment %s attempt %d", builder.deployment_id, builder.attempt)
 
     async def _find(self, handles: list[str]) -> dict[str, BuilderState]:

@@ -19,6 +19,7 @@ from gateway.roles import LogStore, ObjectStore
 from gateway.sites.release_format import decode_release
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.postgres import Held
+from gateway.stores.releases import ReleaseStore
 from gateway.stores.sweeps import SweepStore
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Sweeper:
     def __init__(
         self,
         deployments: DeploymentStore,
+        releases: ReleaseStore,
         objects: ObjectStore,
         logs: LogStore,
         sweeps: SweepStore,
@@ -57,6 +59,7 @@ class Sweeper:
         now: Callable[[], Awaitable[datetime.datetime]] | None = None,
     ) -> None:
         self._deployments = deployments
+        self._releases = releases
         self._objects = objects
         self._logs = logs
         self._sweeps = sweeps
@@ -110,9 +113,9 @@ class Sweeper:
         If a release that must stay can't be read, this raises and deletes no blob. If the store holds a release that
         the database does not know, it deletes nothing at all.
         """
-        async with self._deployments.project_lock(project_id) as lock:
+        async with self._releases.project_lock(project_id) as lock:
             await self._refuse_strangers(project_id)
-            kept = await self._deployments.kept_releases(project_id)
+            kept = await self._releases.kept_releases(project_id)
             releases = {release_key(project_id, deployment_id) for deployment_id in kept}
             await self._delete_others(releases_prefix(project_id), releases, lock)
             marked = await self._marked_blobs(project_id, releases)
@@ -148,7 +151,7 @@ class Sweeper:
         """The database forgets releases before their objects are deleted, so that none of them can be made live."""
         projects: set[uuid.UUID] = set()
         keep, days = self._retention.releases, self._retention.replaced_days
-        while old := await self._deployments.releases_to_sweep(keep, days):
+        while old := await self._releases.releases_to_sweep(keep, days):
             retired = {row.project_id for row in old if await self._retire(row.id)}
             if not retired:
                 break
@@ -157,7 +160,7 @@ class Sweeper:
 
     async def _retire(self, deployment_id: uuid.UUID) -> bool:
         try:
-            await self._deployments.mark_swept(deployment_id)
+            await self._releases.mark_swept(deployment_id)
         except (Conflict, NotFound):  # it went live again
             return False
         return True
@@ -167,7 +170,7 @@ class Sweeper:
         hashes: set[str] = set()
         for key in releases:
             hashes |= _hashes_of(await self._read_release(key))
-        for body in await self._deployments.pending_manifests(project_id):
+        for body in await self._releases.pending_manifests(project_id):
             manifest = await asyncio.to_thread(Manifest.from_json, body)
             hashes |= {file.sha256 for file in manifest.files}
         return {blob_key(project_id, sha256) for sha256 in hashes}

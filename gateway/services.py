@@ -29,11 +29,13 @@ from gateway.publishing import Publisher
 from gateway.reconciler import Reconciler
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.sites.pointers import SitePointers
+from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import ProjectStore
+from gateway.stores.releases import ReleaseStore
 from gateway.stores.statistics import StatisticsStore
 
 
@@ -47,6 +49,8 @@ class Services:
     database: Database
     projects: ProjectStore
     deployments: DeploymentStore
+    attempts: AttemptStore
+    releases: ReleaseStore
     installation: InstallationStore
     logs: LogStore
     objects: ObjectStore
@@ -138,13 +142,14 @@ def _compose(
     queue_length = config.builder.queue_length
     projects = ProjectStore(database, [label for label in api_labels if label is not None], queue_length=queue_length)
     deployments = DeploymentStore(database, queue_length)
+    attempts, releases = AttemptStore(database), ReleaseStore(database)
     installation = InstallationStore(database)
     objects, logs, transport, launcher = opened.objects, opened.logs, opened.transport, opened.launcher
     access = Access(config.api, installation, config.auth.token)
     metrics = Metrics(StatisticsStore(database), health)
-    dispatcher = Dispatcher(deployments, launcher, access.install_key, config.builders_url, config.builder)
+    dispatcher = Dispatcher(attempts, launcher, access.install_key, config.builders_url, config.builder)
     reconciler = Reconciler(
-        deployments,
+        attempts,
         launcher,
         config.builder.attempts,
         time_limit_seconds=config.builder.time_limit_seconds,
@@ -169,6 +174,8 @@ def _compose(
         database=database,
         projects=projects,
         deployments=deployments,
+        attempts=attempts,
+        releases=releases,
         installation=installation,
         logs=logs,
         objects=objects,
@@ -177,7 +184,7 @@ def _compose(
         dispatcher=dispatcher,
         reconciler=reconciler,
         log_ends=log_ends,
-        publisher=Publisher(deployments, objects, config.builder, on_finished),
+        publisher=Publisher(deployments, attempts, releases, objects, config.builder, on_finished),
         transport=transport,
         consumer=LogConsumer(transport, CountedLogs(logs, metrics.log_lines)),
         pointers=pointers,

@@ -19,8 +19,8 @@ from gateway.resources import migrations_folder
 from gateway.roles import ObjectStore
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
-from gateway.stores.deployments import DeploymentStore
 from gateway.stores.postgres import Database
+from gateway.stores.releases import ReleaseStore
 from gateway.stores.s3_words import name_of
 
 SITES = 20
@@ -44,7 +44,7 @@ async def examine_sites(config: Config, database: Database) -> str:
     """Looks for live releases: a store that works may still be the wrong one, or not filled yet."""
     if await missing_migrations(database, migrations_folder()):
         return "not checked, because the tables do not have this version's schema yet."
-    live = await DeploymentStore(database).newest_live(SITES)
+    live = await ReleaseStore(database).newest_live(SITES)
     async with engines.open_objects(config) as objects:
         lacking = [site for site in live if not await objects.exists(release_key(site.project_id, site.id))]
     if lacking:

@@ -25,6 +25,7 @@ from gateway.models import Deployment
 from gateway.publishing import Publisher
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
+from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.wrong_tokens import WrongTokens
 
@@ -46,6 +47,7 @@ InstallKey = Callable[[], Awaitable[bytes]]
 
 def create_builders_app(
     deployments: DeploymentStore,
+    attempts: AttemptStore,
     publisher: Publisher,
     transport: LogTransport,
     launcher_settings: config.Builder,
@@ -53,7 +55,7 @@ def create_builders_app(
     proxies: TrustedProxies = NO_PROXIES,
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
-    api = BuildersApi(deployments, publisher, transport, launcher_settings, install_key, proxies)
+    api = BuildersApi(deployments, attempts, publisher, transport, launcher_settings, install_key, proxies)
     app = web.Application(middlewares=[errors_to_responses], client_max_size=MAX_MANIFEST_BYTES)
     app.router.add_get(f"{_ROOT}/proof/{{nonce:[0-9a-f]{{{2 * NONCE_BYTES}}}}}", api.proof)
     app.router.add_get(f"{_ROOT}/job", api.job)
@@ -71,6 +73,7 @@ class BuildersApi:
     def __init__(
         self,
         deployments: DeploymentStore,
+        attempts: AttemptStore,
         publisher: Publisher,
         transport: LogTransport,
         settings: config.Builder,
@@ -78,6 +81,7 @@ class BuildersApi:
         proxies: TrustedProxies,
     ) -> None:
         self._deployments = deployments
+        self._attempts = attempts
         self._publisher = publisher
         self._transport = transport
         self._settings = settings
@@ -124,20 +128,20 @@ class BuildersApi:
 
     async def heartbeat(self, request: web.Request) -> web.Response:
         deployment_id, attempt = await self._authorized(request)
-        await _ended_if_unknown(self._deployments.heartbeat(deployment_id, attempt, calls.LEASE_SECONDS))
+        await _ended_if_unknown(self._attempts.heartbeat(deployment_id, attempt, calls.LEASE_SECONDS))
         return web.Response(status=204)
 
     async def step(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)
         started = _parsed(calls.StepStarted.from_json, await _body(request, MAX_BODY_BYTES))
         _check_number("at", started.at, LAST_MOMENT)
-        await self._deployments.start_step(deployment.id, deployment.attempt, started.step, started.at)
+        await self._attempts.start_step(deployment.id, deployment.attempt, started.step, started.at)
         return web.Response(status=204)
 
     async def facts(self, request: web.Request) -> web.Response:
         deployment = await self._running(request)
         facts = _parsed(calls.Facts.from_json, await _body(request, MAX_BODY_BYTES))
-        await self._deployments.add_facts(deployment.id, deployment.attempt, _plain_facts(facts))
+        await self._attempts.add_facts(deployment.id, deployment.attempt, _plain_facts(facts))
         return web.Response(status=204)
 
     async def lines(self, request: web.Request) -> web.Response:

@@ -32,5 +32,5 @@ async def promote_deployment(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     deployment_id = read_deployment_id(request.match_info["id"])
     await expect_nothing(request)
-    deployment = await services.deployments.promote(deployment_id)
+    deployment = await services.releases.promote(deployment_id)
     return json_response(deployment_json(deployment, services.addresses))

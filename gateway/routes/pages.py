@@ -150,7 +150,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 async def promote(request: web.Request) -> web.Response:
     await _read_form(request)
-    deployment = await request.app[SERVICES].deployments.promote(_deployment_id(request))
+    deployment = await request.app[SERVICES].releases.promote(_deployment_id(request))
     raise web.HTTPSeeOther(f"/p/{deployment.project_slug}")
 
 

@@ -9,16 +9,14 @@ from collections.abc import Collection, Sequence
 
 from gateway.errors import Conflict, NotFound
 from gateway.models import Attempt, Deployment
-from gateway.stores.attempts import AttemptStore
 from gateway.stores.postgres import Database, decode_cursor, encode_cursor
-from gateway.stores.releases import ReleaseStore
 from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, stale, to_attempt, to_deployment
 
 CANCELED = "It was canceled."
 MAX_NUMBER = 2**31 - 1
 
 
-class DeploymentStore(AttemptStore, ReleaseStore):
+class DeploymentStore:
     def __init__(self, database: Database, queue_length: int = NO_LIMIT) -> None:
         self._database = database
         self._queue_length = queue_length

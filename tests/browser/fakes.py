@@ -242,11 +242,13 @@ class FakeServices(types.SimpleNamespace):
 
     def __init__(self) -> None:
         projects = FakeProjects()
+        deployments = FakeDeployments(projects)
         config = Config(builder=Builder(allow_private_hosts=["git.example.com"]))
         super().__init__(
             config=config,
             projects=projects,
-            deployments=FakeDeployments(projects),
+            deployments=deployments,
+            releases=deployments,
             logs=FakeLogs(),
             dispatcher=FakeJob(),
             reconciler=FakeJob(),

@@ -297,7 +297,7 @@ def test_in_whatever_order_calls_arrive_a_life_goes_forward_and_ends_once(events
 
 async def live_through(events):
     deployments = MemoryDeployments()
-    publisher = Publisher(deployments, MemoryObjects(deployments.clock), Builder(attempts=3))
+    publisher = Publisher(deployments, deployments, deployments, MemoryObjects(deployments.clock), Builder(attempts=3))
     row = deployments.add(project_id=uuid.uuid4())
     for name, attempt, end in events:
         before = deployments.rows[row.id]

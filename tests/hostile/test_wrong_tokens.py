@@ -87,7 +87,7 @@ async def builders():
     async def install_key():
         return KEY
 
-    app = create_builders_app(Ended(), None, Log(), Builder(), install_key)
+    app = create_builders_app(Ended(), Ended(), None, Log(), Builder(), install_key)
     async with TestClient(TestServer(app)) as client:
         yield client
 

@@ -22,13 +22,13 @@ from gateway.reconciler import Reconciler
 from gateway.retention import Sweeper
 from gateway.routes.builders import create_builders_app
 from gateway.stores.blobs_directory import DirectoryObjectStore
-from gateway.stores.deployments import DeploymentStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import ProjectStore
 from gateway.stores.sweeps import SweepStore
 from gateway.transports import HttpLogTransport
+from tests.engines.stores import LifeStore
 from tests.unit.control.fake_engines import FakeLauncher
 from tests.unit.control.fakes import Clock
 
@@ -43,13 +43,13 @@ class Parts:
         self.health = Health()
         self.clock = Clock()
         self.projects = ProjectStore(database)
-        self.deployments = DeploymentStore(database)
+        self.deployments = LifeStore(database)
         self.installation = InstallationStore(database)
         self.logs = PostgresLogStore(database)
         self.objects = DirectoryObjectStore(folder / "objects")
         self.transport = HttpLogTransport()
         self.consumer = LogConsumer(self.transport, self.logs)
-        self.publisher = Publisher(self.deployments, self.objects, settings)
+        self.publisher = Publisher(self.deployments, self.deployments, self.deployments, self.objects, settings)
         self.dispatcher = self.make_dispatcher()
         self.reconciler = Reconciler(self.deployments, launcher, settings.attempts, clock=self.clock)
         self.log_ends = LogEnds(self.deployments, self.logs, clock=self.clock)
@@ -60,7 +60,9 @@ class Parts:
         return Dispatcher(self.deployments, self.launcher, key, "http://127.0.0.1:9001", self.settings, **options)
 
     def make_sweeper(self, retention: config.Retention, **options) -> Sweeper:
-        return Sweeper(self.deployments, self.objects, self.logs, SweepStore(self.database), retention, **options)
+        return Sweeper(
+            self.deployments, self.deployments, self.objects, self.logs, SweepStore(self.database), retention, **options
+        )
 
     async def create(self, name: str = "Blog") -> Deployment:
         return await self.projects.create(name, "https://example.com/blog.git", BuildSettings())
@@ -96,7 +98,12 @@ async def open_parts(
     async with open_pool(url, 8) as database:
         parts = Parts(database, folder, settings or config.Builder(), launcher or FakeLauncher())
         app = create_builders_app(
-            parts.deployments, parts.publisher, parts.transport, parts.settings, parts.installation.install_key
+            parts.deployments,
+            parts.deployments,
+            parts.publisher,
+            parts.transport,
+            parts.settings,
+            parts.installation.install_key,
         )
         server = TestServer(app)
         await server.start_server()

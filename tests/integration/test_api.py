@@ -143,7 +143,7 @@ async def test_a_log_is_streamed_while_it_grows_and_ends_complete(api):
     _, growing = await api.get(f"/logs/{deployment_id}")
     assert [line["seq"] for line in growing["rawLogs"]] == list(range(1, 2501))
     assert (growing["ended"], growing["next"]) == (False, "1.2500")
-    await api.services.deployments.fail(deployment_id, 1, "It failed.", "build", 1, 2500)
+    await api.services.attempts.fail(deployment_id, 1, "It failed.", "build", 1, 2500)
 
     async def has_ended():
         answer = (await api.get(f"/logs/{deployment_id}?after=1.2499"))[1]

@@ -18,7 +18,6 @@ from gateway.retention import Sweeper
 from gateway.sites.release_format import encode_release
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
-from gateway.stores.deployments import DeploymentStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.mirrors import MirrorStore
 from gateway.stores.postgres import open_pool
@@ -26,6 +25,7 @@ from gateway.stores.projects import ProjectStore
 from gateway.stores.sweeps import SweepStore
 from tests.engines.gateway import eventually
 from tests.engines.s3 import S3_SERVERS
+from tests.engines.stores import LifeStore
 from tests.unit.sites.fakes import make_release, sha256_of
 
 FIRST = {"index.html": b"one", "assets/app.js": b"script", "old.html": b"old"}
@@ -75,7 +75,7 @@ class Gateway:
         self.database = database
         self.objects = objects
         self.projects = ProjectStore(database)
-        self.deployments = DeploymentStore(database)
+        self.deployments = LifeStore(database)
         self.mirrors = MirrorStore(database, "here")
         self.mirror = Mirror(self.mirrors, objects, look_seconds=0.02)
 
@@ -440,7 +440,9 @@ async def test_the_sweep_leaves_the_plain_layout_alone(gateway):
     await put(gateway.objects, "__outputs/of-another-tool/index.html", b"theirs")
     logs = PostgresLogStore(gateway.database)
     sweeps = SweepStore(gateway.database)
-    await Sweeper(gateway.deployments, gateway.objects, logs, sweeps, Retention(), now=_in_a_year).sweep()
+    await Sweeper(
+        gateway.deployments, gateway.deployments, gateway.objects, logs, sweeps, Retention(), now=_in_a_year
+    ).sweep()
     assert await gateway.outputs(live.project_slug) == FIRST
     assert await gateway.outputs("of-another-tool") == {"index.html": b"theirs"}
 

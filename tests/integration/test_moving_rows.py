@@ -14,13 +14,13 @@ from gateway.models import BuildSettings, LogPosition
 from gateway.moving.logs import copy_logs
 from gateway.moving.projects import copy_projects
 from gateway.stores import tables
-from gateway.stores.deployments import DeploymentStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer
+from tests.engines.stores import LifeStore
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ async def rows_of(url, table):
 async def fill(url):
     """Two projects, with a live release, a running build, a key, a token and logs of two days."""
     async with open_pool(url, 4, application_name="test") as database:
-        projects, deployments = ProjectStore(database), DeploymentStore(database)
+        projects, deployments = ProjectStore(database), LifeStore(database)
         settings = BuildSettings(branch="tab\tback\\slash\nümlaut")
         live = await projects.create("Blog", "https://e.com/b", settings, idempotency=("key", b"\0\xff"))
         await deployments.claim("process", 60)
@@ -99,7 +99,7 @@ async def test_every_table_moves_row_by_row(old, new):
     assert [await rows_of(new, table) for table in everything] == [await rows_of(old, table) for table in everything]
     async with open_pool(new, 4) as database:
         assert (await ProjectStore(database).get(live.project_slug)).live_deployment_id == live.id
-        assert (await DeploymentStore(database).create_again(live.project_slug)).number == building.number + 1
+        assert (await LifeStore(database).create_again(live.project_slug)).number == building.number + 1
         assert [line.seq for line in await PostgresLogStore(database).read(live.id, LogPosition(), 9)] == [1, 2, 3, 4]
 
 

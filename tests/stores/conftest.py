@@ -11,7 +11,6 @@ from gateway.migrations_clickhouse import migrate_clickhouse
 from gateway.models import BuildSettings
 from gateway.resources import clickhouse_migrations_folder
 from gateway.stores.clickhouse import open_clickhouse
-from gateway.stores.deployments import DeploymentStore
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.postgres import open_pool
@@ -19,6 +18,7 @@ from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import in_database, reachable_clickhouse, running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer
 from tests.engines.postgres import MIGRATIONS
+from tests.engines.stores import LifeStore
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +120,7 @@ def hosts(database):
 
 @pytest.fixture
 def deployments(database):
-    return DeploymentStore(database)
+    return LifeStore(database)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from builder.protocol.calls import Facts
 from gateway import lifecycle
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import BuildSettings, Status
-from gateway.stores.deployments import DeploymentStore
 from tests.engines.gateway import eventually
+from tests.engines.stores import LifeStore
 
 NOBODY = uuid.UUID(int=7)
 
@@ -136,7 +136,7 @@ async def waits(deployments, database, building):
 
 
 async def test_each_refusal_waits_twice_as_long_whichever_gateway_tells_it(deployments, database, building):
-    others = [deployments, DeploymentStore(database), DeploymentStore(database)]
+    others = [deployments, LifeStore(database), LifeStore(database)]
     assert [round(await waits(each, database, building)) for each in others] == [2, 4, 8]
 
 

@@ -10,11 +10,11 @@ import pytest
 from builder.protocol.lines import Line, LineBatch
 from gateway.migrations import migrate
 from gateway.models import LogPosition, Status, StepTiming
-from gateway.stores.deployments import DeploymentStore
 from gateway.stores.hosts import HostStore
 from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS
+from tests.engines.stores import LifeStore
 
 STEPS = [
     {"name": "clone", "startedAt": 1_000, "seconds": 2.5},
@@ -144,7 +144,7 @@ async def upgraded(url):
 async def in_use(postgres, tmp_path):
     """One of its own for a test that changes something."""
     async with open_pool(await upgrade(postgres, tmp_path), 4) as database:
-        yield DeploymentStore(database)
+        yield LifeStore(database)
 
 
 async def insert(connection, deployment_id, number, values):
@@ -163,7 +163,7 @@ def log_of(deployment_id):
 
 @pytest.fixture
 def deployments(upgraded):
-    return DeploymentStore(upgraded)
+    return LifeStore(upgraded)
 
 
 @pytest.mark.parametrize("name", ROWS)

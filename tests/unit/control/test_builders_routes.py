@@ -52,8 +52,8 @@ async def client(deployments, objects, logs, keys):
         return keys["key"]
 
     transport = HttpLogTransport(commit_seconds=5)
-    publisher = Publisher(deployments, objects, SETTINGS)
-    app = create_builders_app(deployments, publisher, transport, SETTINGS, install_key)
+    publisher = Publisher(deployments, deployments, deployments, objects, SETTINGS)
+    app = create_builders_app(deployments, deployments, publisher, transport, SETTINGS, install_key)
     async with (
         TestClient(TestServer(app)) as client,
         kept_running("log consumer", LogConsumer(transport, logs).run, Health(), first_delay_seconds=0.01),

@@ -33,7 +33,7 @@ class World:
         self.deployments = MemoryDeployments(self.clock)
         self.objects = MemoryObjects(self.clock)
         self.logs = MemoryLogs()
-        self.publisher = Publisher(self.deployments, self.objects)
+        self.publisher = Publisher(self.deployments, self.deployments, self.deployments, self.objects)
         self.settings = settings
         self.sweeps = MemorySweeps(self.deployments, self.clock)
         self.sweeper = self.make_sweeper()
@@ -42,7 +42,7 @@ class World:
         self.number = 0
 
     def make_sweeper(self):
-        return Sweeper(self.deployments, self.objects, self.logs, self.sweeps, self.settings)
+        return Sweeper(self.deployments, self.deployments, self.objects, self.logs, self.sweeps, self.settings)
 
     async def sweep_anew(self):
         """A day later: such a sweep looks at all projects."""
@@ -324,14 +324,18 @@ async def test_a_stop_ends_the_sweep_between_two_projects(world, stopping):
 
 
 async def test_it_sweeps_shortly_after_the_start(world):
-    sweeper = Sweeper(world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0)
+    sweeper = Sweeper(
+        world.deployments, world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0
+    )
     async with kept_running("retention", sweeper.run, Health()):
         await until(lambda: world.logs.dropped)
 
 
 async def test_a_sweep_that_failed_is_done_as_soon_as_the_disk_has_room(world):
     health = Health()
-    sweeper = Sweeper(world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0)
+    sweeper = Sweeper(
+        world.deployments, world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0
+    )
     world.logs.is_away = True
     health.trouble("object store", "The disk is full.")
     async with kept_running("retention", sweeper.run, health, first_delay_seconds=3600):
