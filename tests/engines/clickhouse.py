@@ -12,21 +12,19 @@ import dataclasses
 import hashlib
 import os
 import signal
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from gateway.config import Clickhouse, Secret
 from tests.engines.certificates import make_certificates
+from tests.engines.child import Child, listens
 from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 FOLDER = PROGRAMS / "clickhouse"
 SERVER = FOLDER / "usr" / "sbin" / "clickhouse-server"
 LIBRARIES = ":".join(str(FOLDER / place / "x86_64-linux-gnu") for place in ("usr/lib", "lib"))
-START_SECONDS = 30.0
 USER, PASSWORD = "buildspace", "pass'word\\"
 READER = "reader"
 """Without a password; may read and nothing else."""
@@ -78,12 +76,12 @@ USERS = """<?xml version="1.0"?>
 """
 
 
-class ClickhouseServer:
+class ClickhouseServer(Child):
     """What it has acknowledged survives `kill`. `settings` reach it by user `default`, `by_tls` by USER."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__("ClickHouse", folder / "output.log", folder / "error.log")
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
         self.http_port, self.port, self.tls_port = free_ports(3)
         self.settings = Clickhouse(host="127.0.0.1", port=self.port)
         certificates = make_certificates(folder / "tls")
@@ -101,47 +99,21 @@ class ClickhouseServer:
         sha256 = hashlib.sha256(PASSWORD.encode()).hexdigest()
         (folder / "users.xml").write_text(USERS.format(user=USER, sha256=sha256, reader=READER))
 
-    def start(self) -> None:
-        """Returns once it answers."""
-        with (self._folder / "output.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [SERVER, f"--config-file={self._folder / 'config.xml'}"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=self._folder,
-                env={"LD_LIBRARY_PATH": LIBRARIES, "PATH": "/usr/bin:/bin"},
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not all(_listens(port) for port in (self.port, self.tls_port)):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"ClickHouse does not start:\n{self._log_end()}")
-            time.sleep(0.02)
+    def command(self) -> list[str | Path]:
+        return [SERVER, f"--config-file={self._folder / 'config.xml'}"]
 
-    def stop(self) -> None:
-        """SIGTERM: it finishes what it does."""
-        self._end("terminate")
+    def options(self) -> dict[str, Any]:
+        return {"cwd": self._folder, "env": {"LD_LIBRARY_PATH": LIBRARIES, "PATH": "/usr/bin:/bin"}}
 
-    def kill(self) -> None:
-        self._end("kill")
+    def answers(self) -> bool:
+        return listens(self.port) and listens(self.tls_port)
 
     def freeze(self) -> None:
         """It keeps its connections and says nothing, as behind a network that swallows everything."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def _end(self, how: str) -> None:
-        if self._process is not None and self._process.poll() is None:
-            getattr(self._process, how)()
-            self._process.wait(START_SECONDS)
-
-    def _log_end(self) -> str:
-        files = [self._folder / name for name in ("output.log", "error.log")]
-        return "\n".join(file.read_text(errors="replace")[-2000:] for file in files if file.exists())
+        self.signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -170,9 +142,3 @@ def reachable_clickhouse(folder: Path) -> Iterator[Clickhouse]:
 
 def in_database(settings: Clickhouse, name: str) -> Clickhouse:
     return dataclasses.replace(settings, database=name)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -18,10 +18,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from tests.engines.child import Child
 from tests.engines.programs import PROGRAMS, fail_without
 
 KEPT = PROGRAMS / "dockerd-images"
@@ -33,31 +34,23 @@ CLIENT = "/usr/bin/docker"
 BASE = "debian:bookworm-slim"
 BUILDER_IMAGE = "buildspace-builder:test"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
-LOOK_SECONDS = 0.05
 OWN_CHAINS = ("DOCKER", "BUILDSPACE")
 OWN_RULES = (*OWN_CHAINS, "docker0", "172.17.0.0/16", " br-", " bs-")
 """Words of the rules that an engine or the gateway makes."""
 
 
-class DockerEngine:
+class DockerEngine(Child):
     """Speaks to an engine by Docker's client. One of ours can be taken away and given back."""
 
     def __init__(self, host: str, folder: Path | None = None) -> None:
+        super().__init__("dockerd", (folder or Path()) / "dockerd.log")
         self.host = host
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def is_ours(self) -> bool:
         """Whether it may be stopped."""
         return self._folder is not None
-
-    @property
-    def is_running(self) -> bool:
-        """Of one of ours."""
-        return self._process is not None and self._process.poll() is None
 
     def docker(self, *arguments: str, check: bool = True) -> str:
         """What `docker ...` prints; its errors are in the failure. Long ones are fine: a build has ten minutes."""
@@ -83,52 +76,31 @@ class DockerEngine:
     def start(self) -> None:
         assert self._folder is not None, "The engine of TEST_DOCKER_HOST is not ours to start."
         (self._folder / "pid").unlink(missing_ok=True)
-        with (self._folder / "dockerd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *("/usr/sbin/dockerd", "--host", self.host, "--data-root", str(self._folder / "data")),
-                    *("--exec-root", str(self._folder / "exec"), "--pidfile", str(self._folder / "pid")),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while subprocess.run([CLIENT, "--host", self.host, "info"], capture_output=True).returncode != 0:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"dockerd does not start:\n{self.log()[-3000:]}")
-            time.sleep(LOOK_SECONDS)
+        super().start()
 
-    def stop(self) -> None:
-        """As a machine that shuts down: containers end too."""
-        self._end(signal.SIGTERM)
+    def command(self) -> list[str]:
+        return [
+            *("/usr/sbin/dockerd", "--host", self.host, "--data-root", f"{self._folder}/data"),
+            *("--exec-root", f"{self._folder}/exec", "--pidfile", f"{self._folder}/pid"),
+        ]
+
+    def options(self) -> dict[str, Any]:
+        return {"start_new_session": True}
+
+    def answers(self) -> bool:
+        return subprocess.run([CLIENT, "--host", self.host, "info"], capture_output=True).returncode == 0
 
     def kill(self) -> None:
-        """kill -9 of the engine alone."""
-        self._end(signal.SIGKILL)
-
-    def log(self) -> str:
-        assert self._folder is not None
-        return (self._folder / "dockerd.log").read_text(errors="replace")
+        """kill -9 of the engine and of the containerd that it started."""
+        super().kill()
+        if self._folder is not None:
+            _end_containerd(self._folder)
 
     def import_base(self) -> None:
         if BASE in self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").splitlines():
             return
         variables = " ".join(f"{name}={AUTHORITIES}" for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT"))
         self.docker("import", "--change", f"ENV {variables}", "--change", 'CMD ["bash"]', str(base_archive()), BASE)
-
-    def _end(self, number: int) -> None:
-        if self._process is None or not self.is_running:
-            return
-        self._process.send_signal(number)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if number == signal.SIGKILL and self._folder is not None:
-            _end_containerd(self._folder)
 
 
 def base_archive() -> Path:

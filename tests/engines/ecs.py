@@ -25,15 +25,15 @@ import boto3
 from aiohttp import web
 
 from gateway.config import Ecs, Secret
-from tests.engines.gateway import ROOT, eventually
+from tests.engines.gateway import ROOT
 from tests.engines.ports import free_ports
+from tests.engines.s3 import running_s3
 
 TASK_DEFINITION = ROOT / "deploy" / "task-definition.json"
 REGION = "eu-central-1"
 KEYS = {"aws_access_key_id": "buildspace-tests", "aws_secret_access_key": "a-secret-for-the-tests"}
 PASSED_ON = ("PATH", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "npm_config_registry")
 """What the image of a builder has by itself on this machine: programs, and the certificates that it trusts."""
-START_SECONDS = 60.0
 
 Json = dict[str, Any]
 
@@ -318,34 +318,8 @@ def running_moto(folder: Path) -> Iterator[str]:
     if named := os.environ.get("TEST_MOTO_ENDPOINT"):
         yield named
         return
-    (port,) = free_ports(1)
-    output = folder / "moto.log"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            env={"PATH": os.environ["PATH"]},
-        )
-    try:
-        asyncio.run(eventually(lambda: _answers(process, output, port), "moto answers", START_SECONDS))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-async def _answers(process: subprocess.Popen[bytes], output: Path, port: int) -> bool:
-    if process.poll() is not None:
-        raise AssertionError(f"moto did not start:\n{output.read_text()[-2000:]}")
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
+    with running_s3("moto", folder) as moto:
+        yield moto.endpoint
 
 
 @contextlib.asynccontextmanager

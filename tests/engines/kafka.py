@@ -11,22 +11,23 @@ import contextlib
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from tests.engines.certificates import make_certificates
+from tests.engines.child import Child
 from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 VERSION = "4.4.0"
 LIBS = PROGRAMS / f"kafka-{VERSION}" / "libs"
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
-START_SECONDS = 60.0
+FORMAT_SECONDS = 60.0
 USER, PASSWORD = "alice", "alice-pw"
 LIMITED_USER, LIMITED_PASSWORD = "limited", "limited-pw"
 """Known to all mechanisms. The first may do anything, the second nothing that a test does not permit."""
@@ -79,15 +80,15 @@ broker.heartbeat.interval.ms=200
 """
 
 
-class KafkaBroker:
+class KafkaBroker(Child):
     """One broker that is its own controller. What it has acknowledged survives `kill`.
 
     Who does not log in may do anything, as USER.
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__("Kafka", folder / "kafka.log")
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
         plain, sasl, sasl_tls, tls, controller = free_ports(5)
         self.brokers = f"127.0.0.1:{plain}"
         self.sasl = f"127.0.0.1:{sasl}"
@@ -114,28 +115,14 @@ class KafkaBroker:
         _run([*_java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", "BuildspaceTestCluster1", *users,
               "-c", str(folder / "kafka.properties")])  # fmt: skip
 
-    def start(self) -> None:
-        """Returns once it answers."""
-        with (self._folder / "kafka.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [*_java("-Xmx256m"), "kafka.Kafka", str(self._folder / "kafka.properties")],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=self._folder,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not asyncio.run(_answers(self.brokers)):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"Kafka does not start:\n{self._log_end()}")
-            time.sleep(0.1)
+    def command(self) -> list[str]:
+        return [*_java("-Xmx256m"), "kafka.Kafka", str(self._folder / "kafka.properties")]
 
-    def stop(self) -> None:
-        """SIGTERM: it says goodbye to its clients."""
-        self._end("terminate")
+    def options(self) -> dict[str, Any]:
+        return {"cwd": self._folder}
 
-    def kill(self) -> None:
-        self._end("kill")
+    def answers(self) -> bool:
+        return asyncio.run(_answers(self.brokers))
 
     async def permit(self, kind: str, name: str, *operations: str) -> None:
         """Let LIMITED_USER do this with a topic or a group, from now on."""
@@ -147,14 +134,6 @@ class KafkaBroker:
                 await admin._send_to_controller(CreateAclsRequest(*rule))
         finally:
             await admin.close()
-
-    def _end(self, how: str) -> None:
-        if self._process is not None and self._process.poll() is None:
-            getattr(self._process, how)()
-            self._process.wait(START_SECONDS)
-
-    def _log_end(self) -> str:
-        return (self._folder / "kafka.log").read_text(errors="replace")[-3000:]
 
 
 @contextlib.contextmanager
@@ -192,5 +171,5 @@ async def _answers(brokers: str) -> bool:
 
 
 def _run(argv: list[str]) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
     assert done.returncode == 0, f"{argv[0]} failed: {done.stdout[-1500:]} {done.stderr[-1500:]}"

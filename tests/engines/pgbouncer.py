@@ -9,21 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
-import subprocess
 import tempfile
-import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.engines.certificates import Certificates
+from tests.engines.child import Child, listens
 from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 PACKAGES = PROGRAMS / "pgbouncer"
 PASSWORD = "keep-me-out-of-logs"
-START_SECONDS = 15.0
 CONFIGURATION = """\
 [databases]
 * = host=/proc/self/fd/{socket} port=5432 user={user}
@@ -46,16 +44,16 @@ client_tls_key_file = {home}/server.key
 """
 
 
-class PgBouncer:
+class PgBouncer(Child):
     """Stands before the server whose socket is in `socket_folder`. May be killed and started again."""
 
     def __init__(self, home: Path, socket_folder: Path, mode: str, certificates: Certificates | None) -> None:
+        super().__init__("pgbouncer", home / "output", home / "log")
         self._home = home
         self._socket_folder = socket_folder
         self._user = "buildspace"
         self._mode = mode
         self._certificates = certificates
-        self._process: subprocess.Popen[bytes] | None = None
         (self.port,) = free_ports(1)
 
     def url_of(self, database: str, host: str = "127.0.0.1", **parameters: str) -> str:
@@ -64,39 +62,38 @@ class PgBouncer:
         return f"postgresql://{self._user}:{PASSWORD}@{host}:{self.port}/{database}{query}"
 
     def start(self) -> None:
-        """Returns once it answers."""
-        owner = self._socket_folder.stat()
-        folder = os.open(self._socket_folder, os.O_RDONLY | os.O_DIRECTORY)
+        with self._opened_socket_folder():
+            self._write_files()
+            super().start()
+
+    def command(self) -> list[str | Path]:
+        return [self._home / "pgbouncer", "--quiet", self._home / "pgbouncer.ini"]
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "env": {"LD_LIBRARY_PATH": str(self._home), "PATH": "/usr/bin:/bin"},
+            "pass_fds": [self._socket_descriptor],
+            **(
+                {"user": self._owner.st_uid, "group": self._owner.st_gid, "extra_groups": []}
+                if os.getuid() == 0
+                else {}
+            ),
+        }
+
+    def answers(self) -> bool:
+        return listens(self.port)
+
+    @contextlib.contextmanager
+    def _opened_socket_folder(self) -> Iterator[None]:
+        """pgbouncer reaches it by the descriptor that it inherits: the folder itself is closed to its user."""
+        self._owner = self._socket_folder.stat()
+        self._socket_descriptor = os.open(self._socket_folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._write_files(folder, owner.st_uid)
-            self._process = subprocess.Popen(
-                [self._home / "pgbouncer", "--quiet", self._home / "pgbouncer.ini"],
-                env={"LD_LIBRARY_PATH": str(self._home), "PATH": "/usr/bin:/bin"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[folder],
-                **({"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.getuid() == 0 else {}),
-            )
+            yield
         finally:
-            os.close(folder)
-        self._wait_until_it_listens()
+            os.close(self._socket_descriptor)
 
-    def stop(self) -> None:
-        self._end("terminate")
-
-    def kill(self) -> None:
-        self._end("kill")
-
-    def log(self) -> str:
-        return (self._home / "log").read_text(errors="replace")
-
-    def _end(self, how: str) -> None:
-        if self._process is not None and self._process.poll() is None:
-            getattr(self._process, how)()
-            self._process.wait(START_SECONDS)
-
-    def _write_files(self, socket_folder: int, uid: int) -> None:
+    def _write_files(self) -> None:
         """Everything in one folder that the server's own user can reach: pgbouncer does not run as root."""
         shutil.copy(PACKAGES / "usr/sbin/pgbouncer", self._home)
         for library in PACKAGES.glob("usr/lib/*/lib*.so*"):
@@ -109,18 +106,16 @@ class PgBouncer:
         (self._home / "users").write_text(f'"{self._user}" "{PASSWORD}"\n')
         (self._home / "pgbouncer.ini").write_text(
             CONFIGURATION.format(
-                socket=socket_folder, user=self._user, port=self.port, home=self._home, mode=self._mode, tls=tls
+                socket=self._socket_descriptor,
+                user=self._user,
+                port=self.port,
+                home=self._home,
+                mode=self._mode,
+                tls=tls,
             )
         )
         for path in (self._home, *self._home.iterdir()):
-            os.chown(path, uid, -1)
-
-    def _wait_until_it_listens(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not _listens(self.port):
-            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"pgbouncer does not start:\n{self.log()[-2000:]}")
-            time.sleep(0.02)
+            os.chown(path, self._owner.st_uid, -1)
 
 
 @contextlib.contextmanager
@@ -139,9 +134,3 @@ def running_pgbouncer(
             yield pooler
         finally:
             pooler.kill()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import socket
-import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,54 +19,38 @@ import boto3
 from botocore.config import Config
 
 from gateway.config import S3, Secret
+from tests.engines.child import Child, listens
 from tests.engines.ports import free_ports
 from tests.engines.programs import PROGRAMS, fail_without
 
 VERSION = "v1.8.0"
 VERSITYGW = PROGRAMS / f"versitygw-{VERSION}" / "versitygw"
 VIRTUAL_DOMAIN = "s3.test"
-START_SECONDS = 60.0
 ACCESS_KEY, SECRET_KEY = "buildspace-tests", "a-secret-for-the-tests"
 
 S3_SERVERS = ["moto", "versitygw"]
 
 
-class S3Server:
+class S3Server(Child):
     """Runs until `running_s3` is left. It may be taken away and come back; moto has then forgotten everything."""
 
     def __init__(self, argv: list[str], folder: Path, port: int, environment: dict[str, str]) -> None:
+        super().__init__("The S3 server", folder / "s3.log")
         self.port = port
         self.endpoint = f"http://127.0.0.1:{port}"
         self.access_key, self.secret_key = ACCESS_KEY, SECRET_KEY
         self._argv = argv
-        self._output = folder / "s3.log"
         self._environment = {"PATH": os.environ["PATH"], **environment}
-        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
 
-    def start(self) -> None:
-        """Returns once it answers."""
-        with self._output.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"The S3 server did not start:\n{self._output.read_text()[-2000:]}")
-            time.sleep(0.02)
+    def command(self) -> list[str]:
+        return self._argv
 
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-            self._process = None
+    def options(self) -> dict[str, Any]:
+        return {"env": self._environment}
 
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
+    def answers(self) -> bool:
+        return listens(self.port)
 
     def client(self) -> Any:
         """boto3's client, as any other tool would use it. To be closed."""
@@ -97,10 +78,6 @@ class S3Server:
             secret_access_key=Secret(self.secret_key),
             **others,
         )
-
-    def _answers(self) -> bool:
-        with socket.socket() as connection:
-            return connection.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class RunningStore(S3Server):
