@@ -107,6 +107,7 @@ async def is_served_by_both(first: Gateway, second: Gateway, repositories: Repos
     await eventually(both_serve_two, "both serve what went live on one", 15)
 
 
+@pytest.mark.soak  # it waits for a whole lease of a frozen builder
 async def test_a_machine_that_dies_costs_only_time(
     database: str, s3: S3Server, tmp_path: Path, repositories: Repositories
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.models import Status
 from gateway.object_keys import blob_key, release_key
-from tests.integration.site_server import Sites, running_sites
+from tests.integration.site_server import Sites, running_sites, until
 from tests.unit.sites.fakes import PROJECT, make_release, sha256_of
 
 FILES = {
@@ -276,7 +276,7 @@ async def test_identical_requests_share_one_read(sites: Sites) -> None:
     await sites.get("nobody")
     sites.objects.gate.clear()
     asked = [asyncio.create_task(sites.get("blog", "/app.js")) for _ in range(20)]
-    await asyncio.sleep(0.1)
+    await until(lambda: len(sites.server.connections) == len(asked))
     sites.objects.gate.set()
     assert {response.body for response in await asyncio.gather(*asked)} == {FILES["app.js"]}
     blob = blob_key(PROJECT, sha256_of(FILES["app.js"]))

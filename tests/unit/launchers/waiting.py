@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(happened: Callable[[], Awaitable[bool] | bool], seconds: float = 10.0) -> None:
+async def until(happened: Callable[[], Awaitable[bool] | bool], seconds: float = 60.0) -> None:
     """Return as soon as it happened; fail when it does not in time."""
     async with asyncio.timeout(seconds):
         while True:
@@ -17,7 +17,7 @@ async def until(happened: Callable[[], Awaitable[bool] | bool], seconds: float =
             await asyncio.sleep(0.01)
 
 
-def until_now(happened: Callable[[], bool], seconds: float = 10.0) -> None:
+def until_now(happened: Callable[[], bool], seconds: float = 60.0) -> None:
     """The same without a loop."""
     deadline = time.monotonic() + seconds
     while not happened():
