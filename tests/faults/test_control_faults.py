@@ -27,7 +27,7 @@ from gateway.publishing import Publisher
 from gateway.transports import HttpLogTransport
 from tests.engines.postgres import MIGRATIONS, UNSAFE_BUT_QUICK, running_postgres
 from tests.integration.control_parts import open_parts
-from tests.unit.control.fake_engines import MemoryObjects
+from tests.unit.control.fake_engines import BreakingObjects
 from tests.unit.control.fakes import MemoryDeployments, until
 from tests.unit.control.outputs import make_manifest, upload
 
@@ -297,7 +297,9 @@ def test_in_whatever_order_calls_arrive_a_life_goes_forward_and_ends_once(events
 
 async def live_through(events):
     deployments = MemoryDeployments()
-    publisher = Publisher(deployments, deployments, deployments, MemoryObjects(deployments.clock), Builder(attempts=3))
+    publisher = Publisher(
+        deployments, deployments, deployments, BreakingObjects(deployments.clock), Builder(attempts=3)
+    )
     row = deployments.add(project_id=uuid.uuid4())
     for name, attempt, end in events:
         before = deployments.rows[row.id]

@@ -10,6 +10,7 @@ from gateway.errors import Conflict, Invalid, NotFound
 from gateway.stores.blobs_directory import PIECE_BYTES, DirectoryObjectStore
 from gateway.stores.blobs_s3 import open_s3
 from tests.engines.s3 import S3_SERVERS
+from tests.memory.objects import MemoryObjects
 
 
 @pytest.fixture
@@ -17,12 +18,14 @@ def root(tmp_path):
     return tmp_path / "objects"
 
 
-@pytest.fixture(params=["directory", *S3_SERVERS])
-async def objects(request, root, s3_servers):
-    if request.param == "directory":
+@pytest.fixture(params=["memory", "directory", *S3_SERVERS])
+async def objects(request, root):
+    if request.param == "memory":
+        yield MemoryObjects()
+    elif request.param == "directory":
         yield DirectoryObjectStore(root)
     else:
-        async with open_s3(s3_servers(request.param).make_bucket()) as store:
+        async with open_s3(request.getfixturevalue("s3_servers")(request.param).make_bucket()) as store:
             yield store
 
 
@@ -183,7 +186,7 @@ async def test_names_of_all_kinds_are_kept_apart(objects):
     assert [await get(objects, name) for name in names] == [name.encode() for name in names]
 
 
-@pytest.mark.parametrize("objects", sorted({"directory", *S3_SERVERS} - {"moto"}), indirect=True)
+@pytest.mark.parametrize("objects", sorted({"memory", "directory", *S3_SERVERS} - {"moto"}), indirect=True)
 async def test_a_name_may_hold_a_line_break(objects):
     await put(objects, "o/new\nline", b"hello")
     assert await keys(objects, "o/") == ["o/new\nline"]

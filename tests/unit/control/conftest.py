@@ -6,7 +6,7 @@ import pytest
 
 from gateway import consumer
 from gateway.reconciler import Reconciler
-from tests.unit.control.fake_engines import FakeLauncher, MemoryLogs, MemoryObjects
+from tests.unit.control.fake_engines import BreakingObjects, FakeLauncher, MemoryLogs
 from tests.unit.control.fakes import Clock, MemoryDeployments
 
 
@@ -22,7 +22,7 @@ def deployments(clock):
 
 @pytest.fixture
 def objects(clock):
-    return MemoryObjects(clock)
+    return BreakingObjects(clock)
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import datetime
-import hashlib
 import itertools
 import uuid
 
-from gateway.errors import Invalid, NotFound, Unavailable
+from gateway.errors import Unavailable
 from gateway.models import LogLine
-from gateway.roles import BuilderState, ObjectInfo
+from gateway.roles import BuilderState
+from tests.memory.objects import MemoryObjects
 from tests.unit.control.fakes import Clock
 
 
@@ -57,68 +56,19 @@ class MemoryLogs:
         return 0
 
 
-class MemoryReader:
-    def __init__(self, info, body) -> None:
-        self.info = info
-        self._body = body
-
-    async def chunks(self):
-        yield self._body
-
-
-class MemoryObjects:
-    """Objects with the time of their writing. `broken` is raised by whatever `breaks_at` calls later."""
+class BreakingObjects(MemoryObjects):
+    """`broken` is raised by whatever `breaks_at` calls later."""
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
-        self.bodies: dict[str, bytes] = {}
-        self.written: dict[str, datetime.datetime] = {}
+        super().__init__((clock or Clock()).now)
         self.broken: Exception = Unavailable("The object store is away.")
         self.calls_left = float("inf")
 
-    async def put(self, key, chunks, *, size, sha256=None) -> None:
-        self._count()
-        body = b"".join([chunk async for chunk in chunks])
-        if len(body) != size or sha256 not in (None, hashlib.sha256(body).hexdigest()):
-            raise Invalid("Another size or digest than announced.")
-        self.keep(key, body)
-
-    def keep(self, key, body) -> None:
-        self.bodies[key] = body
-        self.written[key] = self.clock.now()
-
-    @contextlib.asynccontextmanager
-    async def open(self, key, start=0, length=None):
-        self._count()
-        if key not in self.bodies:
-            raise NotFound("There is no such object.")
-        yield MemoryReader(self._info(key), self.bodies[key])
-
     async def exists(self, key) -> bool:
-        self._count()
         await asyncio.sleep(0)
-        return key in self.bodies
+        return await super().exists(key)
 
-    async def list(self, prefix):
-        for key in [key for key in self.bodies if key.startswith(prefix)]:
-            self._count()
-            yield self._info(key)
-
-    async def delete(self, keys) -> None:
-        for key in keys:
-            self._count()
-            self.bodies.pop(key, None)
-
-    async def tidy(self) -> int:
-        return 0
-
-    async def check(self) -> None:
-        self._count()
-
-    def _info(self, key) -> ObjectInfo:
-        return ObjectInfo(key, len(self.bodies[key]), self.written[key])
-
-    def _count(self) -> None:
+    def _call(self) -> None:
         self.calls_left -= 1
         if self.calls_left < 0:
             raise self.broken

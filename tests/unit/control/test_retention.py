@@ -17,7 +17,7 @@ from gateway.object_keys import blob_key, release_key
 from gateway.publishing import Publisher
 from gateway.retention import Sweeper
 from gateway.sites.release_format import decode_release
-from tests.unit.control.fake_engines import MemoryLogs, MemoryObjects
+from tests.unit.control.fake_engines import BreakingObjects, MemoryLogs
 from tests.unit.control.fakes import Clock, MemoryDeployments, MemorySweeps, until
 from tests.unit.control.outputs import OK, make_manifest, sha256_of, upload
 
@@ -31,7 +31,7 @@ class World:
     def __init__(self, settings: Retention = KEEP_TWO) -> None:
         self.clock = Clock()
         self.deployments = MemoryDeployments(self.clock)
-        self.objects = MemoryObjects(self.clock)
+        self.objects = BreakingObjects(self.clock)
         self.logs = MemoryLogs()
         self.publisher = Publisher(self.deployments, self.deployments, self.deployments, self.objects)
         self.settings = settings
