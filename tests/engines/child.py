@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 LOOK_SECONDS = 0.05
 END_SECONDS = 30.0
 
