@@ -19,7 +19,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
 PUBLIC_PREFIX = "/static/"
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
-"""What a page elsewhere can send without asking first."""
+"""The content types that browsers let a page of another site send without a CORS preflight."""
 _OWN_FETCHES = frozenset({"same-origin", "none"})
 _PROXY_HEADERS = frozenset(
     {
@@ -29,7 +29,7 @@ _PROXY_HEADERS = frozenset(
     }
 )
 _PROXY_PREFIXES = ("forwarded", "x-forwarded", "x-original-", "cf-")
-"""Headers that a proxy on this machine adds to the requests of others. A client of this machine sends none of them."""
+"""Headers that a proxy on this machine adds to requests. Clients on this machine send none of them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Caller:
     peer: str | None
     local: str | None
     is_secure: bool
-    """Whether the browser at the far end speaks TLS. A lie here only costs the liar the cookie."""
+    """Whether the browser uses TLS. A false header only costs its sender the cookie."""
     headers: dict[str, str]
-    """The first of each, by lower-case name."""
+    """The first header of each lower-case name."""
     has_body: bool
     client: str = UNKNOWN
 

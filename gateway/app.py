@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 BUILDERS_API = "builders' API"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 1.0
-"""A launcher such as uvx passes on the Ctrl-C that the terminal has sent already: one press is not two."""
+"""Launchers such as uvx pass on a Ctrl-C that the terminal has sent already. Both together are one press."""
 STOP_SECONDS = 18.0
-"""A stop that takes longer is cut short: whatever is cut off, the next start finds and puts right."""
+"""A stop that takes longer is cut off. The next start repairs what that leaves."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 MAX_HOPS = 32
 UNKNOWN = "unknown"
-"""A connection that was closed before its address was read."""
+"""The address of a connection that was closed before its address was read."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

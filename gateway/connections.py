@@ -23,21 +23,21 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 Refuse = Callable[[int], web.Response]
-"""The refusal of a request that no handler has seen, in the shape of the listener: 400, 417, 500 or 505."""
+"""Answers a request that never reached a handler, in the listener's format: 400, 417, 500 or 505."""
 
 SERVER = "buildspace"
 CONTINUE = "100-continue"
-"""The only expectation that HTTP knows."""
+"""The only expectation that HTTP defines."""
 VERSIONS = (HttpVersion10, HttpVersion11)
 KEEPALIVE_SECONDS = 15.0
-"""Also bounds how long the headers of a request may take."""
+"""Also limits how long the headers of a request may take."""
 LINGERING_SECONDS = 2.0
-"""How long the unread body of an answered request is still read, so that its sender sees the answer."""
+"""How long the gateway reads the rest of a body after its answer, so that the sender sees the answer."""
 WRITE_SECONDS = 60.0
-"""How long a client may take no bytes."""
+"""How long a client may accept no bytes."""
 _BROKEN = (HttpProcessingError, web.RequestPayloadError)
 _OTHER_VERSIONS = ("Bad status line:\n  Invalid HTTP version", "Pause on PRI")
-"""How llhttp's words begin for HTTP/1.2, 3.0 and the like, and for the preface of HTTP/2."""
+"""The beginnings of llhttp's messages for HTTP/1.2, 3.0 and the like, and for the preface of HTTP/2."""
 _REFUSAL = web.RequestKey("refusal", HttpProcessingError)
 
 

@@ -19,7 +19,7 @@ FETCH_BATCHES = 200
 FETCH_SECONDS = 0.5
 APPEND_SECONDS = 60.0
 STRIKES = 3
-"""An error that nobody foresaw may be ours: a batch is put aside for it only after so many tries on its own."""
+"""An unforeseen error may be our own fault, so a batch is put aside only after failing this often by itself."""
 
 
 class TakesBatches(Protocol):

@@ -12,7 +12,7 @@ from gateway.errors import ConfigError, Unavailable
 from gateway.modes import set_back, set_back_tree
 
 POSTGRES_DEPTH = 5
-"""`postgres/data/pg_wal/archive_status/...` is as deep as a cluster goes."""
+"""The depth of a cluster's deepest folders: `postgres/data/pg_wal/archive_status/...`."""
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from gateway.stores.postgres import Database, open_pool
 
 COMMAND_POOL = 3
 COMMAND = "buildspace command"
-"""How a command's connections are called in pg_stat_activity."""
+"""The name of a command's connections in pg_stat_activity."""
 
 
 @contextlib.asynccontextmanager

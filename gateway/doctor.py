@@ -35,7 +35,7 @@ from gateway.examining.postgres import examine_postgres, examine_postgres_logs
 from gateway.stores.postgres import Database
 
 CHECK_SECONDS = 60.0
-"""Longer than any engine may take for its own sentence."""
+"""Longer than the time limits of the engines, which have better error messages."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -44,14 +44,14 @@ USER = "buildspace"
 DATABASE = "postgres"
 INITDB_SECONDS = 120.0
 READY_SECONDS = 15.0
-"""Recovery after a crash may take longer. Then the gateway goes on without it, and finds it once it answers."""
+"""Recovery after a crash may take longer. The gateway then starts without it and uses it once it answers."""
 STOP_SECONDS = 20.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.02
 WATCH_SECONDS = 0.5
 LOG_BYTES = 10 * 1024 * 1024
 MAX_SOCKET_FOLDER = 90
-"""The kernel allows 107 bytes, and `/.s.PGSQL.5432` is part of them."""
+"""The kernel allows 107 bytes, including `/.s.PGSQL.5432`."""
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",

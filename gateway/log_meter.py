@@ -14,7 +14,7 @@ REMEMBERED_LOGS = 1000
 LOG_SLACK_BYTES = 4 * 1024 * 1024
 SPARE_LINES = 100_000
 MOST_RUNS = 256
-"""A builder sends its lines in order: what has more gaps than this is not a log."""
+"""A builder sends its lines in order, so a log with more gaps than this is refused."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -25,7 +25,7 @@ class _Taken:
     ends: list[int] = dataclasses.field(default_factory=list)
     bytes: int = 0
     is_refused: bool = False
-    """Whether one of its batches was."""
+    """Whether one of its batches was refused."""
 
     def has(self, batch: LineBatch) -> bool:
         place = bisect.bisect_right(self.begins, batch.first_seq) - 1

@@ -36,7 +36,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ErrorPage = Callable[[web.Request, int, str], Awaitable[web.Response]]
 ERROR_PAGE: web.AppKey[ErrorPage] = web.AppKey("error_page")
-"""How an app shows an error to a person: asked when the caller wants HTML."""
+"""Shows an error as a page. Called if the client prefers HTML."""
 REQUEST_ID = web.RequestKey("request_id", str)
 CLIENT = web.RequestKey("client", str)
 """The address of the client."""

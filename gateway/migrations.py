@@ -19,7 +19,7 @@ from gateway.stores.postgres_errors import PASSING_CLASSES
 log = logging.getLogger(__name__)
 
 LOCK_KEY = 0x6275696C64
-"""Any number that all gateways agree on."""
+"""An arbitrary number that all gateways share."""
 FILE_SECONDS = 600.0
 
 

@@ -7,7 +7,7 @@ import uuid
 
 BLOBS, RELEASES, OUTPUTS, DOCTOR = "__blobs/", "__releases/", "__outputs/", "doctor/"
 PREFIXES = (BLOBS, RELEASES, OUTPUTS, DOCTOR)
-"""Whatever Buildspace writes into a bucket lies under one of these."""
+"""Every key that Buildspace writes to a bucket begins with one of these."""
 
 
 def blobs_prefix(project_id: uuid.UUID) -> str:

@@ -11,7 +11,7 @@ from gateway.errors import Invalid
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 """One label of a host name, in lower case."""
 MAX_SLUG = 54
-"""A label has at most 63 characters, and a deployment's own adds a hyphen and 8 digits."""
+"""A label has at most 63 characters, and the label of a deployment adds a hyphen and 8 digits to the slug."""
 # Browsers and mail programs trust some of these names (wpad, autoconfig); others look like the platform's own.
 _RESERVED = """
     abuse account accounts admin api app auth autoconfig autodiscover billing cdn dashboard dns docs ftp git help hooks

@@ -29,7 +29,7 @@ ENVIRONMENT_NAMES = {
     "CLUSTER_ARN": ("ecs", "cluster"),
     "TASK_ARN": ("ecs", "task_definition"),
 }
-"""Names that people know. Every other setting is BUILDSPACE_<SECTION>_<KEY>."""
+"""Well-known names. Every other setting is BUILDSPACE_<SECTION>_<KEY>."""
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:

@@ -21,7 +21,7 @@ OCCUPIED = (
 )
 STRANGE = "Buildspace cannot serve a file of such a name: if you need it, copy it with the tool that made it."
 AT_ONCE = 8
-"""Each copy holds a few pieces of 256 KiB, and a part of an upload."""
+"""Each copy holds a few pieces of 256 KiB and one part of an upload in memory."""
 
 
 async def copy_objects(old: Config, new: Config, say: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ from gateway.routes.openapi import describe_api
 from gateway.services import SERVICES
 
 HIDDEN = "Not ready. Call /ready with the access token to see why."
-"""Sentences name addresses and accounts."""
+"""Shown without a token, because the sentences name addresses and accounts."""
 
 
 async def health(request: web.Request) -> web.Response:

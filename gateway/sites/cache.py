@@ -15,7 +15,7 @@ from gateway.sites.lru import LeastRecentlyUsed
 MAX_BLOB_BYTES = 256 * 1024
 MAX_BLOBS = 500_000
 ENTRY_BYTES = 400
-"""What keeping a blob costs besides its bytes."""
+"""The memory that an entry takes besides its bytes."""
 READ_SECONDS = 20.0
 
 Key = tuple[uuid.UUID, str]

@@ -20,7 +20,7 @@ MAX_RELEASES = 5_000
 MAX_BYTES = 128 * 1024 * 1024
 MAX_ENCODED_BYTES = 256 * 1024 * 1024
 FILE_BYTES = 350
-"""What a file of a decoded release costs in memory, besides its path."""
+"""The memory that a file of a decoded release takes besides its path."""
 RELEASE_BYTES = 2_000
 REFUSED_SECONDS = 600.0
 """How long `/ready` names a release that this gateway cannot serve, after the last request for it."""
