@@ -1,12 +1,10 @@
-"""A deployment's life: states, events, which state follows, and the bounds. Decides only, does nothing."""
+"""A deployment's life: its bounds, and how its log ends. Decides only, does nothing."""
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 
 from builder.protocol.lines import MAX_SEQ
-from gateway.errors import Conflict
 from gateway.models import Deployment, Status
 
 REFUSALS = 20
@@ -23,37 +21,6 @@ MOST_RANGES = 1000
 """Of missing lines; they are kept with the deployment."""
 LOG_SETTLE_SECONDS = 5.0
 """As above, when nobody said how many lines there are."""
-
-
-class Event(enum.StrEnum):
-    CLAIMED = "claimed"
-    REFUSED = "refused"
-    PUBLISHED = "published"
-    FAILED = "failed"
-    LOST = "lost"
-    CANCELED = "canceled"
-
-
-_FOLLOWS = {
-    (Status.QUEUE, Event.CLAIMED): Status.BUILDING,
-    (Status.QUEUE, Event.CANCELED): Status.CANCELED,
-    (Status.BUILDING, Event.REFUSED): Status.QUEUE,
-    (Status.BUILDING, Event.PUBLISHED): Status.READY,
-    (Status.BUILDING, Event.FAILED): Status.FAILED,
-    (Status.BUILDING, Event.LOST): Status.QUEUE,
-    (Status.BUILDING, Event.CANCELED): Status.CANCELED,
-}
-
-
-def follow(status: Status, event: Event, *, is_last_try: bool = False) -> Status:
-    """The state after the event. Raises Conflict when the event means nothing in this state.
-
-    `is_last_try`: no attempt (LOST) or no further refusal (REFUSED) is left, so the deployment ends.
-    """
-    following = _FOLLOWS.get((status, event))
-    if following is None:
-        raise Conflict(f"A deployment in {status} can't be {event}.")
-    return Status.FAILED if following is Status.QUEUE and is_last_try else following
 
 
 def is_running(deployment: Deployment, attempt: int) -> bool:

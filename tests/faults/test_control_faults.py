@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import uuid
 
 import aiohttp
 import pytest
@@ -17,18 +16,15 @@ from builder.protocol.steps import Stream
 from builder.protocol.tokens import make_token
 from gateway import consumer
 from gateway.background import Health, kept_running
-from gateway.config import Builder
 from gateway.consumer import LogConsumer
 from gateway.embedded_postgres import EmbeddedPostgres
 from gateway.errors import Conflict, GatewayError, Unavailable
 from gateway.migrations import migrate
 from gateway.models import Status
-from gateway.publishing import Publisher
 from gateway.transports import HttpLogTransport
 from tests.engines.postgres import MIGRATIONS, UNSAFE_BUT_QUICK, running_postgres
 from tests.integration.control_parts import open_parts
-from tests.unit.control.fake_engines import BreakingObjects
-from tests.unit.control.fakes import MemoryDeployments, until
+from tests.unit.control.fakes import until
 from tests.unit.control.outputs import make_manifest, upload
 
 SITE = {"index.html": b"<h1>Hello</h1>", "app.js": b"1"}
@@ -289,43 +285,44 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(EVENTS, max_size=30))
-def test_in_whatever_order_calls_arrive_a_life_goes_forward_and_ends_once(events):
-    asyncio.run(live_through(events))
+UNHEALTHY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 
-async def live_through(events):
-    deployments = MemoryDeployments()
-    publisher = Publisher(
-        deployments, deployments, deployments, BreakingObjects(deployments.clock), Builder(attempts=3)
-    )
-    row = deployments.add(project_id=uuid.uuid4())
-    for name, attempt, end in events:
-        before = deployments.rows[row.id]
-        with contextlib.suppress(GatewayError):
-            await act(deployments, publisher, before, name, attempt, end)
-        check_step(before, deployments.rows[row.id], attempt)
+@settings(max_examples=200, deadline=None, suppress_health_check=UNHEALTHY)
+@given(events=st.lists(EVENTS, max_size=30))
+async def test_in_whatever_order_calls_arrive_a_life_goes_forward_and_ends_once(parts, events):
+    deployment_id = (await parts.create()).id
+    try:
+        for name, attempt, end in events:
+            before = await parts.deployments.get(deployment_id)
+            with contextlib.suppress(GatewayError):
+                await act(parts, before, name, attempt, end)
+            check_step(before, await parts.deployments.get(deployment_id), attempt)
+        check_history(await parts.deployments.get(deployment_id), await parts.deployments.attempts(deployment_id))
+    finally:
+        with contextlib.suppress(Conflict):  # the next example finds an empty queue
+            await parts.deployments.cancel(deployment_id)
 
 
-async def act(deployments, publisher, row, name, attempt, end):
-    """One call, from whoever makes it, for whichever attempt."""
+async def act(parts, row, name, attempt, end):
+    """One call for whichever attempt."""
+    deployments = parts.deployments
     match name:
         case "claim":
             await deployments.claim("fake", 60)
         case "cancel":
             await deployments.cancel(row.id)
         case "promote":
-            deployments.go_live(row.id)
+            await deployments.promote(row.id)
         case "lost":
             await deployments.lost(row.id, attempt, "It was gone.", 3)
         case "heartbeat":
             await deployments.heartbeat(row.id, attempt, 60)
         case "upload":
             require_running(row, attempt)
-            await upload(publisher, row, SITE)
+            await upload(parts.publisher, row, SITE)
         case "finish":
-            await publisher.finish(row, attempt, Finish(end, 0))
+            await parts.publisher.finish(row, attempt, Finish(end, 0))
 
 
 def require_running(row, attempt):
@@ -341,3 +338,13 @@ def check_step(before, after, attempt):
         assert (after.status, after.attempt) == (before.status, before.attempt)
     if after.status is Status.READY and before.status is not Status.READY:
         assert (before.status, before.attempt) == (Status.BUILDING, attempt)
+    assert (after.completed_at is not None) == after.status.is_final
+    assert (after.lease_until is not None) == (after.status is Status.BUILDING)
+    assert not after.is_live or after.status is Status.READY
+
+
+def check_history(deployment, attempts):
+    """Every attempt but the last one was lost, and says so."""
+    assert [attempt.number for attempt in attempts] == list(range(1, len(attempts) + 1))
+    assert len(attempts) <= deployment.attempt
+    assert all(attempt.reason for attempt in attempts if attempt.number < deployment.attempt)

@@ -11,7 +11,6 @@ import uuid
 
 from gateway import lifecycle
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.lifecycle import Event
 from gateway.models import BuildSettings, Deployment, EndedBuilder, Status, StepTiming
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
@@ -133,7 +132,7 @@ class MemoryDeployments:
     def _claim(self, row, launcher, lease_seconds) -> Deployment:
         return self._set(
             row,
-            status=lifecycle.follow(row.status, Event.CLAIMED),
+            status=Status.BUILDING,
             launcher=launcher,
             handle=None,
             queue_reason=None,
@@ -155,7 +154,7 @@ class MemoryDeployments:
         self.refusals[row.id] += 1
         self.due[row.id] = self.clock.seconds + 2.0 ** self.refusals[row.id]
         is_last_try = final or self.refusals[row.id] >= lifecycle.REFUSALS
-        status = lifecycle.follow(row.status, Event.REFUSED, is_last_try=is_last_try)
+        status = Status.FAILED if is_last_try else Status.QUEUE
         return self._set(row, status=status, **_reason(status, reason)).status
 
     async def heartbeat(self, deployment_id, attempt, lease_seconds) -> None:
@@ -183,14 +182,13 @@ class MemoryDeployments:
     async def fail(self, deployment_id, attempt, reason, step=None, exit_code=None, last_seq=None) -> None:
         row = self._fenced(deployment_id, attempt)
         self.manifests.pop(row.id, None)
-        status = lifecycle.follow(row.status, Event.FAILED)
-        self._set(row, status=status, reason=reason, exit_code=exit_code, last_seq=last_seq)
+        self._set(row, status=Status.FAILED, reason=reason, exit_code=exit_code, last_seq=last_seq)
 
     async def lost(self, deployment_id, attempt, reason, attempts_limit) -> Status:
         row = self._fenced(deployment_id, attempt)
         self.manifests.pop(row.id, None)
         is_last = attempt >= attempts_limit
-        status = lifecycle.follow(row.status, Event.LOST, is_last_try=is_last)
+        status = Status.FAILED if is_last else Status.QUEUE
         if not is_last and row.handle is not None:
             self.earlier[row.id, attempt] = EndedBuilder(row.id, attempt, row.handle, reason, False, False)
         changes = {} if is_last else {"attempt": attempt + 1, "handle": None, "steps": ()}
@@ -199,14 +197,15 @@ class MemoryDeployments:
 
     async def cancel(self, deployment_id) -> Deployment:
         row = await self.get(deployment_id)
+        if row.status.is_final:
+            raise Conflict("It has ended already.")
         self.manifests.pop(row.id, None)
-        return self._set(row, status=lifecycle.follow(row.status, Event.CANCELED), reason="It was canceled.")
+        return self._set(row, status=Status.CANCELED, reason="It was canceled.")
 
     async def publish(self, deployment_id, attempt, files, bytes, last_seq) -> Deployment:  # noqa: A002
         row = self._fenced(deployment_id, attempt)
         self.manifests.pop(row.id, None)
-        status = lifecycle.follow(row.status, Event.PUBLISHED)
-        row = self._set(row, status=status, files=files, bytes=bytes, last_seq=last_seq)
+        row = self._set(row, status=Status.READY, files=files, bytes=bytes, last_seq=last_seq)
         self.released.add(row.id)
         self.replaced_at[row.id] = self.clock.seconds
         live = self._live(row.project_id)
