@@ -40,7 +40,7 @@ async def test_fifty_identical_requests_at_once_make_one_project(projects):
     assert len((await projects.list(100))[0]) == 1
 
 
-async def test_a_full_queue_takes_nothing_and_keeps_nothing_of_what_was_asked(database):
+async def test_a_full_queue_takes_nothing_and_keeps_nothing_of_what_was_asked(database, deployments):
     projects = ProjectStore(database, queue_length=1)
     waiting = await projects.create("Blog", URL, BuildSettings())
     with pytest.raises(TooMany, match=r"1 deployment waits to be built, .*queue_length allows 1") as refused:
@@ -49,7 +49,7 @@ async def test_a_full_queue_takes_nothing_and_keeps_nothing_of_what_was_asked(da
     with pytest.raises(TooMany):
         await DeploymentStore(database, queue_length=1).create_again(waiting.project_slug)
     assert [project.name for project in (await projects.list(100))[0]] == ["Blog"]
-    await DeploymentStore(database).claim("process", 60)
+    await deployments.claim("process", 60)
     assert (await projects.create("Shop", URL, BuildSettings(), idempotency=("key", b"body"))).status is Status.QUEUE
 
 
