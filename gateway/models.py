@@ -23,6 +23,13 @@ class Status(enum.StrEnum):
         return self in (Status.READY, Status.FAILED, Status.CANCELED)
 
 
+class Trigger(enum.StrEnum):
+    """By what a deployment was asked for."""
+
+    API = "api"
+    FORM = "form"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class BuildSettings:
     """The settings of a build that users may choose. None: the builder decides."""
@@ -92,7 +99,7 @@ class Deployment:
     number: int
     status: Status
     attempt: int
-    trigger: str
+    trigger: Trigger
     git_url: str
     settings: BuildSettings
     created_at: datetime.datetime

@@ -24,7 +24,7 @@ def deployment_json(deployment: Deployment, addresses: Addresses) -> dict[str, A
         "number": deployment.number,
         "status": str(deployment.status),
         "attempt": deployment.attempt,
-        "trigger": deployment.trigger,
+        "trigger": str(deployment.trigger),
         "reason": deployment.reason,
         "queueReason": deployment.queue_reason,
         "exitCode": deployment.exit_code,

@@ -18,7 +18,7 @@ from aiohttp import web
 from gateway.access import SESSION_SECONDS, cookie_name, is_open
 from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
 from gateway.middlewares import ERROR_PAGE, describe
-from gateway.models import Deployment
+from gateway.models import Deployment, Trigger
 from gateway.routes import views
 from gateway.routes.assets import Assets
 from gateway.routes.bodies import read_body
@@ -88,7 +88,7 @@ async def deploy(request: web.Request) -> web.Response:
     try:
         wanted = read_new_project(asked, services.config.builder.allow_private_hosts)
         deployment = await services.projects.create(
-            wanted.name, wanted.git_url, wanted.settings, trigger="form", idempotency=_idempotency(key, asked)
+            wanted.name, wanted.git_url, wanted.settings, trigger=Trigger.FORM, idempotency=_idempotency(key, asked)
         )
     except Invalid as error:
         form = views.view_form(typed, error.fields, error.sentence, key)
@@ -120,7 +120,7 @@ async def show_project(request: web.Request) -> web.Response:
 async def deploy_again(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     await _read_form(request)
-    deployment = await services.deployments.create_again(read_slug(request.match_info["slug"]), trigger="form")
+    deployment = await services.deployments.create_again(read_slug(request.match_info["slug"]), trigger=Trigger.FORM)
     services.dispatcher.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshmallow
 from marshmallow import fields, validate
 
-from gateway.models import Status
+from gateway.models import Status, Trigger
 
 
 class Commit(marshmallow.Schema):
@@ -27,7 +27,7 @@ class DeploymentAnswer(marshmallow.Schema):
     number = fields.Integer(required=True, metadata={"description": "Counts up within the project."})
     status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
     attempt = fields.Integer(required=True, metadata={"description": "Counts up when a builder is lost."})
-    trigger = fields.String(required=True)
+    trigger = fields.String(required=True, validate=validate.OneOf([str(trigger) for trigger in Trigger]))
     reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it failed."})
     queueReason = fields.String(required=True, allow_none=True, metadata={"description": "Why it waits."})
     exitCode = fields.Integer(required=True, allow_none=True)

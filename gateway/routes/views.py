@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from gateway.addresses import Addresses
-from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming
+from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming, Trigger
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 FIRST_COMMIT_DIGITS = 7
@@ -30,7 +30,7 @@ STATUS = {
     Status.CANCELED: StatusView("Canceled", "off"),
 }
 NOT_DEPLOYED = StatusView("Not deployed", "off")
-TRIGGERS = {"api": "API", "form": "form", "again": "redeploy", "redeploy": "redeploy"}
+TRIGGERS = {Trigger.API: "API", Trigger.FORM: "form"}
 STAGES = (
     ("clone", "Clone", ("prepare", "clone")),
     ("install", "Install", ("detect", "install")),
@@ -263,7 +263,7 @@ def view_deployment(
         commit_sha=deployment.commit_sha or "",
         message=next(iter((deployment.commit_message or "").strip().splitlines()), ""),
         branch=deployment.settings.branch or "default branch",
-        trigger=TRIGGERS.get(deployment.trigger, deployment.trigger),
+        trigger=TRIGGERS[deployment.trigger],
         framework=deployment.framework or "",
         node_version=(deployment.node_version or "").removeprefix("v"),
         isolation=deployment.isolation or "",

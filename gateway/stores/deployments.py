@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Collection, Sequence
 
 from gateway.errors import Conflict, NotFound
-from gateway.models import Attempt, Deployment
+from gateway.models import Attempt, Deployment, Trigger
 from gateway.stores.postgres import Database, decode_cursor, encode_cursor
 from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, stale, to_attempt, to_deployment
 
@@ -96,7 +96,7 @@ class DeploymentStore:
             )
         return [to_attempt(row) for row in rows]
 
-    async def create_again(self, slug: str, *, trigger: str = "api") -> Deployment:
+    async def create_again(self, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
         """A new deployment of the project, with its settings of now. Raises NotFound, and TooMany for a full queue."""
         async with self._database.transaction() as connection:
             project_id = await connection.fetchval(

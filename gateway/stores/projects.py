@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import Conflict, Invalid, NotFound, Unavailable
-from gateway.models import BuildSettings, Deployment, Project
+from gateway.models import BuildSettings, Deployment, Project, Trigger
 from gateway.slugs import check_slug, random_long_slug, random_slug
 from gateway.stores.hosts import reserve_slug
 from gateway.stores.postgres import Database, decode_cursor, encode_cursor
@@ -44,7 +44,7 @@ class ProjectStore:
         git_url: str,
         settings: BuildSettings,
         *,
-        trigger: str = "api",
+        trigger: Trigger = Trigger.API,
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
         """Create a project and its first deployment, both or neither.

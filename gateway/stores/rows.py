@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import Conflict, NotFound, TooMany
-from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming
+from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming, Trigger
 from gateway.stores.hosts import reserve_deployment
 
 NO_LIMIT = 2**31 - 1
@@ -41,7 +41,7 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         number=row["number"],
         status=Status(row["status"]),
         attempt=row["attempt"],
-        trigger=row["trigger"],
+        trigger=Trigger(row["trigger"]),
         git_url=row["git_url"],
         settings=_to_settings(row),
         created_at=row["created_at"],
@@ -81,7 +81,7 @@ async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.U
 
 
 async def add_deployment(
-    connection: asyncpg.Connection, project_id: uuid.UUID, trigger: str, queue_length: int
+    connection: asyncpg.Connection, project_id: uuid.UUID, trigger: Trigger, queue_length: int
 ) -> Deployment:
     """A deployment in QUEUE with the project's next number and its present settings. Raises TooMany."""
     await _check_queue(connection, queue_length)

@@ -13,7 +13,17 @@ from gateway.addresses import Addresses
 from gateway.config import Builder, Config, Secret
 from gateway.entrance import Access
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import Attempt, BuildSettings, Deployment, LogLine, LogPosition, Project, Status, StepTiming
+from gateway.models import (
+    Attempt,
+    BuildSettings,
+    Deployment,
+    LogLine,
+    LogPosition,
+    Project,
+    Status,
+    StepTiming,
+    Trigger,
+)
 
 TOKEN = "correct-horse-battery-staple"
 STEP_SECONDS = {
@@ -58,7 +68,7 @@ class FakeProjects:
         git_url: str,
         settings: BuildSettings,
         *,
-        trigger: str = "api",
+        trigger: Trigger = Trigger.API,
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
         if idempotency and idempotency[0] in self.keys:
@@ -134,7 +144,7 @@ class FakeDeployments:
         by_number = sorted(self.all.values(), key=lambda deployment: deployment.number)
         return {deployment.project_id: deployment for deployment in by_number if deployment.project_id in project_ids}
 
-    async def create_again(self, slug: str, *, trigger: str = "api") -> Deployment:
+    async def create_again(self, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
         return self.add(await self._projects.get(slug), trigger=trigger)
 
     async def cancel(self, deployment_id: uuid.UUID) -> Deployment:
@@ -160,7 +170,7 @@ class FakeDeployments:
             "number": 1 + sum(other.project_id == project.id for other in self.all.values()),
             "status": Status.QUEUE,
             "attempt": 1,
-            "trigger": "api",
+            "trigger": Trigger.API,
             "git_url": project.git_url,
             "settings": project.settings,
             "created_at": now(),

@@ -8,7 +8,7 @@ import pytest
 from builder.protocol.calls import Facts
 from gateway import lifecycle
 from gateway.errors import Conflict, Invalid, NotFound
-from gateway.models import BuildSettings, Status
+from gateway.models import BuildSettings, Status, Trigger
 from tests.engines.gateway import eventually
 from tests.engines.stores import LifeStore
 
@@ -69,7 +69,7 @@ async def test_the_builder_of_another_gateway_is_not_ours_to_stop(deployments, b
 
 async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
     await database.pool.execute("UPDATE projects SET build_command = 'make', git_url = 'https://example.com/new'")
-    again = await deployments.create_again(queued.project_slug, trigger="page")
+    again = await deployments.create_again(queued.project_slug, trigger=Trigger.FORM)
     assert (again.number, again.settings.build_command, again.git_url) == (2, "make", "https://example.com/new")
     assert (await deployments.get(queued.id)).settings.build_command is None
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from gateway.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
-from gateway.models import BuildSettings, Deployment, Status
+from gateway.models import BuildSettings, Deployment, Status, Trigger
 from gateway.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.projects import ProjectStore
@@ -16,10 +16,10 @@ URL = "https://example.com/blog.git"
 
 
 async def test_a_project_begins_with_a_deployment_in_the_queue(projects):
-    deployment = await projects.create("Blog", URL, BuildSettings(branch="main"), trigger="page")
+    deployment = await projects.create("Blog", URL, BuildSettings(branch="main"), trigger=Trigger.FORM)
     assert (deployment.status, deployment.number, deployment.attempt) == (Status.QUEUE, 1, 1)
     assert deployment.settings == BuildSettings(branch="main")
-    assert deployment.trigger == "page"
+    assert deployment.trigger is Trigger.FORM
     assert not deployment.is_live
 
 

@@ -11,7 +11,7 @@ import uuid
 
 from gateway import lifecycle
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import BuildSettings, Deployment, EndedBuilder, Status, StepTiming
+from gateway.models import BuildSettings, Deployment, EndedBuilder, Status, StepTiming, Trigger
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
@@ -49,7 +49,7 @@ def make_deployment(**changes) -> Deployment:
         "number": 1,
         "status": Status.QUEUE,
         "attempt": 1,
-        "trigger": "api",
+        "trigger": Trigger.API,
         "git_url": "https://example.com/blog.git",
         "settings": BuildSettings(),
         "created_at": datetime.datetime.now(datetime.UTC),
