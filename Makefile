@@ -1,4 +1,4 @@
-# Each target sets up by itself what it needs. `make help` lists them.
+# Each target installs what it needs. `make help` lists the targets.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -32,7 +32,7 @@ test: $(VENV)/dev.stamp ## Run every test on real servers (ARGS='tests/unit -k s
 	@sh scripts/test_tools.sh
 	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not soak" $(ARGS)
 
-coverage: $(VENV)/dev.stamp ## As `test`, and show which lines no test runs; twice the time
+coverage: $(VENV)/dev.stamp ## As `test`, and show the lines that no test runs; takes twice as long
 	@sh scripts/test_tools.sh
 	@$(BIN)/python -m pytest $(IN_PARALLEL) --cov=gateway --cov=builder --cov-report=term -m "not soak" $(ARGS)
 
@@ -49,15 +49,15 @@ check: $(VENV)/dev.stamp ## Lint, types, direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-conformance: $(VENV)/dev.stamp ## Hold file resolution and framework detection against the folder CONFORMANCE_DATA
-	@[ -n "$(CONFORMANCE_DATA)" ] || { echo "Name the folder of the data: make conformance CONFORMANCE_DATA=..." >&2; exit 1; }
+conformance: $(VENV)/dev.stamp ## Compare file resolution and framework detection with the data in the folder CONFORMANCE_DATA
+	@[ -n "$(CONFORMANCE_DATA)" ] || { echo "Set the folder of the data: make conformance CONFORMANCE_DATA=..." >&2; exit 1; }
 	@CONFORMANCE_DATA=$(CONFORMANCE_DATA) $(BIN)/python -m pytest tests/conformance $(ARGS)
 
 format: $(VENV)/dev.stamp ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: $(VENV)/dev.stamp ## Resolve the dependencies anew into requirements*.lock
+lock: $(VENV)/dev.stamp ## Resolve the dependencies again into requirements*.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build -o requirements-build.lock

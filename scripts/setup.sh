@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the virtual environment: with uv where it can be had, with pip otherwise.
+# Makes the virtual environment, with uv if it can be installed, otherwise with pip.
 # usage: setup.sh FOLDER [--dev]
 set -eu
 folder=$1
@@ -13,7 +13,7 @@ python=${PYTHON:-python3}
 
 [ -e "$folder/run.stamp" ] || echo "Setting up $folder, once."
 
-# Debian keeps the half of venv that brings pip in a package of its own.
+# Debian has the part of venv that installs pip in a separate package.
 if [ ! -x "$folder/bin/pip" ]; then
     rm -rf "$folder"
     if ! "$python" -m venv "$folder" >/dev/null 2>&1; then

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the images of Dockerfile and builder/Dockerfile, and runs them, on a Docker engine that is started for this and
-# stopped afterwards. Installs what is missing as root; anyone else is told the one command. TEST_DOCKER_HOST names a
+# stopped afterwards. As root, installs missing packages; otherwise prints the command for it. TEST_DOCKER_HOST names a
 # running engine to use instead.
 # usage: test_image.sh FOLDER_OF_PYTHON [arguments of pytest]
 set -eu

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the tests need beside Python: git, bubblewrap and pasta, Chromium, and the engines. Installs what is missing as
-# root; anyone else is told the one command.
+# What the tests need beside Python: git, bubblewrap and pasta, Chromium, and the engines. As root, installs missing
+# packages; otherwise prints the command for it.
 set -eu
 missing=""
 command -v git >/dev/null || missing="$missing git"
@@ -17,7 +17,7 @@ if [ -n "$missing" ]; then
     apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >/dev/null
 fi
-# udev opens it to every account; without udev it is closed to builds, and there is no isolation "strong" to test.
+# udev opens it to every account. Without udev builds cannot use it, and isolation "strong" cannot be tested.
 tun=/dev/net/tun
 if [ -c "$tun" ] && [ "$(stat -c %a "$tun")" != 666 ]; then
     if [ "$(id -u)" != 0 ]; then
@@ -27,7 +27,7 @@ if [ -c "$tun" ] && [ "$(stat -c %a "$tun")" != 666 ]; then
     echo "Opening $tun to every account"
     chmod 0666 "$tun"
 fi
-# An engine that can't be had says why, and its tests fail.
+# If an engine cannot be installed, its script says why, and its tests fail.
 bring() {
     sh "scripts/engines/$1.sh" || echo "The tests that need $1 will fail." >&2
 }

@@ -1,4 +1,4 @@
-// What every page can do: find a project, tell times as they pass, send a form once.
+// On every page: finds projects, updates ages, sends each form once.
 
 import './live.js';
 
@@ -31,7 +31,7 @@ if (box) {
   });
 }
 
-// ---- Times: the same words as gateway/routes/views.py
+// ---- Times: in the same words as gateway/routes/views.py
 
 const UNITS = [[60, 1, 's'], [3600, 60, 'min'], [86400, 3600, 'h'], [30 * 86400, 86400, 'd']];
 

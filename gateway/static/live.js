@@ -1,4 +1,4 @@
-// Keeps a page true while something on it is in progress: fetches the page again and takes over its live parts.
+// Keeps a page up to date while something on it is in progress: fetches the page again and replaces its live parts.
 
 const isBusy = (page) => Number(page.body.dataset.refresh ?? 0);
 let timer;
@@ -6,7 +6,7 @@ let failures = 0;
 let isRunning = false;
 let isWanted = false;
 
-/** One at a time: what is asked for meanwhile is done after. */
+/** One refresh at a time: a request during one is done after it. */
 async function refresh() {
   isWanted = true;
   clearTimeout(timer);
@@ -29,7 +29,7 @@ async function tryToUpdate() {
     failures = 0;
     return next;
   } catch {
-    return every * 2 ** Math.min(++failures, 3); // the page stays as it was; the next try may work
+    return every * 2 ** Math.min(++failures, 3); // the page stays unchanged; the next try may work
   }
 }
 
@@ -50,7 +50,7 @@ async function update() {
   return isBusy(fresh);
 }
 
-/** Change only what differs: what has the focus keeps it, a click that has begun ends where it began. */
+/** Changes only what differs, so that focus is kept and a click ends on the element where it began. */
 function morph(old, fresh) {
   if (old.nodeType !== Node.ELEMENT_NODE) {
     if (old.data !== fresh.data) old.data = fresh.data;

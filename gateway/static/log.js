@@ -1,4 +1,4 @@
-// The log of one deployment: fetches, shows, finds.
+// The log of one deployment: fetches it, shows it, and finds text in it.
 
 import { LogFeed } from './logfeed.js';
 import { LogFind } from './logfind.js';
@@ -45,7 +45,7 @@ function toRow(line, index) {
   return { text: line.log, stream, style, stage, attempt: line.attempt, number: line.seq };
 }
 
-/** What the reader must know between two lines: a new attempt, or lines that never came. */
+/** Notes between two lines: a new attempt, or missing lines. */
 function between(line) {
   const isAgain = line.attempt !== last.attempt;
   const notes = [];
@@ -65,7 +65,7 @@ function range(first, end) {
   return first === end ? `Line ${count.format(first)} is` : `Lines ${count.format(first)}–${count.format(end)} are`;
 }
 
-// ---- What the header of the log says
+// ---- The header of the log
 
 function showCount() {
   const end = isEnded ? '' : view.isFollowing ? ' · following' : ' · paused';
@@ -83,10 +83,10 @@ const SENTENCES = {
   live: ['', ''],
   reconnecting: ['run', 'Reconnecting…'],
   login: ['bad', 'You are logged out. Reload the page to log in.'],
-  gone: ['bad', 'The log is gone.'],
+  gone: ['bad', 'This log no longer exists.'],
 };
 
-/** `details`: what the gateway says of an outage. */
+/** `details`: the gateway's sentence about an outage. */
 function showState(state, details = '') {
   if (isEnded) return;
   say(...SENTENCES[state]);
@@ -116,8 +116,8 @@ function end(answer) {
 function isEnough() {
   if (view.lines.length < MOST_ROWS) return false;
   isEnded = true;
-  view.append([note('There is more than this page can show. The raw text has it all.')]);
-  say('wait', 'Too long to show whole');
+  view.append([note('The log is longer than this page can show. The raw text is complete.')]);
+  say('wait', 'Too long to show in full');
   showCount();
   return true;
 }
@@ -126,7 +126,7 @@ function isEnough() {
 
 function showStage(index) {
   visible = index;
-  // Who follows a running build watches its last line, wherever that stands.
+  // While a running build is followed, the last line is the current one.
   const current = view.lines[view.isFollowing && !isEnded ? view.lines.length - 1 : index]?.stage;
   for (const button of document.querySelectorAll('[data-stage]')) {
     if (button.dataset.stage === current) button.setAttribute('aria-current', 'step');
@@ -148,7 +148,7 @@ let wanted;
 function showFound({ at, count: found, isDone }) {
   const more = isDone ? '' : '…';
   if (!find.needle) $('found').textContent = '';
-  else if (!found) $('found').textContent = isDone ? 'Nothing found' : 'Looking…';
+  else if (!found) $('found').textContent = isDone ? 'Nothing found' : 'Searching…';
   else $('found').textContent = (at ? `${count.format(at)} of ` : '') + `${count.format(found)}${more} ${found === 1 ? 'line' : 'lines'}`;
   for (const id of ['find-next', 'find-previous']) $(id).disabled = !found;
 }

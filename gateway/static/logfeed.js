@@ -1,4 +1,4 @@
-// Fetches a log by its cursor: each line once, soon when lines come, seldom when none do.
+// Fetches a log by its cursor: each line once, often while lines arrive, rarely otherwise.
 
 const SOON_MS = 250;
 const SELDOM_MS = 2000;

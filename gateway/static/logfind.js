@@ -1,11 +1,11 @@
-// Finds text in all lines of a log, in slices short enough that nothing stutters.
+// Finds text in all lines of a log, in slices so short that scrolling stays smooth.
 
 import { plain } from './sgr.js';
 
 const SLICE_MS = 8;
 
 export class LogFind {
-  /** `onChange({ at, count, isDone })`: `at` counts from 1, 0 while none is chosen. */
+  /** `onChange({ at, count, isDone })`: `at` counts from 1; 0 means that none is selected. */
   constructor(lines, { onChange, onShow }) {
     Object.assign(this, { lines, onChange, onShow, needle: null, found: [], at: -1, next: 0 });
   }
@@ -17,7 +17,7 @@ export class LogFind {
     return this.needle;
   }
 
-  /** Look at the lines that were not looked at yet. */
+  /** Searches the lines that were not searched yet. */
   search() {
     clearTimeout(this.timer);
     if (!this.needle) return this.#tell(true);
@@ -35,7 +35,7 @@ export class LogFind {
     this.#tell(isDone);
   }
 
-  /** Go to the next line (+1) or the one before (-1), round the end; first to the nearest below what is seen. */
+  /** Goes to the next match (+1) or the previous one (-1), wrapping around; at first to the nearest one below the top. */
   step(direction, visible) {
     const { found } = this;
     if (!found.length) return;

@@ -1,4 +1,4 @@
-// Shows lines by windowing: rows have one height, and only those that can be seen exist.
+// Shows lines by windowing: all rows have one height, and only the visible ones exist.
 
 import { paint, plain } from './sgr.js';
 
@@ -32,7 +32,7 @@ export class LogView {
     this.schedule();
   }
 
-  /** Bring a line into view, the marked one if asked. */
+  /** Scrolls a line into view, and marks it if asked to. */
   show(index, { isTarget = false } = {}) {
     this.follow(false);
     const top = index * ROW, { scrollTop, clientHeight } = this.element;
@@ -94,7 +94,7 @@ export class LogView {
     this.onScroll(Math.min(first + 1, this.lines.length - 1));
   }
 
-  /** In the order of the lines, so that a selection copies them in order. */
+  /** Keeps rows in the order of their lines, so that a selection is copied in order. */
   #place(from, to) {
     for (const [index, row] of this.rows) {
       if (index >= from && index < to) continue;
@@ -127,7 +127,7 @@ export class LogView {
     return row;
   }
 
-  /** What is selected stays, or scrolling would shorten the selection. */
+  /** Keeps selected rows, because scrolling would otherwise shorten the selection. */
   #withSelection(from, to) {
     const selection = document.getSelection();
     if (!selection || selection.isCollapsed) return [from, to];
@@ -140,7 +140,7 @@ export class LogView {
   }
 }
 
-/** What follows the # in a link to a line. */
+/** The part behind the # in a link to a line. */
 export function idOf(line) {
   return line.attempt === 1 ? `L${line.number}` : `L${line.attempt}.${line.number}`;
 }

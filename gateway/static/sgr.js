@@ -1,8 +1,8 @@
-// What terminals understand, as text nodes and classes. Nothing in a log can become markup: no innerHTML anywhere.
+// Turns terminal sequences into text nodes and classes. Text of a log can't become markup: innerHTML is never used.
 
 const NAMES = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', 'white'];
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/;
-// Colours; terminated strings (titles, links); other sequences; what is left of broken ones.
+// Colours; terminated strings (titles, links); other sequences; the rest of broken ones.
 const SEQUENCE =
   /(?:\x1b\[|\x9b)([0-9;:]*)m|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]?|[\x00-\x08\x0a-\x1f\x7f-\x9f]/g;
 
@@ -13,14 +13,14 @@ export function plain(text) {
   return CONTROL.test(text) ? text.replace(SEQUENCE, '') : text;
 }
 
-/** How the terminal writes after this text: the next line of the same stream begins so. */
+/** The style after this text, with which the next line of the same stream begins. */
 export function after(text, style) {
   if (!CONTROL.test(text)) return style;
   for (const found of text.matchAll(SEQUENCE)) if (found[1] !== undefined) style = restyle(style, found[1]);
   return style;
 }
 
-/** Fill an element with the line. `needle`, a global RegExp, marks what it finds. */
+/** Fills an element with the line. Matches of `needle`, a global RegExp, are marked. */
 export function paint(element, text, style, needle) {
   element.textContent = '';
   const pieces = CONTROL.test(text) ? [...split(text, style)] : [[text, style]];
@@ -107,7 +107,7 @@ function simple(style, code) {
   else if (code === 49) style.bg = '';
 }
 
-/** A colour of the 256 or of all: the nearest name, so that it can be read on light and on dark. */
+/** The nearest named colour for one of 256 or of all: it is readable on light and on dark. */
 function extended(codes) {
   if (codes[0] === 5) return [indexed(codes[1]), 2];
   if (codes[0] === 2) return [nearest(codes[1], codes[2], codes[3]), 4];

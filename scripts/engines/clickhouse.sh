@@ -1,6 +1,6 @@
 #!/bin/sh
 # ClickHouse for the tests: Debian's server and its libraries, unpacked into a folder of the engines' cache. Nothing is
-# installed. Only a machine without apt's lists needs root, and is told the one command.
+# installed. Root is needed only if apt's lists are missing; the script then prints the command.
 set -eu
 cache=${BUILDSPACE_ENGINES:-$HOME/.cache/buildspace-engines}
 folder=$cache/clickhouse
@@ -24,7 +24,7 @@ mkdir -p "$cache"
 work=$(mktemp -d "$cache/clickhouse.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/packages" "$work/whole"
-# The server and whatever it needs that this system lacks.
+# The server and its dependencies that are not installed on this system.
 names=$(apt-get install --simulate --no-install-recommends clickhouse-server | awk '/^Inst /{print $2}')
 (cd "$work/packages" && apt-get -qq download clickhouse-server clickhouse-common $names 2>"$work/apt.log") || {
     cat "$work/apt.log" >&2
@@ -34,9 +34,9 @@ for package in "$work"/packages/*.deb; do
     dpkg -x "$package" "$work/whole"
 done
 [ -x "$work/whole/usr/sbin/clickhouse-server" ] || {
-    echo "Debian's package clickhouse-server holds no usr/sbin/clickhouse-server." >&2
+    echo "Debian's package clickhouse-server does not contain usr/sbin/clickhouse-server." >&2
     exit 1
 }
-# In one step: a run that is cut off leaves no half of it.
+# In one step, so that an interrupted run leaves no partial folder.
 rm -rf "$folder"
 mv "$work/whole" "$folder"

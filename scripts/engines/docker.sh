@@ -1,6 +1,6 @@
 #!/bin/sh
-# Docker's engine from Debian, and the base image of our Dockerfiles, made from Debian's packages: no container registry
-# is asked. The base trusts the authorities that this machine trusts, so that the Dockerfiles need not name any.
+# Docker's engine from Debian, and the base image of our Dockerfiles, made from Debian's packages without a container
+# registry. The base image trusts the authorities that this machine trusts, so that the Dockerfiles need not name any.
 set -eu
 [ -z "${TEST_DOCKER_HOST:-}" ] || exit 0
 missing=""
@@ -24,7 +24,7 @@ folder="${BUILDSPACE_ENGINES:-$HOME/.cache/buildspace-engines}/docker"
 base="$folder/bookworm-$name.tar"
 if [ ! -s "$base" ]; then
     if [ "$(id -u)" != 0 ]; then
-        echo "The base image of the tests is made by root. Run: sudo sh scripts/engines/docker.sh" >&2
+        echo "Only root can make the base image of the tests. Run: sudo sh scripts/engines/docker.sh" >&2
         exit 1
     fi
     echo "Making the base image debian:bookworm-slim" >&2

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Apache Kafka for the tests: a Java runtime, and the broker's jars in a folder of the engines' cache. Installs what
-# is missing as root; anyone else is told the one command.
+# Apache Kafka for the tests: a Java runtime, and the broker's jars in a folder of the engines' cache. As root, installs
+# missing packages; otherwise prints the command for it.
 set -eu
 version=4.4.0
 cache=${BUILDSPACE_ENGINES:-$HOME/.cache/buildspace-engines}
@@ -53,10 +53,10 @@ else
     done
 fi
 [ -e "$work/libs/kafka_2.13-$version.jar" ] || {
-    echo "The jars of Apache Kafka $version did not arrive. Can this machine reach Maven Central?" >&2
+    echo "The jars of Apache Kafka $version could not be fetched. Check that this machine reaches Maven Central." >&2
     exit 1
 }
-# In one step: a run that is cut off leaves no half of it.
+# In one step, so that an interrupted run leaves no partial folder.
 mkdir "$work/whole"
 mv "$work/libs" "$work/whole/libs"
 mv "$work/whole" "$folder"

