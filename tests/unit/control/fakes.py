@@ -82,6 +82,7 @@ class MemoryDeployments:
         self.due: dict[uuid.UUID, float] = {}
         self.replaced_at: dict[uuid.UUID, float | None] = {}
         self.released: set[uuid.UUID] = set()
+        self.floors: collections.Counter[uuid.UUID] = collections.Counter()
         self.earlier: dict[tuple[uuid.UUID, int], EndedBuilder] = {}
         self.is_away = False
         self.lock = MemoryLock()
@@ -209,11 +210,17 @@ class MemoryDeployments:
         self.released.add(row.id)
         self.replaced_at[row.id] = self.clock.seconds
         live = self._live(row.project_id)
-        if live is None or live.number < row.number:
-            self.go_live(row.id)
+        if row.number > max(self.floors[row.project_id], live.number if live else 0):
+            self._make_live(row.id)
         return self.rows[row.id]
 
     def go_live(self, deployment_id) -> None:
+        """As `promote`: nothing that is older than this call goes live by itself afterwards."""
+        project_id = self.rows[deployment_id].project_id
+        self.floors[project_id] = max(row.number for row in self.rows.values() if row.project_id == project_id)
+        self._make_live(deployment_id)
+
+    def _make_live(self, deployment_id) -> None:
         row = self.rows[deployment_id]
         if row.id not in self.released:
             raise Conflict("The files were cleaned up.")
