@@ -346,7 +346,7 @@ async def publish(api, features):
     body = encode_release(release).replace(b'"features":[]', b'"features":' + features)
     await put(api, release_key(deployment.project_id, deployment.id), body)
     await put(api, blob_key(deployment.project_id, sha256_of(b"index.html")), b"index.html")
-    await api.services.deployments.publish(deployment.id, 1, 1, 10, 0)
+    await api.services.releases.publish(deployment.id, 1, 1, 10, 0)
     return deployment.project_slug
 
 
