@@ -16,8 +16,6 @@ from gateway.sites.hosts import Authority, is_address, parse_authority
 
 SESSION_SECONDS = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-PUBLIC_PATHS = frozenset({"/health", "/ready", "/login", "/favicon.ico"})
-PUBLIC_PREFIX = "/static/"
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 """The content types that browsers let a page of another site send without a CORS preflight."""
 _OWN_FETCHES = frozenset({"same-origin", "none"})
@@ -111,10 +109,6 @@ def check_origin(caller: Caller, host: Authority, api: Api) -> None:
 
 def is_cors_origin(origin: str, api: Api) -> bool:
     return bool(origin) and origin in api.cors_origins
-
-
-def is_public(path: str) -> bool:
-    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
 
 
 def is_open(caller: Caller) -> bool:

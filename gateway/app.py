@@ -26,9 +26,9 @@ from gateway.listeners import SHUTDOWN_SECONDS, AppRunner, bound_sockets, listen
 from gateway.metrics import count_requests
 from gateway.middlewares import add_headers, errors_to_responses, log_access, refuse_request
 from gateway.proxy import create_site_server
-from gateway.routes import setup_routes
-from gateway.routes.builders import create_builders_app
+from gateway.routes import create_builders_app, setup_routes
 from gateway.routes.compression import compress_answers
+from gateway.routes.table import asked_scope
 from gateway.services import SERVICES, OpenLauncher, Services, open_services
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def create_api_app(services: Services) -> web.Application:
             count_requests(services.metrics),
             log_access(proxies),
             errors_to_responses,
-            guard(services.access),
+            guard(services.access, asked_scope),
             compress_answers,
         ],
         client_max_size=services.config.api.body_bytes,

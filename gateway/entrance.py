@@ -10,6 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from gateway import access
 from gateway.access import Caller
+from gateway.actor import Scope
 from gateway.config import Api, Secret
 from gateway.errors import TooMany, Unauthorized, Unavailable
 from gateway.middlewares import Handler, describe
@@ -105,8 +106,10 @@ class Access:
         return self._token_hash
 
 
-def guard(door: Access) -> Middleware:
-    """Check host, origin and account, in this order, before any handler."""
+def guard(door: Access, asked_scope: Callable[[web.Request], Awaitable[Scope | None]]) -> Middleware:
+    """Check host, origin and account, in this order, before any handler. `asked_scope`: of the called route; None if
+    it is open to all.
+    """
 
     @web.middleware
     async def who_may_call(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -115,7 +118,7 @@ def guard(door: Access) -> Middleware:
         if _is_preflight(caller, door.api):
             return web.Response(status=204)
         access.check_origin(caller, host, door.api)
-        if not access.is_public(caller.path) and not access.is_open(caller):
+        if await asked_scope(request) is not None and not access.is_open(caller):
             await door.admit(caller)
         return await handler(request)
 

@@ -1,29 +1,204 @@
-"""All addresses of the API and the pages in one place."""
+"""All addresses of the API, the pages and the builders' API, on one screen: who may call each, and what it answers."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.routes import deployments, health, logs, projects
-from gateway.routes.pages import setup_pages
+from builder.protocol.tokens import NONCE_BYTES
+from gateway import config
+from gateway.actor import Scope
+from gateway.clients import NO_PROXIES, TrustedProxies
+from gateway.log_meter import LogMeter
+from gateway.middlewares import errors_to_responses
+from gateway.publishing import Publisher
+from gateway.roles import LogTransport
+from gateway.routes import answers, assets, builders, deployments, health, logs, pages, projects, schemas
+from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, PAGE
+from gateway.routes.table import Access, Description, Route, add_routes
+from gateway.stores.attempts import AttemptStore
+from gateway.stores.deployments import DeploymentStore
+
+OPEN, ACTOR, BUILD_TOKEN = Access.OPEN, Access.ACTOR, Access.BUILD_TOKEN
+READ, DEPLOY = Scope.READ, Scope.DEPLOY
+
+API = (
+    Route(
+        "GET",
+        "/project",
+        projects.list_projects,
+        access=ACTOR,
+        scope=READ,
+        answer=answers.ProjectList,
+        about=Description(summary="Projects, newest first", parameters=PAGE),
+    ),
+    Route(
+        "POST",
+        "/project",
+        projects.create_project,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=schemas.ProjectRequest,
+        answer=answers.DeployedAnswer,
+        status=201,
+        about=Description(
+            summary="Create a project and deploy it", parameters=(IDEMPOTENCY_KEY,), errors=(409,), needs_body=True
+        ),
+    ),
+    Route(
+        "GET",
+        "/project/{slug}",
+        projects.show_project,
+        access=ACTOR,
+        scope=READ,
+        answer=answers.ProjectAnswer,
+        about=Description(summary="A project"),
+    ),
+    Route(
+        "GET",
+        "/project/{slug}/deployments",
+        projects.list_deployments,
+        access=ACTOR,
+        scope=READ,
+        answer=answers.DeploymentList,
+        about=Description(summary="Its deployments, newest first", parameters=PAGE),
+    ),
+    Route(
+        "POST",
+        "/project/{slug}/deployments",
+        projects.deploy_again,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=schemas.EmptyRequest,
+        answer=answers.DeployedAnswer,
+        status=201,
+        about=Description(summary="Deploy it again"),
+    ),
+    Route(
+        "GET",
+        "/deployment/{id}",
+        deployments.show_deployment,
+        access=ACTOR,
+        scope=READ,
+        answer=answers.DeploymentDetails,
+        about=Description(summary="A deployment"),
+    ),
+    Route(
+        "POST",
+        "/deployment/{id}/cancel",
+        deployments.cancel_deployment,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=schemas.EmptyRequest,
+        answer=answers.DeploymentAnswer,
+        about=Description(summary="Cancel it; nothing is published", errors=(409,)),
+    ),
+    Route(
+        "POST",
+        "/deployment/{id}/promote",
+        deployments.promote_deployment,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=schemas.EmptyRequest,
+        answer=answers.DeploymentAnswer,
+        about=Description(summary="Make it live", errors=(409,)),
+    ),
+    Route(
+        "GET",
+        "/logs/{id}",
+        logs.show_log,
+        access=ACTOR,
+        scope=READ,
+        answer=answers.LogAnswer,
+        about=Description(
+            summary="The log: the whole without `after` and `limit`; else the next lines, up to the first gap",
+            parameters=LOG_PAGE,
+            media=("application/json", "text/plain"),
+        ),
+    ),
+    Route(
+        "GET",
+        "/health",
+        health.show_health,
+        access=OPEN,
+        answer=answers.HealthAnswer,
+        about=Description(summary="Whether the process is alive", success="Yes."),
+    ),
+    Route(
+        "GET",
+        "/ready",
+        health.show_ready,
+        access=OPEN,
+        answer=answers.ReadyAnswer,
+        about=Description(
+            summary="Whether everything works", success="Yes.", trouble="Something does not work; `troubles` says what."
+        ),
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        health.show_metrics,
+        access=ACTOR,
+        scope=READ,
+        about=Description(summary="Figures for Prometheus", media=("text/plain",)),
+    ),
+    Route(
+        "GET",
+        "/openapi.json",
+        health.show_openapi,
+        access=ACTOR,
+        scope=READ,
+        about=Description(summary="This description"),
+    ),
+)
+PAGES = (
+    Route("GET", "/", pages.show_projects, access=ACTOR, scope=READ),
+    Route("POST", "/deploy", pages.deploy, access=ACTOR, scope=DEPLOY),
+    Route("GET", "/p/{slug}", pages.show_project, access=ACTOR, scope=READ),
+    Route("POST", "/p/{slug}/deploy", pages.deploy_again, access=ACTOR, scope=DEPLOY),
+    Route("GET", "/d/{deployment}", pages.show_deployment, access=ACTOR, scope=READ),
+    Route("POST", "/d/{deployment}/cancel", pages.cancel, access=ACTOR, scope=DEPLOY),
+    Route("POST", "/d/{deployment}/promote", pages.promote, access=ACTOR, scope=DEPLOY),
+    Route("GET", "/login", pages.show_login, access=OPEN),
+    Route("POST", "/login", pages.log_in, access=OPEN),
+    Route("POST", "/logout", pages.log_out, access=ACTOR, scope=READ),
+    Route("GET", "/static/{version}/{name:.+}", assets.show_asset, access=OPEN),
+    Route("GET", "/favicon.ico", assets.show_icon, access=OPEN),
+)
+
+_BUILD = builders.ROOT
+BUILDERS = (
+    Route("GET", f"{_BUILD}/proof/{{nonce:[0-9a-f]{{{2 * NONCE_BYTES}}}}}", builders.prove, access=OPEN),
+    Route("GET", f"{_BUILD}/job", builders.show_job, access=BUILD_TOKEN),
+    Route("POST", f"{_BUILD}/heartbeat", builders.take_heartbeat, access=BUILD_TOKEN),
+    Route("POST", f"{_BUILD}/step", builders.take_step, access=BUILD_TOKEN),
+    Route("POST", f"{_BUILD}/facts", builders.take_facts, access=BUILD_TOKEN),
+    Route("POST", f"{_BUILD}/lines", builders.take_lines, access=BUILD_TOKEN),
+    Route("POST", f"{_BUILD}/manifest", builders.take_manifest, access=BUILD_TOKEN),
+    Route("PUT", f"{_BUILD}/blobs/{{sha256:[0-9a-f]{{64}}}}", builders.take_blob, access=BUILD_TOKEN),
+    Route("POST", f"{_BUILD}/finish", builders.take_finish, access=BUILD_TOKEN),
+)
+
+
+def create_builders_app(
+    deployments: DeploymentStore,
+    attempts: AttemptStore,
+    publisher: Publisher,
+    transport: LogTransport,
+    settings: config.Builder,
+    install_key: builders.InstallKey,
+    proxies: TrustedProxies = NO_PROXIES,
+) -> web.Application:
+    """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
+    app = web.Application(
+        middlewares=[errors_to_responses, builders.check_build_token], client_max_size=builders.MAX_MANIFEST_BYTES
+    )
+    app[builders.DESK] = builders.BuildersDesk(
+        deployments, attempts, publisher, transport, settings, install_key, proxies, LogMeter(settings.log_bytes)
+    )
+    add_routes(app, BUILDERS)
+    return app
 
 
 def setup_routes(app: web.Application) -> None:
-    app.add_routes(
-        [
-            web.post("/project", projects.create_project),
-            web.get("/project", projects.list_projects),
-            web.get("/project/{slug}", projects.show_project),
-            web.get("/project/{slug}/deployments", projects.list_deployments),
-            web.post("/project/{slug}/deployments", projects.deploy_again),
-            web.get("/deployment/{id}", deployments.show_deployment),
-            web.post("/deployment/{id}/cancel", deployments.cancel_deployment),
-            web.post("/deployment/{id}/promote", deployments.promote_deployment),
-            web.get("/logs/{id}", logs.show_log),
-            web.get("/health", health.health),
-            web.get("/ready", health.ready),
-            web.get("/metrics", health.metrics),
-            web.get("/openapi.json", health.openapi),
-        ]
-    )
-    setup_pages(app)
+    add_routes(app, (*API, *PAGES))
+    pages.setup_pages(app)

@@ -1,15 +1,32 @@
-"""Values as the JSON that users see: camelCase, ISO 8601 with milliseconds and Z."""
+"""What callers are answered: marshmallow schemas, which dump the answers and are the source of /openapi.json."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import functools
 import json
-from typing import Any
+from typing import Any, cast
 
+import marshmallow
 from aiohttp import web
+from marshmallow import fields, validate
+from marshmallow.experimental.context import Context
 
 from gateway.addresses import Addresses
-from gateway.models import Attempt, BuildSettings, Deployment, Project, StepTiming
+from gateway.models import Attempt, Deployment, Project, Status, Trigger
+from gateway.routes.table import route_of
+from gateway.services import SERVICES
+
+
+def answer(request: web.Request, value: object, status: int | None = None, **headers: str) -> web.Response:
+    """The value as the schema of the called route dumps it, with the route's status if none is given."""
+    route = route_of(request)
+    if route.answer is None:
+        raise TypeError(f"The route {route.path} states no schema for its answer.")
+    with Context(request.app[SERVICES].addresses):
+        body = _schema(route.answer).dump(value)
+    return json_response(body, status or route.status, **headers)
 
 
 def json_response(body: object, status: int = 200, **headers: str) -> web.Response:
@@ -17,96 +34,218 @@ def json_response(body: object, status: int = 200, **headers: str) -> web.Respon
     return web.Response(status=status, text=text, content_type="application/json", headers=headers)
 
 
-def deployment_json(deployment: Deployment, addresses: Addresses) -> dict[str, Any]:
-    return {
-        "id": str(deployment.id),
-        "project": deployment.project_slug,
-        "number": deployment.number,
-        "status": str(deployment.status),
-        "attempt": deployment.attempt,
-        "trigger": str(deployment.trigger),
-        "reason": deployment.reason,
-        "queueReason": deployment.queue_reason,
-        "exitCode": deployment.exit_code,
-        "isLive": deployment.is_live,
-        "commit": _commit(deployment),
-        "branch": deployment.settings.branch,
-        "framework": deployment.framework,
-        "nodeVersion": deployment.node_version,
-        "isolation": deployment.isolation,
-        "steps": [_step(step) for step in deployment.steps],
-        "files": deployment.files,
-        "bytes": deployment.bytes,
-        "createdAt": iso(deployment.created_at),
-        "startedAt": iso(deployment.started_at),
-        "completedAt": iso(deployment.completed_at),
-        "url": addresses.site(deployment.project_slug),
-        "deploymentUrl": addresses.deployment(deployment.project_slug, deployment.id),
-        "logsUrl": addresses.log(deployment.id),
-        "pageUrl": addresses.page(deployment.id),
-    }
+@functools.cache
+def _schema(kind: type[marshmallow.Schema]) -> marshmallow.Schema:
+    return kind()
 
 
-def attempt_json(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "startedAt": iso(attempt.started_at),
-        "steps": [_step(step) for step in attempt.steps],
-        "reason": attempt.reason,
-    }
+class Answer(marshmallow.Schema):
+    """Fields named as in the models; camelCase in JSON."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        first, *others = (field_obj.data_key or field_name).split("_")
+        field_obj.data_key = first + "".join(word.capitalize() for word in others)
 
 
-def project_json(project: Project, newest: Deployment | None, addresses: Addresses) -> dict[str, Any]:
-    return {
-        "name": project.name,
-        "slug": project.slug,
-        "gitUrl": project.git_url,
-        **_settings(project.settings),
-        "url": addresses.site(project.slug),
-        "createdAt": iso(project.created_at),
-        "liveDeploymentId": str(project.live_deployment_id) if project.live_deployment_id else None,
-        "newestDeployment": deployment_json(newest, addresses) if newest else None,
-    }
+class Moment(fields.DateTime):
+    """ISO 8601 in UTC, with milliseconds and Z. Takes milliseconds since 1970 too."""
+
+    def _serialize(self, value: datetime.datetime | int | None, *args: Any, **kwargs: Any) -> str | None:
+        if isinstance(value, int):
+            return iso_of_milliseconds(value)
+        if value is None:
+            return None
+        return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def deployed_json(deployment: Deployment, addresses: Addresses) -> dict[str, str]:
-    return {
-        "deploymentId": str(deployment.id),
-        "projectSlug": deployment.project_slug,
-        "status": str(deployment.status),
-        "url": addresses.site(deployment.project_slug),
-    }
+class Link(fields.String):
+    """An address that `Addresses` makes of these attributes."""
 
+    _CHECK_ATTRIBUTE = False
 
-def iso(moment: datetime.datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def __init__(self, kind: str, *attributes: str, **more: Any) -> None:
+        super().__init__(required=True, **more)
+        self._kind = kind
+        self._attributes = attributes
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        schema = cast("marshmallow.Schema", self.parent)
+        values = [schema.get_attribute(obj, name, None) for name in self._attributes]
+        made: str = getattr(Context[Addresses].get(), self._kind)(*values)
+        return made
 
 
 def iso_of_milliseconds(milliseconds: int) -> str:
-    """Computed in whole numbers, because a float would lose the last millisecond."""
+    """Whole numbers all the way: a float would lose the last millisecond."""
     seconds, rest = divmod(milliseconds, 1000)
     moment = datetime.datetime.fromtimestamp(min(seconds, 253402300799), datetime.UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03}Z"
 
 
-def _commit(deployment: Deployment) -> dict[str, str | None] | None:
-    if deployment.commit_sha is None:
-        return None
-    return {"sha": deployment.commit_sha, "message": deployment.commit_message}
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProjectNow:
+    """A project with its newest deployment."""
+
+    project: Project
+    newest_deployment: Deployment | None
 
 
-def _step(step: StepTiming) -> dict[str, Any]:
-    return {"name": step.name, "startedAt": iso_of_milliseconds(step.started_at), "seconds": step.seconds}
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeploymentHistory:
+    """A deployment with its attempts, the first one first."""
+
+    deployment: Deployment
+    attempts: list[Attempt]
 
 
-def _settings(settings: BuildSettings) -> dict[str, str | None]:
-    return {
-        "branch": settings.branch,
-        "rootDirectory": settings.root_directory,
-        "installCommand": settings.install_command,
-        "buildCommand": settings.build_command,
-        "outputDirectory": settings.output_directory,
-        "nodeVersion": settings.node_version,
-    }
+class Commit(Answer):
+    sha = fields.String(required=True, attribute="commit_sha")
+    message = fields.String(required=True, allow_none=True, attribute="commit_message")
+
+
+class StepTiming(Answer):
+    name = fields.String(required=True)
+    started_at = Moment(required=True)
+    seconds = fields.Float(required=True, allow_none=True, metadata={"description": "null while the step runs."})
+
+
+class DeploymentAnswer(Answer):
+    """One try to publish one commit."""
+
+    id = fields.UUID(required=True)
+    project = fields.String(
+        required=True, attribute="project_slug", metadata={"description": "The slug of its project."}
+    )
+    number = fields.Integer(required=True, metadata={"description": "Counts up within the project."})
+    status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
+    attempt = fields.Integer(required=True, metadata={"description": "Counts up when a builder is lost."})
+    trigger = fields.String(required=True, validate=validate.OneOf([str(trigger) for trigger in Trigger]))
+    reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it failed."})
+    queue_reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it waits."})
+    exit_code = fields.Integer(required=True, allow_none=True)
+    is_live = fields.Boolean(required=True)
+    commit = fields.Nested(Commit, required=True, allow_none=True)
+    branch = fields.String(required=True, allow_none=True, attribute="settings.branch")
+    framework = fields.String(required=True, allow_none=True)
+    node_version = fields.String(required=True, allow_none=True)
+    isolation = fields.String(required=True, allow_none=True)
+    steps = fields.List(fields.Nested(StepTiming), required=True)
+    files = fields.Integer(required=True, allow_none=True)
+    bytes = fields.Integer(required=True, allow_none=True)
+    created_at = Moment(required=True)
+    started_at = Moment(required=True, allow_none=True)
+    completed_at = Moment(required=True, allow_none=True)
+    url = Link("site", "project_slug", metadata={"description": "The project's site."})
+    deployment_url = Link(
+        "deployment", "project_slug", "id", metadata={"description": "The address of this deployment alone."}
+    )
+    logs_url = Link("log", "id")
+    page_url = Link("page", "id")
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        if attr == "commit":
+            return obj if obj.commit_sha is not None else None
+        return super().get_attribute(obj, attr, default)
+
+
+class AttemptAnswer(Answer):
+    """One launch of a deployment's builder. Another one follows only if a builder was lost."""
+
+    number = fields.Integer(required=True)
+    started_at = Moment(required=True)
+    steps = fields.List(fields.Nested(StepTiming), required=True)
+    reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it ended without a release."})
+
+
+class DeploymentDetails(DeploymentAnswer):
+    """A deployment with all of its attempts, in order."""
+
+    attempts = fields.List(fields.Nested(AttemptAnswer), required=True)
+
+    def get_attribute(self, obj: DeploymentHistory, attr: str, default: Any) -> Any:
+        return obj.attempts if attr == "attempts" else super().get_attribute(obj.deployment, attr, default)
+
+
+class ProjectAnswer(Answer):
+    """A git repository with a slug, settings and a live release."""
+
+    name = fields.String(required=True)
+    slug = fields.String(required=True)
+    git_url = fields.String(required=True)
+    branch = fields.String(required=True, allow_none=True, attribute="settings.branch")
+    root_directory = fields.String(required=True, allow_none=True, attribute="settings.root_directory")
+    install_command = fields.String(required=True, allow_none=True, attribute="settings.install_command")
+    build_command = fields.String(required=True, allow_none=True, attribute="settings.build_command")
+    output_directory = fields.String(required=True, allow_none=True, attribute="settings.output_directory")
+    node_version = fields.String(required=True, allow_none=True, attribute="settings.node_version")
+    url = Link("site", "slug")
+    created_at = Moment(required=True)
+    live_deployment_id = fields.UUID(required=True, allow_none=True)
+    newest_deployment = fields.Nested(DeploymentAnswer, required=True, allow_none=True)
+
+    def get_attribute(self, obj: ProjectNow, attr: str, default: Any) -> Any:
+        return (
+            obj.newest_deployment if attr == "newest_deployment" else super().get_attribute(obj.project, attr, default)
+        )
+
+
+class ProjectList(Answer):
+    projects = fields.List(fields.Nested(ProjectAnswer), required=True)
+    next = fields.String(required=True, allow_none=True, metadata={"description": "The cursor of the next page."})
+
+
+class DeploymentList(Answer):
+    deployments = fields.List(fields.Nested(DeploymentAnswer), required=True)
+    next = fields.String(required=True, allow_none=True, metadata={"description": "The cursor of the next page."})
+
+
+class DeployedAnswer(Answer):
+    deployment_id = fields.UUID(required=True, attribute="id")
+    project_slug = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
+    url = Link("site", "project_slug")
+
+
+class LogLineAnswer(marshmallow.Schema):
+    event_id = fields.UUID(required=True)
+    deployment_id = fields.UUID(required=True)
+    log = fields.String(required=True)
+    timestamp = Moment(required=True)
+    attempt = fields.Integer(required=True)
+    seq = fields.Integer(required=True)
+    stream = fields.String(required=True, validate=validate.OneOf(["stdout", "stderr", "system"]))
+    step = fields.String(required=True)
+
+
+class LogAnswer(Answer):
+    raw_logs = fields.List(fields.Nested(LogLineAnswer), required=True)
+    ended = fields.Boolean(required=True, metadata={"description": "No more lines will come after `next`."})
+    complete = fields.Boolean(required=True, metadata={"description": "Every line that the builder sent is stored."})
+    missing = fields.List(
+        fields.List(fields.Integer(), validate=validate.Length(equal=2)),
+        required=True,
+        metadata={"description": "Ranges [first, last] of the last attempt that never arrived."},
+    )
+    next = fields.String(required=True, metadata={"description": "The `after` of the next page."})
+
+
+class ErrorAnswer(marshmallow.Schema):
+    error = fields.String(required=True, metadata={"description": "The kind of error."})
+    details = fields.String(required=True, metadata={"description": "A sentence: what is wrong, what would be right."})
+    fields_ = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        data_key="fields",
+        metadata={"description": "A sentence for each field that is wrong."},
+    )
+
+
+class HealthAnswer(Answer):
+    status = fields.String(required=True)
+    version = fields.String(required=True)
+
+
+class ReadyAnswer(Answer):
+    ready = fields.Boolean(required=True)
+    troubles = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    isolation = fields.String(required=True, allow_none=True)

@@ -39,21 +39,30 @@ class Assets:
         """Raises KeyError for an unknown name."""
         return f"/static/{self.version}/{name}" if self._files[name] else ""
 
-    async def handle(self, request: web.Request) -> web.Response:
-        # Only names that were read at start are served: a path never reaches the disk.
-        asset = self._files.get(request.match_info["name"])
-        if asset is None:
-            raise web.HTTPNotFound
-        is_current = request.match_info["version"] == self.version
-        response = web.Response(body=asset.body, content_type=asset.content_type)
-        if asset.content_type.startswith("text/"):
-            response.charset = "utf-8"
-        response.headers["Cache-Control"] = FOR_EVER if is_current else ASK_AGAIN
-        return response
+    def find(self, name: str) -> Asset | None:
+        # Only names that were read are answered: a path never reaches the disk.
+        return self._files.get(name)
 
-    async def handle_icon(self, request: web.Request) -> web.Response:
-        """The icon at `/favicon.ico`, which browsers request even beside plain text and JSON."""
-        raise web.HTTPFound(self.url("favicon.svg"))
+
+ASSETS = web.AppKey("assets", Assets)
+
+
+async def show_asset(request: web.Request) -> web.Response:
+    assets = request.app[ASSETS]
+    asset = assets.find(request.match_info["name"])
+    if asset is None:
+        raise web.HTTPNotFound
+    response = web.Response(body=asset.body, content_type=asset.content_type)
+    if asset.content_type.startswith("text/"):
+        response.charset = "utf-8"
+    is_current = request.match_info["version"] == assets.version
+    response.headers["Cache-Control"] = FOR_EVER if is_current else ASK_AGAIN
+    return response
+
+
+async def show_icon(request: web.Request) -> web.Response:
+    """Where browsers look by themselves, next to a text or an answer of the API."""
+    raise web.HTTPFound(request.app[ASSETS].url("favicon.svg"))
 
 
 def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Asset]]:

@@ -15,16 +15,17 @@ from aiohttp import web
 
 from builder.protocol import calls
 from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_RECORD_BYTES, decode_batch
-from builder.protocol.tokens import NONCE_BYTES, is_token, make_proof, make_token
+from builder.protocol.tokens import is_token, make_proof, make_token
 from gateway import config, lifecycle
-from gateway.clients import NO_PROXIES, TrustedProxies
+from gateway.clients import TrustedProxies
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
 from gateway.log_meter import LogMeter
-from gateway.middlewares import errors_to_responses
+from gateway.middlewares import Handler
 from gateway.models import Deployment
 from gateway.publishing import Publisher
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
+from gateway.routes.table import ROUTES, Access
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.wrong_tokens import WrongTokens
@@ -37,7 +38,7 @@ CHUNK_BYTES = 256 * 1024
 BROKEN = (ConnectionError, web.RequestPayloadError, aiohttp.ClientPayloadError)
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_ROOT = f"/builds/{{deployment:{_UUID}}}/{{attempt:[1-9][0-9]{{0,2}}}}"
+ROOT = f"/builds/{{deployment:{_UUID}}}/{{attempt:[1-9][0-9]{{0,2}}}}"
 _TOKEN = re.compile(r"Bearer ([0-9a-f]{64})\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -45,167 +46,166 @@ T = TypeVar("T")
 InstallKey = Callable[[], Awaitable[bytes]]
 
 
-def create_builders_app(
-    deployments: DeploymentStore,
-    attempts: AttemptStore,
-    publisher: Publisher,
-    transport: LogTransport,
-    launcher_settings: config.Builder,
-    install_key: InstallKey,
-    proxies: TrustedProxies = NO_PROXIES,
-) -> web.Application:
-    """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
-    api = BuildersApi(deployments, attempts, publisher, transport, launcher_settings, install_key, proxies)
-    app = web.Application(middlewares=[errors_to_responses], client_max_size=MAX_MANIFEST_BYTES)
-    app.router.add_get(f"{_ROOT}/proof/{{nonce:[0-9a-f]{{{2 * NONCE_BYTES}}}}}", api.proof)
-    app.router.add_get(f"{_ROOT}/job", api.job)
-    app.router.add_post(f"{_ROOT}/heartbeat", api.heartbeat)
-    app.router.add_post(f"{_ROOT}/step", api.step)
-    app.router.add_post(f"{_ROOT}/facts", api.facts)
-    app.router.add_post(f"{_ROOT}/lines", api.lines)
-    app.router.add_post(f"{_ROOT}/manifest", api.manifest)
-    app.router.add_put(f"{_ROOT}/blobs/{{sha256:[0-9a-f]{{64}}}}", api.blob)
-    app.router.add_post(f"{_ROOT}/finish", api.finish)
-    return app
+@dataclasses.dataclass(slots=True)
+class BuildersDesk:
+    """What the builders' API stands on."""
+
+    deployments: DeploymentStore
+    attempts: AttemptStore
+    publisher: Publisher
+    transport: LogTransport
+    settings: config.Builder
+    install_key: InstallKey
+    proxies: TrustedProxies
+    meter: LogMeter
+    wrong_tokens: WrongTokens = dataclasses.field(default_factory=WrongTokens)
 
 
-class BuildersApi:
-    def __init__(
-        self,
-        deployments: DeploymentStore,
-        attempts: AttemptStore,
-        publisher: Publisher,
-        transport: LogTransport,
-        settings: config.Builder,
-        install_key: InstallKey,
-        proxies: TrustedProxies,
-    ) -> None:
-        self._deployments = deployments
-        self._attempts = attempts
-        self._publisher = publisher
-        self._transport = transport
-        self._settings = settings
-        self._install_key = install_key
-        self._proxies = proxies
-        self._meter = LogMeter(settings.log_bytes)
-        self._wrong_tokens = WrongTokens()
+DESK = web.AppKey("desk", BuildersDesk)
+BUILD: web.RequestKey[tuple[uuid.UUID, int]] = web.RequestKey("build", tuple)
+"""The deployment and the attempt whose token the call has."""
 
-    async def proof(self, request: web.Request) -> web.Response:
-        """Proves that this is the gateway, before the builder sends its token. So it needs no login and reveals no
-        deployment.
 
-        Any client may ask, for any deployment: the answer proves knowledge of the token, but gives no access and signs
-        nothing.
-        """
-        deployment_id, attempt = _named(request)
-        token = make_token(await self._install_key(), deployment_id, attempt)
-        return web.Response(body=make_proof(token, deployment_id, attempt, request.match_info["nonce"]))
+@web.middleware
+async def check_build_token(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuses a call without the token that its route asks for, before its body is read."""
+    route = request.app[ROUTES].get(request.match_info.route)
+    if route is not None and route.access is Access.BUILD_TOKEN:
+        request[BUILD] = await _authorized(request)
+    return await handler(request)
 
-    async def job(self, request: web.Request) -> web.Response:
-        deployment = await self._running(request)
-        wanted, limits = deployment.settings, self._settings
-        job = calls.Job(
-            project_slug=deployment.project_slug,
-            git_url=deployment.git_url,
-            branch=wanted.branch,
-            root_directory=wanted.root_directory,
-            install_command=wanted.install_command,
-            build_command=wanted.build_command,
-            output_directory=wanted.output_directory,
-            node_version=wanted.node_version,
-            time_limit_seconds=limits.time_limit_seconds,
-            memory_bytes=limits.memory_bytes,
-            processes=limits.processes,
-            disk_bytes=limits.disk_bytes,
-            log_bytes=limits.log_bytes,
-            output_files=limits.output_files,
-            output_bytes=limits.output_bytes,
-            file_bytes=limits.file_bytes,
-            allow_private_hosts=limits.allow_private_hosts,
-            kafka=self._transport.for_builders,
-        )
-        return _json(job.to_json())
 
-    async def heartbeat(self, request: web.Request) -> web.Response:
-        deployment_id, attempt = await self._authorized(request)
-        await _ended_if_unknown(self._attempts.heartbeat(deployment_id, attempt, calls.LEASE_SECONDS))
-        return web.Response(status=204)
+async def prove(request: web.Request) -> web.Response:
+    """Proves that this is the gateway, before the builder sends its token. So it needs no login and reveals no
+    deployment.
 
-    async def step(self, request: web.Request) -> web.Response:
-        deployment = await self._running(request)
-        started = _parsed(calls.StepStarted.from_json, await _body(request, MAX_BODY_BYTES))
-        _check_number("at", started.at, LAST_MOMENT)
-        await self._attempts.start_step(deployment.id, deployment.attempt, started.step, started.at)
-        return web.Response(status=204)
+    Any client may ask, for any deployment: the answer proves knowledge of the token, but gives no access and signs
+    nothing.
+    """
+    deployment_id, attempt = _named(request)
+    token = make_token(await request.app[DESK].install_key(), deployment_id, attempt)
+    return web.Response(body=make_proof(token, deployment_id, attempt, request.match_info["nonce"]))
 
-    async def facts(self, request: web.Request) -> web.Response:
-        deployment = await self._running(request)
-        facts = _parsed(calls.Facts.from_json, await _body(request, MAX_BODY_BYTES))
-        await self._attempts.add_facts(deployment.id, deployment.attempt, _plain_facts(facts))
-        return web.Response(status=204)
 
-    async def lines(self, request: web.Request) -> web.Response:
-        deployment = await self._running(request)
-        record = await _body(request, MAX_RECORD_BYTES)
-        batch = _parsed(decode_batch, record)
-        if (batch.deployment_id, batch.attempt) != (deployment.id, deployment.attempt):
-            raise Invalid("The lines belong to another deployment or attempt than the token.")
-        if max(line.at for line in batch.lines) > LAST_MOMENT:
-            raise Invalid("The time of a line is after the year 9999.")
-        self._meter.check(batch, len(record))
-        await self._transport.send(batch)
-        self._meter.count(batch, len(record))
-        return web.Response(status=204)
+async def show_job(request: web.Request) -> web.Response:
+    desk = request.app[DESK]
+    deployment = await _running(request)
+    wanted, limits = deployment.settings, desk.settings
+    job = calls.Job(
+        project_slug=deployment.project_slug,
+        git_url=deployment.git_url,
+        branch=wanted.branch,
+        root_directory=wanted.root_directory,
+        install_command=wanted.install_command,
+        build_command=wanted.build_command,
+        output_directory=wanted.output_directory,
+        node_version=wanted.node_version,
+        time_limit_seconds=limits.time_limit_seconds,
+        memory_bytes=limits.memory_bytes,
+        processes=limits.processes,
+        disk_bytes=limits.disk_bytes,
+        log_bytes=limits.log_bytes,
+        output_files=limits.output_files,
+        output_bytes=limits.output_bytes,
+        file_bytes=limits.file_bytes,
+        allow_private_hosts=limits.allow_private_hosts,
+        kafka=desk.transport.for_builders,
+    )
+    return _json(job.to_json())
 
-    async def manifest(self, request: web.Request) -> web.Response:
-        deployment = await self._running(request)
-        body = await _body(request, MAX_MANIFEST_BYTES)
-        manifest = await asyncio.to_thread(_parsed, calls.Manifest.from_json, body)
-        missing = await self._publisher.accept_manifest(deployment, manifest)
-        return _json(json.dumps({"missing": missing}).encode())
 
-    async def blob(self, request: web.Request) -> web.Response:
-        deployment = await self._running(request)
-        _check_encoding(request)
-        if request.content_length is None:
-            raise Invalid("A blob is sent with its Content-Length.")
-        sha256 = request.match_info["sha256"]
-        await self._publisher.store_blob(deployment, sha256, request.content_length, _chunks(request))
-        return web.Response(status=204)
+async def take_heartbeat(request: web.Request) -> web.Response:
+    deployment_id, attempt = request[BUILD]
+    await _ended_if_unknown(request.app[DESK].attempts.heartbeat(deployment_id, attempt, calls.LEASE_SECONDS))
+    return web.Response(status=204)
 
-    async def finish(self, request: web.Request) -> web.Response:
-        deployment_id, attempt = await self._authorized(request)
-        deployment = await _ended_if_unknown(self._deployments.get(deployment_id))
-        finish = _parsed(calls.Finish.from_json, await _body(request, MAX_BODY_BYTES))
-        await self._publisher.finish(deployment, attempt, self._plain_finish(finish))
-        return web.Response(status=204)
 
-    async def _running(self, request: web.Request) -> Deployment:
-        """The deployment whose running attempt makes this call. Raises Unauthorized, or Conflict when it has ended."""
-        deployment_id, attempt = await self._authorized(request)
-        deployment = await _ended_if_unknown(self._deployments.get(deployment_id))
-        if not lifecycle.is_running(deployment, attempt):
-            raise Conflict(f"Attempt {attempt} of deployment {deployment_id} has ended.")
-        return deployment
+async def take_step(request: web.Request) -> web.Response:
+    deployment = await _running(request)
+    started = _parsed(calls.StepStarted.from_json, await _body(request, MAX_BODY_BYTES))
+    _check_number("at", started.at, LAST_MOMENT)
+    await request.app[DESK].attempts.start_step(deployment.id, deployment.attempt, started.step, started.at)
+    return web.Response(status=204)
 
-    async def _authorized(self, request: web.Request) -> tuple[uuid.UUID, int]:
-        """The deployment and attempt in the path, if the token belongs to them. Raises Unauthorized."""
-        deployment_id, attempt = _named(request)
-        token = _TOKEN.match(request.headers.get("Authorization", ""))
-        if token is None or attempt > MAX_ATTEMPT:
-            raise Unauthorized("The builders' API needs a build token.")
-        if not is_token(token[1], await self._install_key(), deployment_id, attempt):
-            await self._wrong_tokens.delay(self._proxies.client_of(request))
-            raise Unauthorized("The build token does not belong to this attempt.")
-        return deployment_id, attempt
 
-    def _plain_finish(self, finish: calls.Finish) -> calls.Finish:
-        if finish.exit not in (calls.EXIT_OK, calls.EXIT_FAILED, calls.EXIT_LOST):
-            raise Invalid("exit must be ok, failed or lost.")
-        _check_number("lastSeq", finish.last_seq, self._meter.most_lines)
-        if finish.exit_code is not None:
-            _check_number("exitCode", finish.exit_code, 2**31 - 1, least=-(2**31))
-        return dataclasses.replace(finish, reason=_plain_text(finish.reason, 2000))
+async def take_facts(request: web.Request) -> web.Response:
+    deployment = await _running(request)
+    facts = _parsed(calls.Facts.from_json, await _body(request, MAX_BODY_BYTES))
+    await request.app[DESK].attempts.add_facts(deployment.id, deployment.attempt, _plain_facts(facts))
+    return web.Response(status=204)
+
+
+async def take_lines(request: web.Request) -> web.Response:
+    desk = request.app[DESK]
+    deployment = await _running(request)
+    record = await _body(request, MAX_RECORD_BYTES)
+    batch = _parsed(decode_batch, record)
+    if (batch.deployment_id, batch.attempt) != (deployment.id, deployment.attempt):
+        raise Invalid("The lines belong to another deployment or attempt than the token.")
+    if max(line.at for line in batch.lines) > LAST_MOMENT:
+        raise Invalid("The time of a line is after the year 9999.")
+    desk.meter.check(batch, len(record))
+    await desk.transport.send(batch)
+    desk.meter.count(batch, len(record))
+    return web.Response(status=204)
+
+
+async def take_manifest(request: web.Request) -> web.Response:
+    deployment = await _running(request)
+    body = await _body(request, MAX_MANIFEST_BYTES)
+    manifest = await asyncio.to_thread(_parsed, calls.Manifest.from_json, body)
+    missing = await request.app[DESK].publisher.accept_manifest(deployment, manifest)
+    return _json(json.dumps({"missing": missing}).encode())
+
+
+async def take_blob(request: web.Request) -> web.Response:
+    deployment = await _running(request)
+    _check_encoding(request)
+    if request.content_length is None:
+        raise Invalid("A blob is sent with its Content-Length.")
+    sha256 = request.match_info["sha256"]
+    await request.app[DESK].publisher.store_blob(deployment, sha256, request.content_length, _chunks(request))
+    return web.Response(status=204)
+
+
+async def take_finish(request: web.Request) -> web.Response:
+    desk = request.app[DESK]
+    deployment_id, attempt = request[BUILD]
+    deployment = await _ended_if_unknown(desk.deployments.get(deployment_id))
+    finish = _parsed(calls.Finish.from_json, await _body(request, MAX_BODY_BYTES))
+    await desk.publisher.finish(deployment, attempt, _plain_finish(finish, desk.meter.most_lines))
+    return web.Response(status=204)
+
+
+async def _running(request: web.Request) -> Deployment:
+    """The deployment whose running attempt makes this call. Raises Conflict if the attempt has ended."""
+    deployment_id, attempt = request[BUILD]
+    deployment = await _ended_if_unknown(request.app[DESK].deployments.get(deployment_id))
+    if not lifecycle.is_running(deployment, attempt):
+        raise Conflict(f"Attempt {attempt} of deployment {deployment_id} has ended.")
+    return deployment
+
+
+async def _authorized(request: web.Request) -> tuple[uuid.UUID, int]:
+    """The deployment and attempt in the path, if the token belongs to them. Raises Unauthorized."""
+    desk = request.app[DESK]
+    deployment_id, attempt = _named(request)
+    token = _TOKEN.match(request.headers.get("Authorization", ""))
+    if token is None or attempt > MAX_ATTEMPT:
+        raise Unauthorized("The builders' API needs a build token.")
+    if not is_token(token[1], await desk.install_key(), deployment_id, attempt):
+        await desk.wrong_tokens.delay(desk.proxies.client_of(request))
+        raise Unauthorized("The build token does not belong to this attempt.")
+    return deployment_id, attempt
+
+
+def _plain_finish(finish: calls.Finish, most_lines: int) -> calls.Finish:
+    if finish.exit not in (calls.EXIT_OK, calls.EXIT_FAILED, calls.EXIT_LOST):
+        raise Invalid("exit must be ok, failed or lost.")
+    _check_number("lastSeq", finish.last_seq, most_lines)
+    if finish.exit_code is not None:
+        _check_number("exitCode", finish.exit_code, 2**31 - 1, least=-(2**31))
+    return dataclasses.replace(finish, reason=_plain_text(finish.reason, 2000))
 
 
 def _named(request: web.Request) -> tuple[uuid.UUID, int]:

@@ -7,36 +7,37 @@ import importlib.metadata
 from aiohttp import web
 
 from gateway.middlewares import describe
-from gateway.routes.answers import json_response
+from gateway.routes.answers import answer, json_response
 from gateway.routes.openapi import describe_api
+from gateway.routes.table import ROUTES
 from gateway.services import SERVICES
 
 HIDDEN = "Not ready. Call /ready with the access token to see why."
 """Shown without a token, because the sentences name addresses and accounts."""
 
 
-async def health(request: web.Request) -> web.Response:
+async def show_health(request: web.Request) -> web.Response:
     """200 while the process answers, whatever the state of the engines."""
-    return json_response({"status": "ok", "version": version()})
+    return answer(request, {"status": "ok", "version": version()})
 
 
-async def ready(request: web.Request) -> web.Response:
+async def show_ready(request: web.Request) -> web.Response:
     """200 if nothing is in trouble, else 503 and the troubles by name. Callers without a token get no sentences."""
     services = request.app[SERVICES]
     troubles = dict(sorted(services.health.troubles.items()))
     if troubles and not await services.access.is_admitted(describe(request)):
         troubles = dict.fromkeys(troubles, HIDDEN)
     body = {"ready": not troubles, "troubles": troubles, "isolation": services.isolation.name}
-    return json_response(body, 503 if troubles else 200)
+    return answer(request, body, 503 if troubles else 200)
 
 
-async def metrics(request: web.Request) -> web.Response:
+async def show_metrics(request: web.Request) -> web.Response:
     text = await request.app[SERVICES].metrics.collect()
     return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
-async def openapi(request: web.Request) -> web.Response:
-    return json_response(describe_api(version()))
+async def show_openapi(request: web.Request) -> web.Response:
+    return json_response(describe_api(version(), tuple(request.app[ROUTES].values())))
 
 
 def version() -> str:

@@ -1,18 +1,18 @@
-"""Describes the API as OpenAPI, from the schemas of gateway.routes: every address, every answer."""
+"""Describes the API as OpenAPI, from the route table and its schemas: every address, every answer."""
 
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import marshmallow
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
-from gateway.routes import schemas, shapes
+from gateway.routes import answers, schemas
+from gateway.routes.table import Access, Description, Parameter, Route
 
-SLUG = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-KEY = "^[!-~]([ -~]{0,253}[!-~])?$"
 REASONS = {
     "400": "The request is invalid; `fields` names what is wrong.",
     "401": "The access token is missing or wrong.",
@@ -27,12 +27,36 @@ REASONS = {
     "500": "An unexpected error.",
     "503": "An engine is away: the same call may succeed later.",
 }
-ALWAYS = ("400", "401", "403", "405", "429", "500", "503")
-WITH_BODY = ("408", "413", "415")
+ALWAYS = (400, 401, 403, 405, 429, 500, 503)
+OPEN = (400, 403, 405, 500)
+WITH_BODY = (408, 413, 415)
+
+_CURSOR = Parameter("query", "cursor", {"type": "string", "format": "cursor"}, "The `next` of the page before.")
+PAGE = (
+    Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_PAGE}, "How many, at most."),
+    _CURSOR,
+)
+LOG_PAGE = (
+    Parameter("query", "after", {"type": "string", "pattern": "^([1-9][0-9]{0,2}\\.[0-9]{1,15})?$"}, "A `next`."),
+    Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_LOG_PAGE}, "Lines, at most."),
+    Parameter("query", "format", {"type": "string", "enum": ["json", "text"]}, "text: the lines alone."),
+)
+IDEMPOTENCY_KEY = Parameter(
+    "header",
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
+    "Calls with the same key create one project.",
+)
+IN_PATH = {
+    "slug": Parameter(
+        "path", "slug", {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"}, "The project's slug."
+    ),
+    "id": Parameter("path", "id", {"type": "string", "format": "uuid"}, "The deployment's id."),
+}
 
 
 @functools.cache
-def describe_api(version: str) -> dict[str, Any]:
+def describe_api(version: str, routes: tuple[Route, ...]) -> dict[str, Any]:
     spec = APISpec(
         title="Buildspace",
         version=version,
@@ -41,172 +65,62 @@ def describe_api(version: str) -> dict[str, Any]:
         info={"description": "A git URL in, a served site out."},
     )
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
-    for path, operations in _paths().items():
-        spec.path(path=path, operations=operations)
+    for route in routes:
+        if route.about is not None:
+            spec.path(path=route.path, operations={route.method.lower(): _operation(route, route.about)})
     description: dict[str, Any] = spec.to_dict()
     _complete(description["components"]["schemas"])
     return description
 
 
-def _paths() -> dict[str, dict[str, Any]]:
-    slug = _in_path("slug", {"type": "string", "pattern": SLUG}, "The project's slug.")
-    deployment = _in_path("id", {"type": "string", "format": "uuid"}, "The deployment's id.")
-    key = _header("Idempotency-Key", {"type": "string", "pattern": KEY}, "Calls with the same key create one project.")
-    page = [
-        _in_query("limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_PAGE}, "How many, at most."),
-        _in_query("cursor", {"type": "string", "format": "cursor"}, "The `next` of the page before."),
-    ]
-    return {
-        "/project": {
-            "get": _operation("listProjects", "Projects, newest first", shapes.ProjectList, parameters=page),
-            "post": _operation(
-                "createProject",
-                "Create a project and deploy it",
-                shapes.DeployedAnswer,
-                status="201",
-                parameters=[key],
-                body=schemas.ProjectRequest,
-                also=("409",),
-            ),
-        },
-        "/project/{slug}": {
-            "get": _operation("showProject", "A project", shapes.ProjectAnswer, parameters=[slug], also=("404",))
-        },
-        "/project/{slug}/deployments": {
-            "get": _operation(
-                "listDeployments",
-                "Its deployments, newest first",
-                shapes.DeploymentList,
-                parameters=[slug, *page],
-                also=("404",),
-            ),
-            "post": _operation(
-                "deployAgain",
-                "Deploy it again",
-                shapes.DeployedAnswer,
-                status="201",
-                parameters=[slug],
-                body=schemas.EmptyRequest,
-                is_body_required=False,
-                also=("404",),
-            ),
-        },
-        "/deployment/{id}": {
-            "get": _operation(
-                "showDeployment", "A deployment", shapes.DeploymentDetails, parameters=[deployment], also=("404",)
-            )
-        },
-        "/deployment/{id}/cancel": {
-            "post": _transition("cancelDeployment", "Cancel it; nothing is published", deployment)
-        },
-        "/deployment/{id}/promote": {"post": _transition("promoteDeployment", "Make it live", deployment)},
-        "/logs/{id}": {"get": _log_operation(deployment)},
-        "/health": {"get": _public("showHealth", "Whether the process is alive", shapes.HealthAnswer)},
-        "/ready": {"get": _ready_operation()},
-        "/metrics": {"get": _metrics_operation()},
-        "/openapi.json": {"get": _openapi_operation()},
+def _operation(route: Route, about: Description) -> dict[str, Any]:
+    is_open = route.access is Access.OPEN
+    in_path = [IN_PATH[name] for name in re.findall(r"{(\w+)}", route.path)]
+    codes = {
+        *(OPEN if is_open else ALWAYS),
+        *about.errors,
+        *(WITH_BODY if route.body else ()),
+        *([404] if in_path else []),
     }
-
-
-def _operation(
-    name: str,
-    summary: str,
-    answer: type[marshmallow.Schema],
-    *,
-    status: str = "200",
-    parameters: list[dict[str, Any]] | None = None,
-    body: type[marshmallow.Schema] | None = None,
-    is_body_required: bool = True,
-    also: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    codes = sorted({*ALWAYS, *also, *(WITH_BODY if body else ())})
+    first, *others = route.handler.__name__.split("_")
     operation: dict[str, Any] = {
-        "operationId": name,
-        "summary": summary,
-        "security": [{"token": []}, {}],
-        "parameters": parameters or [],
+        "operationId": first + "".join(word.capitalize() for word in others),
+        "summary": about.summary,
+        "security": [{}] if is_open else [{"token": []}, {}],
+        "parameters": [_parameter(each) for each in (*in_path, *about.parameters)],
         "responses": {
-            status: _json(answer, "Done." if body else "It is here."),
-            **{code: _error(code) for code in codes},
+            str(route.status): _answer(route, about),
+            **{str(code): _json(answers.ErrorAnswer, REASONS[str(code)]) for code in sorted(codes)},
         },
     }
-    if body is not None:
-        content = {"application/json": {"schema": body}}
-        operation["requestBody"] = {"required": is_body_required, "content": content}
+    if about.trouble and route.answer is not None:
+        operation["responses"]["503"] = _json(route.answer, about.trouble)
+    if route.body is not None:
+        content = {"application/json": {"schema": route.body}}
+        operation["requestBody"] = {"required": about.needs_body, "content": content}
     return operation
 
 
-def _transition(name: str, summary: str, deployment: dict[str, Any]) -> dict[str, Any]:
-    return _operation(
-        name,
-        summary,
-        shapes.DeploymentAnswer,
-        parameters=[deployment],
-        body=schemas.EmptyRequest,
-        is_body_required=False,
-        also=("404", "409"),
-    )
+def _answer(route: Route, about: Description) -> dict[str, Any]:
+    kinds: dict[str, Any] = {"application/json": route.answer or {"type": "object"}, "text/plain": {"type": "string"}}
+    return {
+        "description": "Done." if route.body else about.success,
+        "content": {media: {"schema": kinds[media]} for media in about.media},
+    }
 
 
-def _log_operation(deployment: dict[str, Any]) -> dict[str, Any]:
-    parameters = [
-        deployment,
-        _in_query("after", {"type": "string", "pattern": "^([1-9][0-9]{0,2}\\.[0-9]{1,15})?$"}, "A `next`."),
-        _in_query("limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_LOG_PAGE}, "Lines, at most."),
-        _in_query("format", {"type": "string", "enum": ["json", "text"]}, "text: the lines alone."),
-    ]
-    operation = _operation(
-        "showLog",
-        "The log: the whole without `after` and `limit`; else the next lines, up to the first gap",
-        shapes.LogAnswer,
-        parameters=parameters,
-        also=("404",),
-    )
-    operation["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
-    return operation
-
-
-def _public(name: str, summary: str, answer: type[marshmallow.Schema]) -> dict[str, Any]:
-    responses = {"200": _json(answer, "Yes."), **{code: _error(code) for code in ("400", "403", "405", "500")}}
-    return {"operationId": name, "summary": summary, "security": [{}], "responses": responses}
-
-
-def _ready_operation() -> dict[str, Any]:
-    operation = _public("showReady", "Whether everything works", shapes.ReadyAnswer)
-    operation["responses"]["503"] = _json(shapes.ReadyAnswer, "Something does not work; `troubles` says what.")
-    return operation
-
-
-def _metrics_operation() -> dict[str, Any]:
-    operation = _operation("showMetrics", "Figures for Prometheus", shapes.HealthAnswer)
-    operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
-    return operation
-
-
-def _openapi_operation() -> dict[str, Any]:
-    operation = _operation("showOpenapi", "This description", shapes.HealthAnswer)
-    operation["responses"]["200"]["content"] = {"application/json": {"schema": {"type": "object"}}}
-    return operation
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "in": parameter.place,
+        "name": parameter.name,
+        "required": parameter.place == "path",
+        "schema": dict(parameter.schema),
+        "description": parameter.description,
+    }
 
 
 def _json(schema: type[marshmallow.Schema], description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _error(code: str) -> dict[str, Any]:
-    return _json(shapes.ErrorAnswer, REASONS[code])
-
-
-def _in_path(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"in": "path", "name": name, "required": True, "schema": schema, "description": description}
-
-
-def _in_query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"in": "query", "name": name, "required": False, "schema": schema, "description": description}
-
-
-def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"in": "header", "name": name, "required": False, "schema": schema, "description": description}
 
 
 def _complete(described: dict[str, Any]) -> None:

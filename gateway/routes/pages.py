@@ -20,7 +20,7 @@ from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
 from gateway.middlewares import ERROR_PAGE, describe
 from gateway.models import Deployment, Trigger
 from gateway.routes import views
-from gateway.routes.assets import Assets
+from gateway.routes.assets import ASSETS, Assets
 from gateway.routes.bodies import read_body
 from gateway.routes.schemas import read_deployment_id, read_new_project, read_page, read_slug
 from gateway.services import SERVICES
@@ -61,18 +61,7 @@ def setup_pages(app: web.Application) -> None:
     )
     environment.globals["asset"] = assets.url
     app[ERROR_PAGE] = show_error
-    app.router.add_get("/", show_projects)
-    app.router.add_post("/deploy", deploy)
-    app.router.add_get("/p/{slug}", show_project)
-    app.router.add_post("/p/{slug}/deploy", deploy_again)
-    app.router.add_get("/d/{deployment}", show_deployment)
-    app.router.add_post("/d/{deployment}/cancel", cancel)
-    app.router.add_post("/d/{deployment}/promote", promote)
-    app.router.add_get("/login", show_login)
-    app.router.add_post("/login", log_in)
-    app.router.add_post("/logout", log_out)
-    app.router.add_get("/static/{version}/{name:.+}", assets.handle)
-    app.router.add_get("/favicon.ico", assets.handle_icon)
+    app[ASSETS] = assets
 
 
 async def show_projects(request: web.Request) -> web.Response:

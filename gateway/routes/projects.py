@@ -7,7 +7,7 @@ import json
 
 from aiohttp import web
 
-from gateway.routes.answers import deployed_json, deployment_json, json_response, project_json
+from gateway.routes.answers import ProjectNow, answer
 from gateway.routes.bodies import parse_object, read_body, read_json
 from gateway.routes.schemas import (
     EmptyRequest,
@@ -30,8 +30,7 @@ async def create_project(request: web.Request) -> web.Response:
     idempotency = (key, asked) if key is not None else None
     deployment = await services.projects.create(wanted.name, wanted.git_url, wanted.settings, idempotency=idempotency)
     services.dispatcher.wake()
-    answer = deployed_json(deployment, services.addresses)
-    return json_response(answer, 201, Location=f"/project/{deployment.project_slug}")
+    return answer(request, deployment, Location=f"/project/{deployment.project_slug}")
 
 
 async def list_projects(request: web.Request) -> web.Response:
@@ -39,15 +38,15 @@ async def list_projects(request: web.Request) -> web.Response:
     limit, cursor = read_page(request.query)
     projects, following = await services.projects.list(limit, cursor)
     newest = await services.deployments.newest([project.id for project in projects])
-    shown = [project_json(project, newest.get(project.id), services.addresses) for project in projects]
-    return json_response({"projects": shown, "next": following})
+    shown = [ProjectNow(project, newest.get(project.id)) for project in projects]
+    return answer(request, {"projects": shown, "next": following})
 
 
 async def show_project(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     project = await services.projects.get(read_slug(request.match_info["slug"]))
     newest = await services.deployments.newest([project.id])
-    return json_response(project_json(project, newest.get(project.id), services.addresses))
+    return answer(request, ProjectNow(project, newest.get(project.id)))
 
 
 async def list_deployments(request: web.Request) -> web.Response:
@@ -55,8 +54,7 @@ async def list_deployments(request: web.Request) -> web.Response:
     limit, cursor = read_page(request.query)
     slug = read_slug(request.match_info["slug"])
     deployments, following = await services.deployments.list(slug, limit, cursor)
-    shown = [deployment_json(deployment, services.addresses) for deployment in deployments]
-    return json_response({"deployments": shown, "next": following})
+    return answer(request, {"deployments": deployments, "next": following})
 
 
 async def deploy_again(request: web.Request) -> web.Response:
@@ -64,8 +62,7 @@ async def deploy_again(request: web.Request) -> web.Response:
     await expect_nothing(request)
     deployment = await services.deployments.create_again(read_slug(request.match_info["slug"]))
     services.dispatcher.wake()
-    answer = deployed_json(deployment, services.addresses)
-    return json_response(answer, 201, Location=f"/deployment/{deployment.id}")
+    return answer(request, deployment, Location=f"/deployment/{deployment.id}")
 
 
 async def expect_nothing(request: web.Request) -> None:

@@ -12,9 +12,11 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
+from gateway.clients import NO_PROXIES
 from gateway.entrance import guard
 from gateway.middlewares import add_headers, errors_to_responses, log_access
 from gateway.routes import setup_routes
+from gateway.routes.table import asked_scope
 from gateway.services import SERVICES
 from tests.browser.fakes import FakeServices
 from tests.engines.chromium import launch_chromium
@@ -34,7 +36,9 @@ class Stage:
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage() -> AsyncIterator[Stage]:
     services = FakeServices()
-    app = web.Application(middlewares=[log_access, errors_to_responses, guard(services.access)])
+    app = web.Application(
+        middlewares=[log_access(NO_PROXIES), errors_to_responses, guard(services.access, asked_scope)]
+    )
     app[SERVICES] = services
     app.on_response_prepare.append(add_headers)
     setup_routes(app)

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from builder.protocol.tokens import make_token
 from gateway import wrong_tokens
 from gateway.config import Builder
-from gateway.routes.builders import create_builders_app
+from gateway.routes import create_builders_app
 from gateway.wrong_tokens import MOST_WAITING_OF_A_CLIENT, PROMPT
 from tests.browser.fakes import TOKEN
 from tests.engines.api_server import api_over_memory

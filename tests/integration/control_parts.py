@@ -20,7 +20,7 @@ from gateway.models import BuildSettings, Deployment, LogPosition
 from gateway.publishing import Publisher
 from gateway.reconciler import Reconciler
 from gateway.retention import Sweeper
-from gateway.routes.builders import create_builders_app
+from gateway.routes import create_builders_app
 from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.logs_postgres import PostgresLogStore

@@ -13,6 +13,7 @@ from hypothesis import strategies
 from schemathesis.config import SchemathesisConfig
 
 from builder.protocol.lines import Line, LineBatch
+from gateway.routes import API
 from gateway.routes.openapi import describe_api
 from tests.engines.api_server import api_over_database
 from tests.engines.postgres import running_postgres
@@ -66,7 +67,7 @@ def in_thread(context):
     loop.close()
 
 
-schema = schemathesis.openapi.from_dict(describe_api("1"), config=SchemathesisConfig())
+schema = schemathesis.openapi.from_dict(describe_api("1", API), config=SchemathesisConfig())
 
 
 @schema.hook

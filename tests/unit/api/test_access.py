@@ -10,7 +10,6 @@ from gateway.access import (
     check_token,
     hash_token,
     is_open,
-    is_public,
     is_session,
     make_access_token,
     make_session,
@@ -170,16 +169,6 @@ def test_a_listed_origin_may_send_json_and_nothing_else():
     origin(call("POST", Content_Type="application/json", **asked), api)
     with pytest.raises(Unsupported):
         origin(call("POST", Content_Type="text/plain", **asked), api)
-
-
-@pytest.mark.parametrize("path", ["/health", "/ready", "/login", "/static/1/app.css"])
-def test_what_is_public(path):
-    assert is_public(path)
-
-
-@pytest.mark.parametrize("path", ["/", "/project", "/metrics", "/healthy", "/d/1", "/health/../project", "/logout"])
-def test_what_is_not(path):
-    assert not is_public(path)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.errors import Unavailable
 from gateway.models import LogLine, LogPosition, Status
 from gateway.routes import logs as log_routes
+from gateway.routes.answers import LogLineAnswer
 
 
 @pytest.fixture
@@ -231,6 +232,12 @@ def test_the_json_of_a_line_has_no_surprises():
     shown = log_routes.line_json(line)
     assert json.loads(json.dumps(shown)) == shown
     assert shown["timestamp"] == "1970-01-01T00:00:00.000Z"
+
+
+def test_a_line_has_exactly_the_fields_of_its_schema():
+    line = LogLine(uuid.UUID(int=5), 2, 7, 0, "stderr", "install", "x")
+    loaded = LogLineAnswer().load(log_routes.line_json(line))
+    assert (loaded["deployment_id"], loaded["log"], loaded["attempt"], loaded["seq"]) == (uuid.UUID(int=5), "x", 2, 7)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """/openapi.json describes every address of the API, and nothing that is not there."""
 
 from gateway.app import create_api_app
+from gateway.routes import API
 from gateway.routes.openapi import describe_api
 from gateway.routes.schemas import ProjectRequest
 
@@ -24,17 +25,17 @@ async def test_every_address_is_described_with_its_methods(api):
 
 
 def test_requests_and_answers_refuse_what_they_do_not_name():
-    schemas = describe_api("1")["components"]["schemas"]
+    schemas = describe_api("1", API)["components"]["schemas"]
     assert all(schema["additionalProperties"] is False for schema in schemas.values())
 
 
 def test_the_fields_of_a_request_are_those_of_its_schema():
-    request = describe_api("1")["components"]["schemas"]["ProjectRequest"]
+    request = describe_api("1", API)["components"]["schemas"]["ProjectRequest"]
     assert request["properties"].keys() == ProjectRequest().fields.keys()
     assert request["required"] == ["gitUrl", "name"]
 
 
 def test_every_operation_says_how_it_fails():
-    for operations in describe_api("1")["paths"].values():
+    for operations in describe_api("1", API)["paths"].values():
         for operation in operations.values():
             assert {"400", "403", "405", "500"} <= operation["responses"].keys()

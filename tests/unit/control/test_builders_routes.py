@@ -18,8 +18,7 @@ from gateway.consumer import LogConsumer
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import BuildSettings, Status
 from gateway.publishing import Publisher
-from gateway.routes import builders
-from gateway.routes.builders import create_builders_app
+from gateway.routes import builders, create_builders_app
 from gateway.transports import HttpLogTransport
 from tests.unit.control.fakes import until
 from tests.unit.control.outputs import make_manifest, sha256_of
