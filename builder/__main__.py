@@ -1,4 +1,4 @@
-"""`python -m builder`: builds one deployment and exits. 0: the gateway knows how it ended."""
+"""`python -m builder`: builds one deployment and exits. Exit code 0: the end was reported to the gateway."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ logger = logging.getLogger("builder")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """What the launcher says. The token is shown by nothing."""
+    """What the launcher passes on. The token appears in no output."""
 
     url: str
     token: str = dataclasses.field(repr=False)
@@ -63,7 +63,7 @@ def take_settings(environ: MutableMapping[str, str]) -> Settings:
 
 
 def hide_from_children() -> None:
-    """Children of the same account can't read this process: not its memory, not its first environment."""
+    """Makes this process's memory and initial environment unreadable for its children, which may share its account."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
@@ -81,7 +81,7 @@ async def build(settings: Settings) -> int:
 
 @contextlib.asynccontextmanager
 async def _opened_sender(settings: Settings, job: Job, api: BuildersApi) -> AsyncIterator[Send]:
-    """How log lines leave: over Kafka if the job names it, else over the builders' API."""
+    """How log lines are sent: over Kafka if the job names it, otherwise over the builders' API."""
     if job.kafka is None:
         yield api.send_lines
         return
@@ -107,7 +107,7 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
 
     async def do() -> None:
         folders.make()
-        # In a thread: to find out which sandbox holds may take a moment, in which heartbeats go on.
+        # In a thread, because choosing the sandbox may take seconds, and heartbeats must go on meanwhile.
         build = await asyncio.to_thread(Build, job, api, log, folders, open_for)
         await build.do()
 

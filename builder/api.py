@@ -32,7 +32,7 @@ MakeBody = Callable[[], AsyncIterator[bytes]]
 async def open_api(
     url: str, token: str, deployment_id: uuid.UUID, attempt: int, *, patience_seconds: float = LEASE_SECONDS
 ) -> AsyncIterator[BuildersApi]:
-    """Calls for one attempt, over connections that lead to the gateway (builder/proof.py says how far)."""
+    """Calls for one attempt, over connections on which the gateway has proven itself (builder/proof.py)."""
     root = f"{url.rstrip('/')}/builds/{deployment_id}/{attempt}/"
     connections = ProvenConnections(urlsplit(root).path, token, deployment_id, attempt)
     async with aiohttp.ClientSession(connector=connections, trust_env=False) as session:
@@ -40,7 +40,7 @@ async def open_api(
 
 
 class BuildersApi:
-    """An unreachable or unproven gateway, or a 5xx, is tried again; 409 and 401 raise Ended."""
+    """Repeats a call if the gateway is unreachable, unproven or answers 5xx. 409 and 401 raise Ended."""
 
     def __init__(self, session: aiohttp.ClientSession, root: str, token: str, patience_seconds: float) -> None:
         self._session = session
@@ -53,7 +53,7 @@ class BuildersApi:
         return Job.from_json(await self._call("GET", "job"))
 
     async def heartbeat(self) -> None:
-        """One try. Raises Ended for a canceled or replaced attempt, Lost when the gateway does not answer."""
+        """One try. Raises Ended for a canceled or replaced attempt, Lost if the gateway does not answer."""
         await self._call("POST", "heartbeat", seconds=HEARTBEAT_TIMEOUT_SECONDS, patience=0.0)
 
     async def start_step(self, step: Step, at: int) -> None:
@@ -63,11 +63,11 @@ class BuildersApi:
         await self._call("POST", "facts", facts.to_json())
 
     async def send_lines(self, record: bytes) -> None:
-        """Returns once the batch is stored: tried again for ever, the heartbeats say when to stop."""
+        """Returns once the batch is stored. Repeated without end; the heartbeats decide when to stop."""
         await self._call("POST", "lines", record, patience=FOR_EVER)
 
     async def send_manifest(self, manifest: Manifest) -> list[str]:
-        """The sha256 values whose bytes the gateway has not got."""
+        """Returns the sha256 values whose bytes the gateway does not have yet."""
         missing = _field(await self._call("POST", "manifest", manifest.to_json(), seconds=4 * CALL_SECONDS), "missing")
         if not isinstance(missing, list):
             raise Lost("The gateway did not say which files are missing.")
@@ -77,7 +77,7 @@ class BuildersApi:
         await self._call("PUT", f"blobs/{sha256}", make_body=make_body, size=size)
 
     async def finish(self, finish: Finish) -> None:
-        """Returns once the gateway decided. Tried again for ever, as `send_lines`."""
+        """Returns once the gateway has decided. Repeated without end, as `send_lines`."""
         await self._call("POST", "finish", finish.to_json(), seconds=4 * CALL_SECONDS, patience=FOR_EVER)
 
     async def _call(
@@ -136,7 +136,7 @@ class BuildersApi:
 
 
 class _Away(Exception):
-    """Nobody answered, or with a 5xx."""
+    """No answer came, or a 5xx."""
 
 
 def _field(body: bytes, name: str) -> Any:

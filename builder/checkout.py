@@ -1,4 +1,4 @@
-"""Reads a cloned repository without following a single link: what is in it belongs to strangers."""
+"""Reads a cloned repository without following links, because its content is not trusted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 from builder.errors import BuildFailed
 
 MAX_FILE_BYTES = 1024 * 1024
-"""The builder parses such files outside of the build's limits: 1 MiB of JSON becomes less than 50 MB."""
+"""The builder parses these files outside of the build's limits: 1 MiB of JSON takes less than 50 MB of memory."""
 START_BYTES = 2000
 MAX_NAMES = 1000
-"""A build can make millions of folders."""
+"""A limit, because a build can create millions of folders."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -27,7 +27,7 @@ PAGES = (".html", ".htm")
 
 @contextlib.contextmanager
 def opened_folder(root: Path, relative: PurePosixPath) -> Iterator[int]:
-    """A descriptor of a folder at or below `root`. Raises OSError if it is none, or a link is on the way."""
+    """A descriptor of a folder at or below `root`. Raises OSError for anything else, and for a link on the way."""
     descriptor = os.open(root, _FOLDER)
     try:
         for part in relative.parts:
@@ -40,7 +40,7 @@ def opened_folder(root: Path, relative: PurePosixPath) -> Iterator[int]:
 
 
 def open_file(name: str, folder: int) -> int:
-    """A descriptor of a regular file in an open folder. Raises OSError for all else; never waits for a writer."""
+    """A descriptor of a regular file in an open folder. Raises OSError for anything else; never waits for a writer."""
     descriptor = os.open(name, _FILE, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -49,7 +49,7 @@ def open_file(name: str, folder: int) -> int:
 
 
 class Checkout:
-    """The files of a repository. Paths are relative to its root; what is missing or a link is not there."""
+    """The files of a repository. Paths are relative to its root. A link counts as missing."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,7 +62,7 @@ class Checkout:
         return _decode(body) if body is not None else None
 
     def read_start(self, path: PurePosixPath) -> str:
-        """The first START_BYTES of a file of any size; empty if there is none."""
+        """The first START_BYTES of a file of any size. Empty if the file is missing."""
         return _decode(self._read_bytes(path, START_BYTES) or b"")
 
     def _read_bytes(self, path: PurePosixPath, size: int) -> bytes | None:
@@ -73,7 +73,7 @@ class Checkout:
             return None
 
     def read_json(self, path: PurePosixPath) -> dict[str, Any] | None:
-        """An object; None if there is no such file. Raises ValueError if it holds anything else."""
+        """An object. None if the file is missing. Raises ValueError if it holds anything else."""
         text = self.read(path)
         if text is None:
             return None
@@ -86,7 +86,7 @@ class Checkout:
         return found
 
     def has(self, path: PurePosixPath) -> bool:
-        """Is there a regular file?"""
+        """Whether this is a regular file."""
         try:
             with opened_folder(self.root, path.parent) as folder:
                 return stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode)
@@ -101,18 +101,18 @@ class Checkout:
             return False
 
     def folders(self, path: PurePosixPath = HERE) -> list[str]:
-        """The names of the folders in a folder, sorted: the first MAX_NAMES of them."""
+        """The names of the folders in a folder, sorted; the first MAX_NAMES of them."""
         with self._entries(path) as entries:
             return heapq.nsmallest(MAX_NAMES, (entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
 
     def has_page(self, path: PurePosixPath) -> bool:
-        """Is there a page in this very folder?"""
+        """Whether a page is directly in this folder."""
         with self._entries(path) as entries:
             return any(entry.name.endswith(PAGES) and entry.is_file(follow_symlinks=False) for entry in entries)
 
     @contextlib.contextmanager
     def _entries(self, path: PurePosixPath) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """Nothing of a folder that cannot be opened."""
+        """The entries of a folder. Empty if it cannot be opened."""
         with contextlib.ExitStack() as stack:
             try:
                 folder = stack.enter_context(opened_folder(self.root, path))

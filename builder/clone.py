@@ -1,4 +1,4 @@
-"""Clones a repository: argv lists, one protocol, pinned addresses; no submodules, hooks, prompts or redirects."""
+"""Clones a repository: argument lists, one protocol, pinned addresses; no submodules, hooks, prompts or redirects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GIT_SECONDS = 600.0
 SLOW_BYTES_PER_SECOND = 512
 SLOW_SECONDS = 60
 READ_BYTES = 64 * 1024
-"""The subject of a commit may have gigabytes."""
+"""The subject of a commit may be gigabytes long."""
 MESSAGE_LETTERS = 500
 PASSED_ON = ("PATH", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE")
 
@@ -47,7 +47,7 @@ async def clone(
     memory_bytes: int,
     environ: Mapping[str, str] = os.environ,
 ) -> Commit:
-    """The newest commit of the branch, checked out at `target`, which must not exist. Raises BuildFailed."""
+    """Check out the newest commit of the branch at `target`, which must not exist. Raises BuildFailed."""
     try:
         url = parse_git_url(url_text, allow_private_hosts)
         if branch is not None:
@@ -90,7 +90,7 @@ def _is_literal(url: GitUrl) -> bool:
 
 
 class _Git:
-    """Runs git with nothing of the machine's configuration."""
+    """Runs git without any configuration of the machine."""
 
     def __init__(
         self, private: Path, scheme: str, environ: Mapping[str, str], *, memory_bytes: int, disk_bytes: int
@@ -130,7 +130,7 @@ class _Git:
         self._settings = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
     async def run(self, arguments: Sequence[str], log: LineSender, folder: Path) -> tuple[int, str]:
-        """Its exit code and its last lines; everything that it says goes into the log."""
+        """Returns the exit code and the last lines. All output goes into the log."""
         tail = Tail()
 
         async def keep(stream: Stream, text: str) -> None:
@@ -142,7 +142,7 @@ class _Git:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - started with pipes
         try:
             async with asyncio.timeout(GIT_SECONDS), watched_limits(supervised, folder, self.limits):
-                # Git tells its progress on stderr: nothing of it is an error before the exit code says so.
+                # Git prints its progress on stderr: it counts as an error only if the exit code does.
                 await read_lines(process.stderr, Stream.STDOUT, keep)
                 await read_lines(process.stdout, Stream.STDOUT, keep)
                 return await process.wait(), tail.text()
@@ -154,7 +154,7 @@ class _Git:
             await process.wait()
 
     async def read(self, arguments: Sequence[str]) -> str:
-        """The first READ_BYTES that git prints. Empty when it fails."""
+        """The first READ_BYTES of git's output. Empty if git fails."""
         supervised = _Supervised(self._home)
         process = await self._start(arguments, supervised)
         assert process.stdout is not None  # noqa: S101 - started with pipes
@@ -182,7 +182,7 @@ class _Git:
 
 
 class _Supervised(SupervisedSandbox):
-    """Holds git back from nothing: it is ours. But all that it starts ends with it, and with a killed builder."""
+    """Git is trusted and not confined, but all its processes end with it, and with a builder that is killed."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, ())
@@ -196,7 +196,7 @@ class _Supervised(SupervisedSandbox):
 
 
 async def _read_commit(git: _Git, url: GitUrl, target: Path) -> Commit:
-    """Asked before anything of the repository ran."""
+    """Called before anything of the repository runs."""
     shown = await git.read(["-C", str(target), "log", "-1", "--no-show-signature", "--format=%H%n%s"])
     sha, _, message = shown.partition("\n")
     if not sha:
@@ -205,7 +205,7 @@ async def _read_commit(git: _Git, url: GitUrl, target: Path) -> Commit:
 
 
 def explain(url: GitUrl, branch: str | None, code: int, tail: str, limits: Limits) -> str:
-    """The reason of a clone that failed: a sentence where its last lines are understood, else those lines."""
+    """The reason of a failed clone: a sentence if its last lines are known, otherwise those lines."""
     if "Remote branch" in tail and "not found" in tail:
         return f"There is no branch or tag called {branch!r} in {url}."
     if "Authentication failed" in tail or "could not read Username" in tail:

@@ -1,4 +1,4 @@
-"""Collects the output of a build, when nothing of it runs any more: regular files, no link followed, within limits."""
+"""Collects the output of a build after its processes have ended: regular files, no links followed, within limits."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CHUNK_BYTES = 1024 * 1024
 MAX_NOTES = 20
 ENTRIES_PER_FILE = 2
 HOLES_BYTES = 1024 * 1024
-"""So much of a file that takes no space here is worth a line: published, it takes all of it."""
+"""Holes of at least this size in a file get a line in the log: the published file has its full size."""
 MAX_DEPTH = 100
 MAX_PATH_BYTES = 1024
 NOT_PUBLISHED = frozenset({".git", "node_modules"})
 ERROR_PAGES = frozenset({"200.html", "404.html"})
 
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
-# Linear: no two branches begin alike, and no run of letters is tried twice.
+# Takes linear time: no two branches begin alike, and no run of letters is tried twice.
 _ENDINGS = re.compile(r"(?:\.(?:LICENSE|[A-Za-z0-9]{1,5}))+\Z")
 _DIGEST = re.compile(r"(?:^|[.\-_/])[A-Za-z0-9]*(?=[A-Za-z0-9_-]{8}\Z)[a-z_-]*[A-Z0-9]")
 
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
-    """`folder`: where the files lie, relative to the repository. `notes`: what was left out or is odd, for the log."""
+    """`folder`: where the files are, relative to the repository. `notes`: lines for the log about unusual files."""
 
     folder: PurePosixPath
     files: tuple[ManifestFile, ...]
@@ -52,7 +52,7 @@ class Output:
 
 
 def find_output(checkout: Checkout, candidates: Sequence[str]) -> list[PurePosixPath]:
-    """The candidates that are folders, in order. `*` stands for any one name."""
+    """Those candidates that are folders, in order. `*` stands for any one name."""
     found: list[PurePosixPath] = []
     for candidate in candidates:
         paths = [PurePosixPath(".")]
@@ -67,8 +67,10 @@ def _names(checkout: Checkout, path: PurePosixPath, part: str) -> list[str]:
 
 
 def collect_output(root: Path, folder: PurePosixPath, limits: Limits, *, is_source: bool, deadline: float) -> Output:
-    """Every file below `folder` with its digest. `is_source`: the folder is the repository, of which only what is meant
-    for the public is taken. Raises BuildFailed when a limit is passed, and TimeoutError at the deadline (monotonic).
+    """Every file below `folder` with its digest.
+
+    `is_source`: the folder is the repository, of which only public files are taken. Raises BuildFailed if a limit is
+    exceeded, and TimeoutError at the deadline (monotonic).
     """
     walk = _Walk(limits, is_source=is_source, deadline=deadline)
     with opened_folder(root, folder) as descriptor:
@@ -105,7 +107,7 @@ class _Walk:
                 self._skip(path, "it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a regular file")
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-        """What is no file costs memory and time, too."""
+        """Counts entries that are no files too, because they cost memory and time."""
         most = ENTRIES_PER_FILE * self._limits.files
         for entry in entries:
             self._entries += 1
@@ -163,7 +165,7 @@ class _Walk:
         size, real = status.st_size, status.st_blocks * 512
         if size - real < HOLES_BYTES or len(self._sparse) == MAX_NOTES:
             return
-        # A file system that compresses has fewer blocks too, but no hole.
+        # A compressing file system also has fewer blocks, but no holes.
         if os.lseek(descriptor, 0, os.SEEK_HOLE) < size:
             odd = f"{_printable(path)} is sparse: it has {size} bytes and takes {real} on the disk here"
             self._sparse.append(f"Warning: {odd}. All {size} are published.")
@@ -176,7 +178,7 @@ class _Walk:
 
 
 def check_deadline(deadline: float) -> None:
-    """A thread is not stopped from outside: it looks at the clock."""
+    """A thread cannot be stopped from outside, so it checks the deadline itself."""
     if time.monotonic() >= deadline:
         raise TimeoutError
 
@@ -186,7 +188,7 @@ def _printable(path: str) -> str:
 
 
 def read_file(root: Path, folder: PurePosixPath, path: str) -> Iterator[bytes]:
-    """The bytes of a collected file, opened with the same care. Raises OSError if it is not a regular file any more."""
+    """The bytes of a collected file, opened with the same care. Raises OSError if it is no longer a regular file."""
     whole = folder / path
     with opened_folder(root, whole.parent) as descriptor:
         inner = open_file(whole.name, descriptor)
@@ -196,15 +198,15 @@ def read_file(root: Path, folder: PurePosixPath, path: str) -> Iterator[bytes]:
 
 
 def is_single_page(files: Sequence[ManifestFile]) -> bool:
-    """One page at the root and no other: whatever address is asked for, it is the page's own affair."""
+    """One page, at the root: it handles every path itself."""
     pages = {file.path for file in files if file.path.endswith((".html", ".htm"))}
     return pages - ERROR_PAGES == {"index.html"}
 
 
 def keep_hashed(folders: Sequence[str], files: Sequence[ManifestFile]) -> tuple[str, ...]:
-    """Those folders in which every name bears a digest: the rest must not be cached for ever.
+    """The folders in which every name contains a digest, so that browsers may cache their files for ever.
 
-    Folders like `_next/` are the framework's own; a project may put files of its own into those like `assets/`.
+    Folders like `_next/` belong to the framework; a project may put files of its own into those like `assets/`.
     """
     kept = []
     for folder in folders:
@@ -215,6 +217,6 @@ def keep_hashed(folders: Sequence[str], files: Sequence[ManifestFile]) -> tuple[
 
 
 def bears_digest(path: str) -> bool:
-    """In its own name, or in that of a folder above it."""
+    """Whether its own name, or that of a folder above it, contains a digest."""
     *folders, name = path.split("/")
     return any(_DIGEST.search(part) for part in (*folders, _ENDINGS.sub("", name)))

@@ -14,7 +14,7 @@ TOOLS = "tools"
 
 
 class Commands:
-    """Makes commands for one build. `seen_at`: the work folder as the sandbox sees it."""
+    """Makes the commands of one build. `seen_at`: the path of the work folder inside the sandbox."""
 
     def __init__(self, plan: Plan, node: Node | None, seen_at: str, system_path: str) -> None:
         self._plan = plan
@@ -24,7 +24,7 @@ class Commands:
         self._read_only: tuple[Path, ...] = node.place.read_only if node else ()
 
     def install_manager(self) -> Command | None:
-        """Puts the package manager into the work folder: a pinned npm package. None for npm itself."""
+        """Installs the package manager into the work folder from an npm package of a fixed version. None for npm."""
         manager = self._needed_manager()
         if manager is None or not manager.package:
             return None
@@ -60,7 +60,7 @@ class Commands:
         return Command(argv, shown, directory, environment, self._read_only)
 
     def _search_path(self) -> str:
-        """Programs of the project's dependencies, then the package manager, then Node, then the system."""
+        """The programs of the project's dependencies, then the package manager, then Node, then the system."""
         plan = self._plan
         folders = [plan.package.root, *([plan.manager.root] if plan.manager else [])]
         parts = [self._seen(PurePosixPath(SOURCE, folder, "node_modules/.bin")) for folder in dict.fromkeys(folders)]

@@ -1,4 +1,4 @@
-"""Finds out how a repository is built: the user's settings first, then the `build` script, then the framework."""
+"""Decides how a repository is built: by the user's settings, then the `build` script, then the framework."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_CONFIGURED_OUTPUTS = 20
 
 
 class Package:
-    """What the package.json of the project says, and the files beside it."""
+    """The content of the project's package.json, and the files beside it."""
 
     def __init__(self, checkout: Checkout, root: PurePosixPath) -> None:
         self.checkout = checkout
@@ -32,7 +32,7 @@ class Package:
         self.scripts = self.table("scripts")
 
     def table(self, name: str) -> dict[str, str]:
-        """An object of texts in package.json; empty for anything else."""
+        """An object of texts in package.json. Empty for anything else."""
         found = (self.json or {}).get(name)
         items = found.items() if isinstance(found, dict) else ()
         return {key: value for key, value in items if isinstance(value, str)}
@@ -43,8 +43,10 @@ class Package:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """How to build. Commands are argv; None: there is nothing to do. `outputs`: folders to look for, relative to the
-    repository; `is_output_given`: the user named it, so nothing else will do.
+    """How to build.
+
+    Commands are argument lists; None: nothing to do. `outputs`: folders to look for, relative to the repository;
+    `is_output_given`: the user named the folder, so no other is used.
     """
 
     package: Package
@@ -67,7 +69,7 @@ class Plan:
 
 
 def make_plan(job: Job, checkout: Checkout) -> Plan:
-    """Raises BuildFailed for a project that cannot become a site of files, with the fix."""
+    """Raises BuildFailed, with the fix, for a project that cannot become static files."""
     root = find_root(job.root_directory, checkout)
     package = Package(checkout, root)
     framework = detect_framework(package)
@@ -96,7 +98,7 @@ def make_plan(job: Job, checkout: Checkout) -> Plan:
 
 
 def find_root(root_directory: str | None, checkout: Checkout) -> PurePosixPath:
-    """The folder of the project in the repository."""
+    """The project's folder in the repository."""
     root = clean_path(root_directory or ".", "rootDirectory")
     if not checkout.is_folder(root):
         raise BuildFailed(
@@ -106,7 +108,7 @@ def find_root(root_directory: str | None, checkout: Checkout) -> PurePosixPath:
 
 
 def clean_path(text: str, name: str) -> PurePosixPath:
-    """A path inside the repository. Raises BuildFailed for one that leaves it."""
+    """A path inside the repository. Raises BuildFailed for one outside of it."""
     path = PurePosixPath(posixpath.normpath(text.strip().lstrip("/") or "."))
     if path.parts[:1] == ("..",) or "\0" in text:
         raise BuildFailed(f"{name} must lie inside the repository, {text!r} does not.")
@@ -134,7 +136,7 @@ def _read_package(checkout: Checkout, root: PurePosixPath) -> dict[str, Any] | N
 
 
 def _check_server(job: Job, package: Package, framework: Framework | None) -> list[str]:
-    """Who says by hand how to build, or where the output lies, is believed."""
+    """Skipped if the user has set the build command or the output folder."""
     needs = framework.needs_server(package) if framework and framework.needs_server else None
     if needs is None:
         return []
@@ -144,7 +146,7 @@ def _check_server(job: Job, package: Package, framework: Framework | None) -> li
 
 
 def _choose_build(job: Job, package: Package, framework: Framework | None) -> tuple[str, ...] | None:
-    """The empty tuple stands for the `build` script, whichever manager runs it."""
+    """The empty tuple means the `build` script, with any manager."""
     if job.build_command is not None:
         return _shell(job.build_command)
     if package.scripts.get("build", "").strip():
@@ -159,7 +161,7 @@ def _choose_install(job: Job, manager: Choice | None, *, has_build: bool) -> tup
 
 
 def _shell(text: str) -> tuple[str, ...] | None:
-    """A command of the user is a line of shell by nature: a shell inside the sandbox reads it. Empty: none."""
+    """A user's command is a line for a shell, which runs inside the sandbox. Empty: none."""
     return ("sh", "-c", text) if text.strip() else None
 
 
@@ -185,7 +187,7 @@ def _choose_outputs(job: Job, package: Package, framework: Framework | None, *, 
 
 
 def _configured_outputs(package: Package, framework: Framework) -> Iterable[str]:
-    """Where angular.json says that the output goes. Everything else keeps to its default or names it by hand."""
+    """The output folders in angular.json. Other frameworks use their defaults, or the user sets the folder."""
     text = package.read("angular.json") if "Angular" in framework.name or framework.name == "Scully" else None
     named = re.finditer(r'"outputPath"\s*:\s*(?:\{\s*"base"\s*:\s*)?"([^"\\]{1,200})"', text or "")
     for found in itertools.islice(named, MAX_CONFIGURED_OUTPUTS):

@@ -33,12 +33,13 @@ def watched_disk(
 
 
 def disk_use(folder: Path, enough_bytes: int, descents: int = MAX_DESCENTS) -> int:
-    """Bytes on disk below a folder, without following links; counting ends beyond `enough_bytes`.
+    """Bytes on disk below a folder, without following links. Counting stops above `enough_bytes`.
 
-    What vanishes while we look counts as nothing. Folders too deep for a path are counted, too: a build can make them.
+    Entries that disappear meanwhile count as nothing. Folders too deep for a path are counted too, because a build can
+    create them.
     """
     total = 0
-    # Of folders side by side only the names: a hostile path is long, and a million of them would be gigabytes.
+    # Keeps only the names of sibling folders: hostile paths are long, and a million of them would take gigabytes.
     folders = [("", os.fspath(folder))]
     while folders and total <= enough_bytes:
         path = os.path.join(*folders.pop())
@@ -58,7 +59,7 @@ def disk_use(folder: Path, enough_bytes: int, descents: int = MAX_DESCENTS) -> i
 
 
 def _disk_use_by_descriptor(folder: str, enough_bytes: int, descents: int) -> int:
-    """As disk_use: the path begins at a descriptor, so it does not reach the kernel's limit."""
+    """As disk_use, but paths begin at a descriptor, so they stay below the kernel's length limit."""
     if descents == 0:
         return enough_bytes + 1
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

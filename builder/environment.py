@@ -1,4 +1,4 @@
-"""The environment of a build's commands: made from an allow-list, nothing else of the builder's gets through."""
+"""The environment of a build's commands, made from an allow-list. No other variable of the builder is passed on."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ FIXED = {
 CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "NODE_USE_SYSTEM_CA")
 REGISTRIES = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
 VISIBLE = ("/etc/ssl/", "/usr/")
-"""Where a file of the machine can be read inside the sandbox."""
+"""Folders of the machine that are readable inside the sandbox."""
 
 
 def make_environment(home: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """For every command of a build, PATH excepted. `home` as the sandbox sees it."""
+    """For every command of a build, without PATH. `home` is the path inside the sandbox."""
     environment = {"HOME": home, **FIXED}
     for name in CERTIFICATES:
         value = environ.get(name, "")
@@ -44,5 +44,5 @@ def make_environment(home: str, environ: Mapping[str, str] = os.environ) -> dict
 
 
 def _is_visible(path: str) -> bool:
-    """The file itself may be a link: what it leads to must be visible too."""
+    """If the file is a link, its target must be visible too."""
     return path.startswith(VISIBLE) and f"{Path(path).resolve()}/".startswith(VISIBLE)

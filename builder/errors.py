@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BuildFailed(Exception):
-    """The project is at fault. A full sentence that its owner can act on."""
+    """The project is at fault. A full sentence that tells its owner what to change."""
 
     def __init__(self, reason: str, exit_code: int | None = None) -> None:
         super().__init__(reason)
@@ -13,7 +13,7 @@ class BuildFailed(Exception):
 
 
 class Lost(Exception):
-    """The machine or the network is at fault: another attempt may do better."""
+    """The machine or the network is at fault: another attempt may succeed."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -21,4 +21,4 @@ class Lost(Exception):
 
 
 class Ended(Exception):
-    """This attempt is over, whatever the builder does: canceled, replaced, or given up by the gateway."""
+    """This attempt is over: canceled, replaced, or given up by the gateway."""

@@ -1,4 +1,4 @@
-"""The frameworks that we know: how to tell them, how they build, where their output lies. First match wins."""
+"""The known frameworks: how to recognise them, how they build, where their output is. The first match wins."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from builder.needs_server import (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Framework:
-    """`packages`: one of these is a dependency; `beside`: all of these too; `files`: or one of these exists, with the
-    text `marker` in it if there is one. `outputs`: folders to look for, in order; `*` is any one name.
-    `build` is used where the project has no `build` script. `needs_server` says why it can't be served as files.
+    """`packages`: one of these is a dependency; `beside`: all of these too; `files`: or one of these exists, containing
+    `marker` if that is set.
+
+    `outputs`: folders to look for, in order; `*` is any one name. `build` is used if the project has no `build` script.
+    `needs_server` says why it can't be served as files.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Framework:
 
 
 FRAMEWORKS = (
-    # Frameworks on top of others come first.
+    # Frameworks that are based on others come first.
     Framework(
         "Blitz.js",
         ("blitz",),
@@ -179,7 +181,7 @@ FRAMEWORKS = (
         hashed_folders=("_observablehq/", "_file/", "_npm/", "_import/"),
     ),
     Framework("Sanity", ("sanity", "@sanity/cli"), "sanity build", ("dist",), is_single_page=True),
-    # Applications of one page.
+    # Single-page applications.
     Framework("Scully", ("@scullyio/init",), "ng build && scully", ("dist/static", "dist/*/browser", "dist/*", "dist")),
     Framework("Ionic Angular", ("@ionic/angular",), "ng build", ("www", "dist/*/browser", "dist"), is_single_page=True),
     Framework(
@@ -222,7 +224,7 @@ FRAMEWORKS = (
         (".output/public", "dist"),
         needs_server=with_a_server("Nitro", "preset: 'static'", "nitro.config"),
     ),
-    # Bundlers and task runners: whatever is built with them, unless it was something above.
+    # Bundlers and task runners, for projects that match nothing above.
     Framework("Vite", ("vite",), "vite build", ("dist",), is_single_page=True, hashed_folders=("assets/",)),
     Framework("Svelte", ("svelte",), "rollup -c", ("public",), is_single_page=True, beside=("sirv-cli",)),
     Framework(
@@ -245,7 +247,7 @@ FRAMEWORKS = (
     Framework("Storybook", ("storybook",), "storybook build", ("storybook-static",)),
     Framework("gulp", ("gulp",), "gulp build", ("dist", "build", "public")),
     Framework("Grunt", ("grunt",), "grunt build", ("dist", "build", "public")),
-    # Tools that do not come from npm: they build if the operator installed them.
+    # Tools that do not come from npm. They build if the operator has installed them.
     Framework("Hugo", (), "hugo --gc", ("public",), files=("hugo.toml", "hugo.yaml", "hugo.json")),
     Framework(
         "Hugo", (), "hugo --gc", ("public",), files=("config.toml", "config.yaml", "config.json"), marker="baseURL"
@@ -256,4 +258,4 @@ FRAMEWORKS = (
 )
 
 PLAIN_OUTPUTS = ("dist", "build", "out", "_site", "www", "output", "site", "public")
-"""Where to look after the build script of a framework that we do not know."""
+"""Output folders to try after the build script of an unknown framework."""

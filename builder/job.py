@@ -1,4 +1,4 @@
-"""One build from the clone to the upload: the seven steps in order."""
+"""One build from clone to upload: the seven steps in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from builder.upload import count_files, megabytes, upload
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Folders:
-    """`private` is the builder's own; `build` is all that the build may write to."""
+    """`private` belongs to the builder; `build` is all that the build may write to."""
 
     private: Path
     build: Path
@@ -52,7 +52,7 @@ class Folders:
 
 
 class Build:
-    """Does one job. `open_sandbox` is called with the job's private hosts, before anything of the project runs."""
+    """Does one job. `open_sandbox` is called with the job's private hosts before anything of the project runs."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Build:
         self._deadline = time.monotonic() + job.time_limit_seconds
 
     async def do(self) -> None:
-        """Returns when the gateway has the whole output. Raises BuildFailed, Lost or Ended."""
+        """Returns once the gateway has the whole output. Raises BuildFailed, Lost or Ended."""
         try:
             async with asyncio.timeout(self._job.time_limit_seconds):
                 plan = await self._build()
@@ -190,7 +190,7 @@ class Build:
         try:
             output = await asyncio.to_thread(self._find_files, plan)
         except TimeoutError:
-            raise  # it is an OSError, too
+            raise  # TimeoutError is an OSError too
         except OSError as error:
             raise BuildFailed(f"The output can't be read: {error.strerror or error} ({error.filename}).") from error
         for note in output.notes:
@@ -201,7 +201,7 @@ class Build:
         return output
 
     def _find_files(self, plan: Plan) -> Output:
-        """The first folder that holds a page; the first that holds a file if no page is anywhere."""
+        """The first folder that contains a page; if none does, the first that contains a file."""
         limits = collect.Limits(self._job.output_files, self._job.output_bytes, self._job.file_bytes)
         second_best = None
         for folder in find_output(self._checkout, plan.outputs):

@@ -28,9 +28,9 @@ class KafkaSender:
         self._is_away = False
 
     async def send(self, record: bytes) -> None:
-        """Returns once Kafka has acknowledged the record: tried again for ever, nobody's build waits for it.
+        """Returns once Kafka has acknowledged the record. Repeated without end; the build does not wait for it.
 
-        A record that Kafka will never take is left out: the gateway says which lines are missing.
+        A record that Kafka will never accept is left out: the gateway then reports its lines as missing.
         """
         headers = [(SIGNATURE_HEADER, sign(self._token, record))]
         delay = FIRST_DELAY_SECONDS
@@ -49,7 +49,7 @@ class KafkaSender:
             delay = min(delay * 2, LAST_DELAY_SECONDS)
 
     async def close(self) -> None:
-        """Ends in a few seconds, whether Kafka is there or not."""
+        """Ends within a few seconds, even if Kafka is away."""
         await self._producer.close()
 
     def _complain(self, error: NotSent) -> None:

@@ -1,4 +1,4 @@
-"""Sends log lines to the gateway: in order, without gaps, whatever the weather."""
+"""Sends log lines to the gateway in order and without gaps, also after outages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from builder.protocol.steps import Step, Stream
 
 MEMORY_BYTES = 4 * 1024 * 1024
 LINE_COST_BYTES = 32
-"""What a line counts beside its text, so that empty lines are not free."""
+"""What a line counts besides its text, so that empty lines are limited too."""
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -24,8 +24,8 @@ Send = Callable[[bytes], Awaitable[None]]
 class LineSender:
     """Numbers lines from 1, groups them into batches, and sends one batch at a time.
 
-    A batch once made never changes. Batches that wait stay in memory up to MEMORY_BYTES and go to a file from there on;
-    the log's limit bounds that file too.
+    A batch never changes once it is made. Waiting batches stay in memory up to MEMORY_BYTES, and further ones go to a
+    file; the log's limit also bounds that file.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class LineSender:
 
     @property
     def last_seq(self) -> int:
-        """The number of the last line so far: how many there are."""
+        """The number of the last line so far, which is also the number of lines."""
         return self._next_seq - 1 + len(self._open)
 
     async def say(self, text: str) -> None:
-        """The platform itself speaks. Never refused: such lines are few."""
+        """A line of the platform itself. It is never refused, because these lines are few."""
         for line in text.split("\n"):
             for piece in split_text(line):
                 await self._add(Stream.SYSTEM, piece)
@@ -89,7 +89,7 @@ class LineSender:
             await self._send(record)
 
     def close(self) -> None:
-        """No line will follow: `run` returns once the last one is delivered."""
+        """No line follows: `run` returns once the last one is delivered."""
         self._is_closed = True
         self._changed.set()
 
@@ -104,7 +104,7 @@ class LineSender:
             await self._close_batch()
 
     async def _close_batch(self) -> None:
-        """Number the open lines, for good."""
+        """Gives the open lines their final numbers."""
         lines, self._open, self._open_bytes = tuple(self._open), [], 0
         batch = LineBatch(self._project, self._deployment_id, self._attempt, self._next_seq, lines)
         self._next_seq += len(lines)
@@ -134,7 +134,7 @@ class LineSender:
 
 
 class Spool:
-    """Records in the order in which they were put: the first ones in memory, the rest in a file."""
+    """Records in the order of `put`: the first ones in memory, the rest in a file."""
 
     def __init__(self, directory: Path, memory_bytes: int = MEMORY_BYTES) -> None:
         self._directory = directory
@@ -157,7 +157,7 @@ class Spool:
             self._sizes.append(len(record))
 
     async def get(self) -> bytes | None:
-        """The oldest record, None if there is none."""
+        """The oldest record. None if there is none."""
         async with self._lock:
             if self._memory:
                 record = self._memory.popleft()

@@ -1,4 +1,4 @@
-"""Package managers: which one a project uses, told by its lockfile, and the commands that it wants."""
+"""Package managers: chosen by the project's lockfile, with the commands that each one needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PNPM_LOCK = re.compile(r"^lockfileVersion:\s*['\"]?(\d+)", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Manager:
-    """`package`: the npm package to install it from, with its version; empty for npm, which comes with Node."""
+    """`package`: the npm package to install it from, with its version. Empty for npm, which comes with Node."""
 
     name: str
     package: str
@@ -30,7 +30,7 @@ class Manager:
     free_install: tuple[str, ...]
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     needs_scripts: bool = False
-    """Its own package is complete only after its install scripts ran."""
+    """Its own package is complete only after its install scripts have run."""
 
     @property
     def version(self) -> str:
@@ -63,12 +63,12 @@ LOCKFILES = (
     ("package-lock.json", "npm"),
     ("npm-shrinkwrap.json", "npm"),
 )
-"""Those that people leave behind when they change come last."""
+"""Managers that projects often switch away from, leaving lockfiles behind, come last."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
-    """`root`: where to install, the package itself or its workspace's root. `notes` are lines for the log."""
+    """`root`: where to install, in the package or at the root of its workspace. `notes` are lines for the log."""
 
     manager: Manager
     root: PurePosixPath
@@ -81,7 +81,7 @@ class Choice:
 
 
 def choose_manager(checkout: Checkout, package_root: PurePosixPath) -> Choice:
-    """Never fails: npm is the manager of last resort."""
+    """Never fails: without a lockfile it is npm."""
     root = find_install_root(checkout, package_root)
     field, notes = _read_field(checkout, root)
     found = [(file, name) for file, name in LOCKFILES if checkout.has(root / file)]
@@ -100,7 +100,7 @@ def choose_manager(checkout: Checkout, package_root: PurePosixPath) -> Choice:
 
 
 def find_install_root(checkout: Checkout, package_root: PurePosixPath) -> PurePosixPath:
-    """The package's own folder if a lockfile is in it, else the nearest workspace above it that has one."""
+    """The package's own folder if it has a lockfile, else the nearest workspace above it that has one."""
     for folder in (package_root, *package_root.parents):
         if any(checkout.has(folder / file) for file, _ in LOCKFILES) and (
             folder == package_root or _is_member(checkout, folder, package_root)
@@ -120,7 +120,7 @@ def _is_member(checkout: Checkout, folder: PurePosixPath, package_root: PurePosi
 
 def _is_matched(relative: str, patterns: Sequence[str]) -> bool:
     is_in = False
-    # fnmatch compiles each pattern: what no workspace has is not tried.
+    # fnmatch compiles each pattern, so more or longer ones than a real workspace has are ignored.
     for pattern in [each for each in patterns[:MAX_PATTERNS] if len(each) <= MAX_PATTERN_LETTERS]:
         plain = pattern.removeprefix("!").removeprefix("./").rstrip("/")
         if fnmatch.fnmatchcase(relative, plain) or fnmatch.fnmatchcase(relative, plain.replace("**/", "")):
@@ -163,7 +163,7 @@ def _pnpm(version: str) -> Manager:
         f"pnpm@{version}",
         ("pnpm", "install", "--frozen-lockfile"),
         ("pnpm", "install", "--no-frozen-lockfile"),
-        # The version was chosen here: pnpm shall not fetch another one by itself.
+        # The version was chosen here, so pnpm must not fetch another one.
         {"npm_config_manage_package_manager_versions": "false", "npm_config_package_manager_strict": "false"},
     )
 
@@ -178,13 +178,13 @@ def _yarn(version: str) -> Manager:
 
 
 def _locked(pattern: re.Pattern[str], text: str, versions: Mapping[str, str]) -> str:
-    """The version of the manager that this lockfile wants; empty for the newest."""
+    """The version of the manager for this lockfile. Empty for the newest."""
     found = pattern.search(text)
     return versions.get(found[1], "") if found else ""
 
 
 def _honour_field(manager: Manager, field: re.Match[str]) -> tuple[Manager, list[str]]:
-    """The very version that the project names, if it is of the major version that we know to work."""
+    """The version that the project names, if its major version is known to work."""
     name, major, rest = field.groups()
     if not manager.package or name != manager.name:
         return manager, []

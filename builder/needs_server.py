@@ -1,4 +1,4 @@
-"""Says which projects need a server of their own, and what makes them a site of files."""
+"""Tells which projects need a server of their own, and how to turn them into static files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 SEARCHED_LETTERS = 200_000
-"""Patterns for these texts take linear time: what they repeat is bounded, or ends where they would begin again."""
+"""Patterns for these texts take linear time: repetitions are bounded, or end where they would start again."""
 
 _COMMENT = re.compile(r"/\*.*?\*/|(?<![:\"'`\\])//[^\n]*", re.DOTALL)
 _SPA = re.compile(r"\bssr\s*:\s*false\b")
 
 
 class Project(Protocol):
-    """What is asked of a project here: its dependencies, its scripts, its configuration files."""
+    """The facts about a project that are needed here: dependencies, scripts, configuration files."""
 
     dependencies: frozenset[str]
     scripts: dict[str, str]
@@ -27,7 +27,7 @@ Needs = Callable[[Project], str | None]
 
 
 def with_a_server(name: str, setting: str = "", config: str = "") -> Needs:
-    """For frameworks that have no static form, or only that of one setting."""
+    """For frameworks that are static never, or only with one setting."""
 
     def needs(project: Project) -> str | None:
         if setting and _matches(project, [config], re.compile(re.escape(setting).replace("'", "[\"'`]"))):
@@ -121,7 +121,7 @@ def solid_start_needs_server(project: Project) -> str | None:
 
 
 def _matches(project: Project, stems: Iterable[str], pattern: re.Pattern[str]) -> bool:
-    """Does one of these configuration files hold the pattern, outside of comments?"""
+    """Whether one of these configuration files contains the pattern outside of comments."""
     for stem in stems:
         for suffix in ("js", "mjs", "cjs", "ts", "mts", "cts", "json"):
             text = project.read(f"{stem}.{suffix}")
@@ -132,5 +132,5 @@ def _matches(project: Project, stems: Iterable[str], pattern: re.Pattern[str]) -
 
 def without_comments(text: str) -> str:
     end = text.rfind("*/") + 2 if "*/" in text else 0
-    # Behind the last `*/` each `/*` would search in vain for its end, which takes quadratic time.
+    # After the last `*/`, each `/*` would search for its end in vain, which takes quadratic time.
     return _COMMENT.sub("", text[:end] + text[end:].replace("/*", "/ *"))

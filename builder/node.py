@@ -1,4 +1,4 @@
-"""Chooses the Node that a project is built with: what it asks for, and what this machine has."""
+"""Chooses the Node for a project, from what it asks for and what this machine has."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LINKS = {
     "npm": "lib/node_modules/npm/bin/npm-cli.js",
     "npx": "lib/node_modules/npm/bin/npx-cli.js",
 }
-"""The wheel's own bin/npm is a flattened link that does not run."""
+"""The wheel's own bin/npm is a link that was turned into a file, and does not run."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """A Node on this machine: what to put before PATH (as the sandbox sees it), and the folder it needs to read."""
+    """A Node on this machine: its entry for PATH (as seen in the sandbox), and the folder that it needs to read."""
 
     path: str
     read_only: tuple[Path, ...]
@@ -39,18 +39,18 @@ class Node:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wish:
-    """What the project asks for, and where it says so."""
+    """The version that the project asks for, and where it says so."""
 
     range: Range
     source: str
 
 
 AskVersion = Callable[[Place], Awaitable[str]]
-"""`node --version` in the sandbox; empty if that does not run there."""
+"""Runs `node --version` in the sandbox. Empty if Node does not run there."""
 
 
 async def choose_node(wish: Wish | None, places: list[Place], ask: AskVersion) -> Node | None:
-    """The first that fits; without a wish, or where none fits, the newest. None if this machine has no Node."""
+    """The first one that fits. The newest one without a wish, or if none fits. None if this machine has no Node."""
     found: list[tuple[Version, Place]] = []
     for place in places:
         text = await ask(place)
@@ -112,9 +112,9 @@ def _engine(package: Package, folder: PurePosixPath) -> str:
 
 
 def find_places(tools: Path, seen_at: str, environ: Mapping[str, str] = os.environ) -> list[Place]:
-    """The Node on PATH, then the one that came as a wheel. `tools` gets the links that the wheel lacks.
+    """The Node on PATH, then the one from the wheel. Links that the wheel lacks are created in `tools`.
 
-    `seen_at` is how the sandbox sees `tools`.
+    `seen_at` is the path of `tools` inside the sandbox.
     """
     return [place for place in (_on_path(environ), _in_wheel(tools, seen_at)) if place is not None]
 

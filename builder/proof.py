@@ -1,4 +1,4 @@
-"""Connections to the builders' API. Each one proves that the gateway is at its other end before a call uses it."""
+"""Connections to the builders' API. On each one the gateway proves itself before a call uses it."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ PROOF_SECONDS = 10.0
 
 
 class Unproven(aiohttp.ClientConnectionError):
-    """Something listens on the address of the builders' API, and has not shown that it is the gateway."""
+    """A program answers at the address of the builders' API, but has not proven to be the gateway."""
 
 
 class ProvenConnections(aiohttp.TCPConnector):
     """Gives calls only connections over which the gateway has proven that it knows the build token.
 
-    Any program of the machine can listen on the port while no gateway does, and what listens may change between two
+    While no gateway runs, any program of the machine can listen on the port, and the listener may change between two
     connections. So the proof belongs to the connection, not to the address: a new one sends deployment, attempt and a
-    fresh nonce, and enters the pool once HMAC(build token, ...) has come back over it. A pooled connection keeps its
-    other end until it is closed.
+    fresh nonce, and enters the pool once HMAC(build token, ...) has come back over it. The other end of a pooled
+    connection stays the same until it is closed.
 
-    What this does not hold: a program that passes the nonce on to a gateway and the answer back is taken for the
-    gateway, and so is one that changes packets in between. It needs a gateway that it can reach while it has the port,
-    or a place on the network path. Against those: an `https` address in `builders.url`, or a network of their own.
+    This does not protect from a program that forwards the nonce to a gateway and returns the answer, or that changes
+    packets in between. Such a program needs a gateway that it can reach while it has the port, or a place on the
+    network path. Use an `https` address in `builders.url`, or a separate network, against these.
     """
 
     def __init__(self, path: str, token: str, deployment_id: uuid.UUID, attempt: int) -> None:
-        """`path`: under which the calls of this attempt are, with a slash at its end."""
+        """`path`: the path of this attempt's calls, with a slash at its end."""
         super().__init__()
         self._path = path
         self._token = token
         self._deployment_id = deployment_id
         self._attempt = attempt
 
-    # aiohttp's documented place for connectors of one's own: `connect` calls it for each connection that is not pooled.
+    # aiohttp's documented hook for custom connectors: `connect` calls it for each connection that is not pooled.
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
@@ -56,7 +56,7 @@ class ProvenConnections(aiohttp.TCPConnector):
     async def _prove(self, connection: ResponseHandler, host: str) -> None:
         assert connection.transport is not None  # noqa: S101 - it was connected a moment ago
         nonce = secrets.token_hex(NONCE_BYTES)
-        # Written by hand: a request of aiohttp's session would need a connection from this very pool.
+        # Written by hand, because a request of aiohttp's session would need a connection from this pool.
         connection.set_response_params(auto_decompress=False)
         connection.transport.write(f"GET {self._path}proof/{nonce} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         proof = await _read_proof(connection)
@@ -65,7 +65,7 @@ class ProvenConnections(aiohttp.TCPConnector):
 
 
 async def _read_proof(connection: ResponseHandler) -> bytes:
-    """PROOF_BYTES, whatever the other end sends. Raises Unproven, or as aiohttp does for connections that break."""
+    """PROOF_BYTES, however long the answer is. Raises Unproven, or aiohttp's errors for a connection that breaks."""
     try:
         message, body = await connection.read()
     except HttpProcessingError as error:

@@ -1,4 +1,4 @@
-"""Runs one attempt beside its heartbeats and its log, and tells the gateway how it ended."""
+"""Runs one attempt beside its heartbeats and its log, and reports to the gateway how it ended."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from builder.protocol.calls import EXIT_FAILED, EXIT_LOST, EXIT_OK, HEARTBEAT_SE
 
 FAREWELL_SECONDS = 3.0
 DELIVERY_SECONDS = 10.0
-"""A build that has ended waits so long for its last lines before it is told without them, where they may follow."""
+"""How long a build that has ended waits for its last lines before it reports its end, if lines may follow later."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
-    """`build` does the steps; it is canceled, and waited for, when the attempt ends early.
+    """`build` does the steps. It is cancelled, and waited for, if the attempt ends early.
 
-    Lines that go through the gateway arrive before the end is told: afterwards it takes none. Lines that go through
-    Kafka may follow it for `late_lines_seconds`: a site goes live, or a failure shows, while Kafka is away. What is not
-    delivered by then is gone, and the gateway, which was told how many lines there are, says which ones are missing.
+    Lines that go through the gateway arrive before the end is reported, because afterwards the gateway accepts none.
+    Lines that go through Kafka may follow for `late_lines_seconds`, so that a site goes live, or a failure is shown,
+    while Kafka is away. Lines that are not delivered by then are lost; the gateway knows their number and reports which
+    ones are missing.
     """
 
     api: BuildersApi
@@ -37,7 +38,7 @@ class Attempt:
     late_lines_seconds: float = 0.0
 
     async def run(self) -> str:
-        """How it ended. Raises Ended if the gateway gave up on it, or cannot be reached any more."""
+        """How it ended. Raises Ended if the gateway gave the attempt up, or can no longer be reached."""
         sender = asyncio.create_task(self.log.run(), name="log lines")
         tasks = [
             asyncio.create_task(self._conclude(sender), name="build"),
@@ -74,7 +75,7 @@ class Attempt:
         await asyncio.wait([sender], timeout=min(DELIVERY_SECONDS, self.late_lines_seconds))
 
     async def _deliver_late(self, sender: asyncio.Task[None]) -> None:
-        """The end is told. Nothing that happens to the last lines changes it."""
+        """The end is already reported. Whatever happens to the last lines does not change it."""
         await asyncio.wait([sender], timeout=self.late_lines_seconds)
         if not sender.done():
             logger.error("log lines given up: they could not be sent for %.0f s", self.late_lines_seconds)
@@ -86,7 +87,7 @@ class Attempt:
         try:
             await asyncio.wait({build, sender}, return_when=asyncio.FIRST_COMPLETED)
             if not build.done():
-                # Lines can't be sent any more: the error says why.
+                # Lines can't be sent any more; this raises the reason.
                 await sender
             await build
         except BuildFailed as error:
@@ -95,7 +96,7 @@ class Attempt:
             return Finish(EXIT_LOST, 0, reason=error.reason, step=self.log.step)
         except Ended:
             raise
-        except Exception as error:  # Protects the deployment from a builder that dies without a word.
+        except Exception as error:  # An unforeseen error must still end the deployment with a reason.
             logger.exception("the builder failed")
             reason = f"The builder itself failed in step {self.log.step} ({type(error).__name__})."
             return Finish(EXIT_LOST, 0, reason=reason, step=self.log.step)
@@ -104,7 +105,7 @@ class Attempt:
         return Finish(EXIT_OK, 0)
 
     async def _beat(self) -> str:
-        """Never returns: raises Ended when the attempt is over."""
+        """Never returns. Raises Ended when the attempt is over."""
         loop = asyncio.get_running_loop()
         answered_at = loop.time()
         while True:
@@ -118,7 +119,7 @@ class Attempt:
             await asyncio.sleep(max(0.0, began + self.heartbeat_seconds - loop.time()))
 
     async def _say_goodbye(self) -> None:
-        """Somebody stops this builder: the gateway need not wait for the lease to end."""
+        """A signal stops this builder: report it, so that the gateway need not wait for the end of the lease."""
         finish = Finish(EXIT_LOST, self.log.last_seq, reason="The builder was stopped by a signal.", step=self.log.step)
         with contextlib.suppress(Ended, Lost, BuildFailed, TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):

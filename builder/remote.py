@@ -27,7 +27,7 @@ CERTIFICATE_NAMES = ("GIT_SSL_CAINFO", "SSL_CERT_FILE")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Remote:
-    """Where to clone from: no redirect left to follow, and the only addresses that the host may have."""
+    """Where to clone from: the URL after all redirects, and the only addresses that its host may have."""
 
     url: GitUrl
     addresses: tuple[Address, ...]
@@ -36,7 +36,7 @@ class Remote:
 async def find_remote(
     url: GitUrl, allow_private_hosts: Sequence[str], environ: Mapping[str, str] = os.environ
 ) -> Remote:
-    """Follow redirects by hand: every step is looked at like the first URL. Raises BuildFailed with a sentence."""
+    """Follow redirects by hand, checking each URL like the first one. Raises BuildFailed with a sentence."""
     for _ in range(MAX_REDIRECTS + 1):
         addresses = await resolve(url, allow_private_hosts)
         location = await _ask(Remote(url, addresses), environ)
@@ -47,7 +47,7 @@ async def find_remote(
 
 
 async def resolve(url: GitUrl, allow_private_hosts: Sequence[str]) -> tuple[Address, ...]:
-    """The addresses of the host. Raises BuildFailed if one of them is private and not opened by the operator."""
+    """The addresses of the host. Raises BuildFailed if one of them is private and not allowed by the operator."""
     addresses = known_addresses(url.host) or await _look_up(url)
     for address in addresses:
         if not is_allowed_address(url, address, allow_private_hosts):
@@ -75,7 +75,7 @@ async def _look_up(url: GitUrl) -> tuple[Address, ...]:
 
 
 async def _ask(remote: Remote, environ: Mapping[str, str]) -> str | None:
-    """Where the server redirects to; None if a repository answers."""
+    """The target of a redirect. None if a repository answers."""
     connector = aiohttp.TCPConnector(resolver=_Pinned(remote), ssl=_trust(environ), use_dns_cache=False)
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     headers = {"User-Agent": "git/2 buildspace", "Accept": "*/*", "Git-Protocol": "version=2"}
@@ -87,7 +87,7 @@ async def _ask(remote: Remote, environ: Mapping[str, str]) -> str | None:
             if response.status in (301, 302, 303, 307, 308):
                 return response.headers.get("Location", "")
             _check_status(remote.url, response.status)
-            # A short answer is read so that the connection ends in peace.
+            # Reads a short answer, so that the connection can be closed cleanly.
             await response.content.read(CHUNK_BYTES)
             return None
     except aiohttp.ClientConnectorCertificateError as error:
@@ -98,7 +98,7 @@ async def _ask(remote: Remote, environ: Mapping[str, str]) -> str | None:
 
 def _check_status(url: GitUrl, status: int) -> None:
     if status in (401, 403):
-        # Large hosts answer so for repositories that do not exist, too.
+        # Large hosts also answer like this for repositories that do not exist.
         raise BuildFailed(
             f"{url} is private or does not exist: the server asks for a login. Only public ones are built."
         )
@@ -121,13 +121,13 @@ def _redirected(url: GitUrl, location: str, allow_private_hosts: Sequence[str]) 
 
 
 def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The same certificates that git will trust."""
+    """The certificate authorities that git will trust."""
     file = next((environ[name] for name in CERTIFICATE_NAMES if environ.get(name)), None)
     return ssl.create_default_context(cafile=file)
 
 
 class _Pinned(AbstractResolver):
-    """Answers with the addresses that were looked at, whatever name servers say by now."""
+    """Answers with the checked addresses, even if name servers give others by now."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote

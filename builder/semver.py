@@ -33,7 +33,7 @@ LTS_NAMES = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Range:
-    """`intervals`: from (inclusive) to (exclusive); a version fits if one holds it."""
+    """`intervals`: from (inclusive) to (exclusive). A version fits if it is in one of them."""
 
     text: str
     intervals: tuple[tuple[Version, Version], ...]
@@ -43,7 +43,7 @@ class Range:
 
 
 def parse_version(text: str) -> Version:
-    """Raises ValueError for anything but a whole version; what follows a dash is ignored."""
+    """Raises ValueError for anything but a full version. A suffix behind a dash is ignored."""
     found = re.match(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:[-+].*)?\Z", text.strip())
     if not found:
         raise ValueError(f"{text[:40]!r} is not a version.")
@@ -51,7 +51,7 @@ def parse_version(text: str) -> Version:
 
 
 def parse_node_range(text: str) -> Range:
-    """A range, or one of the names that nvm knows: `node`, `lts/*`, `lts/jod`. Raises ValueError with a sentence."""
+    """A range, or one of nvm's names: `node`, `lts/*`, `lts/jod`. Raises ValueError with a sentence."""
     name = text.strip().lower()
     if name in ("node", "latest", "stable", "current", ""):
         return Range(text.strip() or "*", ((_ZERO, _INFINITE),))
@@ -64,7 +64,7 @@ def parse_node_range(text: str) -> Range:
 
 
 def parse_range(text: str) -> Range:
-    """Raises ValueError with a sentence for what npm would not read either."""
+    """Raises ValueError, with a sentence, for a range that npm would not read either."""
     if len(text) > 1000:
         raise ValueError("A version range has at most 1000 characters.")
     intervals = (_parse_alternative(alternative, text) for alternative in text.split("||"))
@@ -111,7 +111,7 @@ def _parse_comparator(token: str, text: str) -> tuple[Version, Version]:
 
 
 def _numbers(parts: list[str | None] | tuple[str | None, ...]) -> list[int]:
-    """The numbers before the first part that is open."""
+    """The numbers before the first part that is missing or a wildcard."""
     numbers: list[int] = []
     for part in parts:
         if part is None or not part.isdigit():
@@ -126,7 +126,7 @@ def _floor(parts: list[str | None] | tuple[str | None, ...]) -> Version:
 
 
 def _after(parts: list[str | None] | tuple[str | None, ...]) -> Version:
-    """The first version beyond all that these parts name."""
+    """The first version behind all those that these parts match."""
     numbers = _numbers(parts)
     if not numbers:
         return _INFINITE

@@ -1,4 +1,4 @@
-"""Cuts what a command prints into lines, as a terminal would leave them."""
+"""Cuts the output of a command into lines, as a terminal would show them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@
 
 
 class LineSplitter:
-    """Takes bytes in any pieces and gives whole lines: a \\r keeps the last state, invalid UTF-8 is replaced.
+    """Takes bytes in pieces of any size and returns whole lines: a \\r keeps the last state, invalid UTF-8 is replaced.
 
-    A line longer than MAX_LINE_BYTES comes as several: no byte is lost, and never more than one line is held.
+    A line longer than MAX_LINE_BYTES becomes several lines without losing bytes. At most one line is held.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class LineSplitter:
         return lines
 
     def flush(self) -> list[str]:
-        """What is left when no more will come: the last line may lack its newline."""
+        """The rest at the end of the output, whose last line may lack its newline."""
         rest, self._rest = self._rest, b""
         return _decode(_last_state(rest)) if rest else []
 
@@ -44,13 +44,13 @@ def _last_state(line: bytes) -> bytes:
 
 
 def _drop_overwritten(rest: bytes) -> bytes:
-    """Progress that has been overwritten already need not be held. A \\r at the end may belong to a \\r\\n."""
+    """Text before a \\r that is overwritten need not be kept. A \\r at the end may belong to a \\r\\n."""
     body = rest.rstrip(b"\r")
     return rest[body.rfind(b"\r") + 1 :] if body else rest[-1:]
 
 
 def _boundary(body: bytes, limit: int) -> int:
-    """Where to cut: at `limit` or a few bytes before, never inside a character."""
+    """Where to cut: at `limit` or a few bytes before it, never inside a character."""
     for end in range(limit, limit - 4, -1):
         if body[end] & 0xC0 != 0x80:
             return end

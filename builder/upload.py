@@ -1,4 +1,4 @@
-"""Uploads what the gateway has not got yet: the manifest first, then the missing bytes, several at a time."""
+"""Uploads the output: the manifest first, then the bytes that the gateway lacks, several files at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _END = object()
 
 
 async def upload(api: BuildersApi, log: LineSender, root: Path, output: Output, manifest: Manifest) -> None:
-    """Returns when the gateway has every byte. Raises BuildFailed or Lost in its words."""
+    """Returns once the gateway has every byte. Raises BuildFailed or Lost with its sentence."""
     missing = set(await api.send_manifest(manifest))
     # Files with the same content are sent once.
     wanted = list({file.sha256: file for file in output.files if file.sha256 in missing}.values())
@@ -43,7 +43,7 @@ async def upload(api: BuildersApi, log: LineSender, root: Path, output: Output, 
 
 
 class _Progress:
-    """A line now and then, for uploads that take their time."""
+    """Reports the progress of long uploads now and then."""
 
     def __init__(self, log: LineSender, wanted: list[ManifestFile]) -> None:
         self._log = log

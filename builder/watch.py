@@ -1,4 +1,4 @@
-"""Looks again and again at what a running command takes, and stops it when that is too much."""
+"""Checks repeatedly how much a running command uses, and stops it when that is too much."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from builder.errors import BuildFailed
 
 LOOK_SHARE = 0.05
-"""At most this part of the time is spent on looking."""
+"""At most this share of the time is spent on checks."""
 
 
 @contextlib.asynccontextmanager
 async def watched(
     is_too_much: Callable[[], bool], sentence: str, stop: Callable[[], Awaitable[None]], pause_seconds: float
 ) -> AsyncIterator[None]:
-    """Call `stop` as soon as `is_too_much`, asked in a thread, says so; the block then ends with BuildFailed."""
+    """Call `stop` as soon as `is_too_much`, run in a thread, returns true. The block then ends with BuildFailed."""
     exceeded = asyncio.Event()
 
     async def watch() -> None:
@@ -39,5 +39,5 @@ async def watched(
     if exceeded.is_set():
         raise BuildFailed(sentence)
     if not watcher.cancelled() and (error := watcher.exception()):
-        # A limit that was not watched did not hold.
+        # If the check failed, the limit was not enforced.
         raise error

@@ -1,1 +1,1 @@
-"""The words that builder and gateway exchange. All of `builder` that the gateway may import."""
+"""The messages between builder and gateway. The only part of `builder` that the gateway may import."""

@@ -1,4 +1,4 @@
-"""What may be the name of a branch or tag: git's rule, which the API and the builder share."""
+"""Names of branches and tags: git's rule, shared by the API and the builder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 MAX_BRANCH = 255
 
-# The rules of https://git-scm.com/docs/git-check-ref-format, and no leading hyphen: git would read an option.
+# The rules of https://git-scm.com/docs/git-check-ref-format. No leading hyphen, because git would read an option.
 _BRANCH = re.compile(
     r"(?![-/])(?!@\Z)(?!.*(?:\.\.|//|@\{|\.lock(?:/|\Z)))(?!(?:.*/)?\.)"
     rf"[^\x00-\x20\x7f~^:?*\[\\]{{1,{MAX_BRANCH}}}(?<![/.])\Z"

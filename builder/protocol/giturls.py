@@ -1,4 +1,4 @@
-"""Git URLs: which ones a project may have, and which addresses they may lead to."""
+"""Git URLs: which ones a project may use, and which addresses they may lead to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMPATIBLE = ipaddress.ip_network("::/96")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GitUrl:
-    """A git URL that was looked at: `host` is lower case ASCII without brackets. `str()` is the URL to use."""
+    """A checked git URL. `host` is lower-case ASCII without brackets. `str()` is the URL to use."""
 
     scheme: str
     host: str
@@ -42,9 +42,9 @@ class GitUrl:
 
 
 def parse_git_url(text: str, allow_private_hosts: Sequence[str] = ()) -> GitUrl:
-    """The URL that this text is. Raises ValueError with a sentence for everything that may not be cloned.
+    """The URL in this text. Raises ValueError with a sentence for everything that may not be cloned.
 
-    A name is not resolved here: whoever connects asks `is_allowed_address` about each address that it resolves to.
+    A name is not resolved here: the code that connects must call `is_allowed_address` for each address of it.
     """
     _refuse_odd_text(text)
     scheme, _, rest = text.partition("://")
@@ -59,7 +59,7 @@ def parse_git_url(text: str, allow_private_hosts: Sequence[str] = ()) -> GitUrl:
 
 
 def is_allowed_address(url: GitUrl, address: Address, allow_private_hosts: Sequence[str]) -> bool:
-    """May a connection for this URL go to this address?"""
+    """Whether a connection for this URL may go to this address."""
     return (
         is_public(address)
         or _is_named(url.host, url.port, allow_private_hosts)
@@ -68,7 +68,7 @@ def is_allowed_address(url: GitUrl, address: Address, allow_private_hosts: Seque
 
 
 def is_public(address: Address) -> bool:
-    """False for private, loopback, link-local, reserved and multicast addresses, however they are wrapped."""
+    """False for private, loopback, link-local, reserved and multicast addresses, also if another address wraps them."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)
         if inner is not None:
@@ -79,7 +79,7 @@ def is_public(address: Address) -> bool:
 
 
 def check_allowed_hosts(entries: Sequence[str]) -> None:
-    """Raises ValueError for an entry that is neither a host, host:port, an address nor a network."""
+    """Raises ValueError for an entry that is no host, host:port, address or network."""
     for entry in entries:
         if _network(entry) is None:
             _parse_authority(entry, 0)
@@ -162,7 +162,7 @@ def _to_ascii(text: str) -> str:
     try:
         return idna.encode(text, uts46=True).decode()
     except UnicodeError as error:
-        # A name of digits and dots in other scripts is no valid name, yet resolvers read it as an address.
+        # Digits and dots in other scripts are no valid name, but resolvers read them as an address.
         raise ValueError("The host of the git URL is not a valid name.") from error
 
 

@@ -1,4 +1,4 @@
-"""How both sides speak to Kafka: the settings of a connection, a producer that heals, a stop that ends."""
+"""Kafka for both sides: the settings of a connection, a producer that recovers, a stop that ends."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ REQUEST_SECONDS = 10.0
 SEND_SECONDS = 15.0
 STOP_SECONDS = 3.0
 MOST_BYTES = 1024 * 1024
-"""A larger record is refused by a broker with its default settings."""
+"""Brokers with default settings refuse larger records."""
 
-# Each of its many tries is an error line of its own; whoever calls says once what is wrong.
+# aiokafka logs each of its many tries as an error; the caller logs once what is wrong.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class NotSent(Exception):
-    """Kafka did not acknowledge: the record may be there or not. Sending it again may succeed."""
+    """Kafka did not acknowledge the record, which may be stored or not. Sending it again may succeed."""
 
 
 class TooLargeToSend(Exception):
-    """Kafka will never take this record."""
+    """Kafka will never accept this record."""
 
 
 class _Client(Protocol):
@@ -37,9 +37,9 @@ class _Client(Protocol):
 
 
 def connection_settings(target: KafkaTarget) -> dict[str, Any]:
-    """What every client of aiokafka is given. Reads the system's authorities: call it in a thread.
+    """The arguments of every aiokafka client. Reads the system's authorities, so call it in a thread.
 
-    Raises ssl.SSLError for a `ca` that is no certificate.
+    Raises ssl.SSLError if `ca` is no certificate.
     """
     settings: dict[str, Any] = {
         "bootstrap_servers": list(target.brokers),
@@ -58,7 +58,7 @@ def connection_settings(target: KafkaTarget) -> dict[str, Any]:
 
 
 class RecordProducer:
-    """One idempotent producer: made by the first record, and made anew after a failure."""
+    """One idempotent producer, made for the first record and replaced after a failure."""
 
     def __init__(self, target: KafkaTarget) -> None:
         self._target = target
@@ -74,9 +74,9 @@ class RecordProducer:
         headers: Sequence[tuple[str, bytes]] = (),
         timestamp_ms: int | None = None,
     ) -> None:
-        """Return once every replica in sync has the record. Raises NotSent or TooLargeToSend.
+        """Return once every in-sync replica has the record. Raises NotSent or TooLargeToSend.
 
-        `timestamp_ms`: milliseconds since 1970; None: now.
+        `timestamp_ms`: milliseconds since 1970. None: now.
         """
         producer = await self._opened()
         try:
@@ -85,12 +85,12 @@ class RecordProducer:
         except MessageSizeTooLargeError as error:
             raise TooLargeToSend(str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:
-            # An idempotent producer that lost a record refuses those after it: the next record gets a new one.
+            # An idempotent producer that lost a record refuses those after it, so the next record gets a new producer.
             await self._forget(producer)
             raise NotSent(str(error) or type(error).__name__) from error
 
     async def close(self) -> None:
-        """Ends in any case, in a few seconds."""
+        """Always ends within a few seconds."""
         if self._producer is not None:
             await self._forget(self._producer)
 
@@ -122,7 +122,7 @@ class RecordProducer:
 
 
 async def start_in_time(starting: Awaitable[None], client: _Client, seconds: float = START_SECONDS) -> None:
-    """Start a client, or stop it again. Raises NotSent: aiokafka says the same of all that can be wrong."""
+    """Start a client; stop it if that fails. Raises NotSent, because aiokafka raises one error for all causes."""
     try:
         async with asyncio.timeout(seconds):
             await starting
@@ -135,10 +135,10 @@ async def start_in_time(starting: Awaitable[None], client: _Client, seconds: flo
 
 
 async def stop_in_time(client: Any, seconds: float = STOP_SECONDS) -> None:
-    """Stop a client of aiokafka. Its own stop waits for brokers that are away, some of them for ever (#773)."""
+    """Stop a client of aiokafka. Its own stop waits for brokers that are away, sometimes for ever (#773)."""
     if await _ends(client.stop(), seconds):
         return
-    # What a stop that was cut off leaves behind would go on trying to connect.
+    # A connection that an interrupted stop leaves behind would keep trying to connect.
     sender = getattr(client, "_sender", None)
     if sender is not None and sender.sender_task is not None:
         sender.sender_task.cancel()
@@ -149,7 +149,7 @@ async def stop_in_time(client: Any, seconds: float = STOP_SECONDS) -> None:
 
 
 async def _ends(closing: Awaitable[None], seconds: float) -> bool:
-    """Whether it ended by itself. Whatever it raises is of no interest: the client is given up."""
+    """Whether it ended by itself. Its errors are ignored, because the client is discarded."""
     task = asyncio.ensure_future(closing)
     _, pending = await asyncio.wait([task], timeout=seconds)
     if not pending and not task.cancelled():

@@ -1,7 +1,7 @@
-"""Line batches: how log lines travel. A batch once made never changes, so sending it again is harmless.
+"""Line batches: how log lines are sent. A batch never changes once it is made, so sending it again is harmless.
 
-The record is JSON: `{"PROJECT_ID", "DEPLOYMENT_ID", "attempt", "first_seq", "lines": [...]}`, each line
-`[milliseconds, stream, step, text]`.
+The record is JSON: `{"PROJECT_ID", "DEPLOYMENT_ID", "attempt", "first_seq", "lines": [...]}`, each line `[milliseconds,
+stream, step, text]`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from builder.protocol.steps import Step, Stream
 MAX_BATCH_BYTES = 64 * 1024
 MAX_BATCH_SECONDS = 0.25
 MAX_LINE_BYTES = 16 * 1024
-"""A longer line is split into several; no byte is lost."""
+"""A longer line is split into several, without losing bytes."""
 MAX_RECORD_BYTES = 1024 * 1024
 MAX_SEQ = 2**53
 MAX_ATTEMPT = 100
 LAST_MOMENT = 253402300799999
-"""The last millisecond of the year 9999: no calendar goes further."""
+"""The last millisecond of the year 9999, the last one that Python's calendar has."""
 
 _STREAMS = frozenset(Stream)
 _STEPS = frozenset(Step)
@@ -66,7 +66,7 @@ def encode_batch(batch: LineBatch) -> bytes:
 
 
 def decode_batch(record: bytes) -> LineBatch:
-    """The batch that these bytes hold. Raises ValueError with a sentence for anything else."""
+    """The batch in these bytes. Raises ValueError with a sentence for anything else."""
     if len(record) > MAX_RECORD_BYTES:
         raise ValueError(f"A line batch has at most {MAX_RECORD_BYTES} bytes.")
     try:
@@ -87,7 +87,7 @@ def decode_batch(record: bytes) -> LineBatch:
 
 
 def split_text(text: str, limit_bytes: int = MAX_LINE_BYTES) -> list[str]:
-    """Pieces of at most `limit_bytes` bytes each, cut between characters; together they are the text."""
+    """Pieces of at most `limit_bytes` bytes each, cut between characters. Together they are the whole text."""
     body = text.encode(errors="replace")
     pieces = []
     while len(body) > limit_bytes:

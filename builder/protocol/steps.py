@@ -16,7 +16,7 @@ class Step(enum.StrEnum):
 
 
 class Stream(enum.StrEnum):
-    """`system`: the platform itself is speaking."""
+    """`system`: lines of the platform itself."""
 
     STDOUT = "stdout"
     STDERR = "stderr"

@@ -1,4 +1,4 @@
-"""The build token: derived, never stored, good for one attempt of one deployment.
+"""The build token: derived, never stored, valid for one attempt of one deployment.
 
 It also signs records in Kafka, and proves the gateway to the builder.
 """
@@ -12,7 +12,7 @@ import uuid
 SIGNATURE_HEADER = "signature"
 NONCE_BYTES = 32
 PROOF_BYTES = 64
-# What is signed otherwise is a JSON object, so no proof that the gateway gives is the signature of a record.
+# All other signed data are JSON objects, so a proof of the gateway can never be the signature of a record.
 _PROOF_LABEL = "the gateway knows the build token"
 
 
@@ -26,7 +26,7 @@ def is_token(token: str, install_key: bytes, deployment_id: uuid.UUID, attempt: 
 
 
 def sign(token: str, record: bytes) -> bytes:
-    """The value of the header SIGNATURE_HEADER: only who holds the token of the attempt can make it."""
+    """The value of the header SIGNATURE_HEADER. Making it needs the attempt's token."""
     return hmac.new(token.encode(), record, hashlib.sha256).hexdigest().encode()
 
 
@@ -36,7 +36,7 @@ def is_signature(signature: bytes, token: str, record: bytes) -> bool:
 
 
 def make_proof(token: str, deployment_id: uuid.UUID, attempt: int, nonce: str) -> bytes:
-    """The gateway's answer to a nonce of NONCE_BYTES as hex digits: PROOF_BYTES long."""
+    """The gateway's answer to a nonce of NONCE_BYTES in hex: PROOF_BYTES long."""
     message = f"{_PROOF_LABEL}|{deployment_id}|{attempt}|{nonce}"
     return hmac.new(token.encode(), message.encode(), hashlib.sha256).hexdigest().encode()
 
