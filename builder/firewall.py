@@ -25,14 +25,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from builder.sandbox.addresses import PRIVATE, networks_of, own_addresses, port_of
+from builder.sandbox.addresses import PRIVATE, RESERVED, networks_of, own_addresses, port_of
 
 LISTEN_SECONDS = 30.0
 REACH_SECONDS = 2.0
 NFT_SECONDS = 20.0
 NFT = "/usr/sbin/nft"
-RESERVED = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")
-"""Beside the private networks: what is nobody's public address."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _BRIDGE = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 

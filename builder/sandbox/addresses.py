@@ -19,6 +19,9 @@ PRIVATE = (
     "fc00::/7",
     "fe80::/10",
 )
+RESERVED = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")
+"""Beside the private networks: what is not a public address of one machine."""
+CLOSED = (*PRIVATE, *RESERVED, "::1/128", "ff00::/8")
 NAME_SERVERS = {4: "169.254.1.1", 6: "fd53::53"}
 """They exist inside only: pasta passes questions to the machine's first name server of that version."""
 
@@ -39,7 +42,7 @@ def find_reach(allow_private_hosts: Sequence[str]) -> Reach:
     """As this machine is now. Asks its name servers for names in `allow_private_hosts`."""
     resolv_conf, name_server = plan_name_server(Path("/etc/resolv.conf").read_text())
     allowed = list(networks_of(allow_private_hosts))
-    denied = [ipaddress.ip_network(each) for each in dict.fromkeys((*PRIVATE, *own_addresses()))]
+    denied = [ipaddress.ip_network(each) for each in dict.fromkeys((*CLOSED, *own_addresses()))]
     kept = [each for each in denied if not any(_holds(allowed_one, each) for allowed_one in allowed)]
     return Reach([str(each) for each in allowed], [str(each) for each in kept], resolv_conf, name_server)
 

@@ -43,12 +43,19 @@ def loopback_by_multipath(targets: Targets) -> bool:
     return _connects("127.0.0.1", targets["tcp"], IPPROTO_MPTCP)
 
 
+def loopback_by_interface(targets: Targets) -> bool:
+    """A socket that names its interface passes over the loopback's route."""
+    return any(_connects("127.0.0.1", targets["tcp"], interface=name) for _, name in socket.if_nameindex())
+
+
 def udp(targets: Targets) -> bool:
     """Whether it arrived, the listener knows."""
-    with socket.socket(type=socket.SOCK_DGRAM) as opened:
-        for address in ("127.0.0.1", *_gateways()):
-            with contextlib.suppress(OSError):
-                opened.sendto(b"x", (address, targets["udp"]))
+    for interface in ("", *(name for _, name in socket.if_nameindex())):
+        with socket.socket(type=socket.SOCK_DGRAM) as opened:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            for address in ("127.0.0.1", *_gateways()):
+                with contextlib.suppress(OSError):
+                    opened.sendto(b"x", (address, targets["udp"]))
     return False
 
 
@@ -134,8 +141,10 @@ def memory_shortage(targets: Targets) -> bool:
     return True
 
 
-def _connects(address: str, port: int, protocol: int = 0) -> bool:
+def _connects(address: str, port: int, protocol: int = 0, interface: str = "") -> bool:
     with socket.socket(proto=protocol) as opened:
+        if interface:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         opened.settimeout(TIMEOUT_SECONDS)
         return opened.connect_ex((address, port)) == 0
 
@@ -160,7 +169,7 @@ def _environments() -> Iterator[bytes]:
 
 
 ATTACKS: tuple[Callable[[Targets], bool], ...] = (
-    *(loopback, loopback_by_fast_open, loopback_by_multipath, udp),
+    *(loopback, loopback_by_fast_open, loopback_by_multipath, loopback_by_interface, udp),
     *(unix_socket, abstract_socket, datagram_by_socket_pair),
     *(secret_file, changed_file, environment, memory, signals, command_lines, watch),
     *(port, families, tracing, memory_shortage),

@@ -9,6 +9,8 @@ exec 5<"$files/seccomp" 6<"$files/resolv.conf" 7<"$files/passwd" 8<"$files/group
 rm -r "$files"
 
 close_family() {
+    [ "$1" = 4 ] || [ -e /proc/net/if_inet6 ] || return 0
+    policies "$1"
     default=$(ip "-$1" route show default | head -n 1)
     [ -n "$default" ] || return 0
     via=$(echo "$default" | sed -n 's/.*\( via [^ ]*\).*/\1/p')
@@ -24,10 +26,32 @@ close_family() {
     for protocol in udp tcp; do echo "rule add to $name_server ipproto $protocol dport 53 lookup 53"; done
 }
 
+# Routes alone do not close: a socket that names its interface (SO_BINDTODEVICE, IP_PKTINFO) passes over the route that
+# denies, and over the loopback's. Policies are asked after the route. ICMP passes: it finds the neighbours.
+policies() {
+    for address in $allowed; do is_of_family "$1" "$address" && policy "$address" 1 allow; done
+    for protocol in udp tcp; do
+        for address in $denied; do is_of_family "$1" "$address" && policy "$(selector "$address") proto $protocol" 2 block; done
+        is_of_family "$1" "$name_server" && policy "$name_server proto $protocol dport 53" 1 allow
+    done
+    return 0
+}
+
+policy() {
+    echo "xfrm policy update dst $1 dir out priority $2 action $3"
+}
+
+# Policies of IPv6 hold on the loopback as well, which is the build's own: so they name the interface, as such sockets do.
+# Link-local and multicast addresses have routes by the interface that every socket may take.
+selector() {
+    case $1 in fe80:* | ff00:*) echo "$1" ;; *:*) echo "$1 dev $interface" ;; *) echo "$1" ;; esac
+}
+
 is_of_family() {
     case $2 in *:*) [ "$1" = 6 ] ;; *) [ "$1" = 4 ] ;; esac
 }
 
+interface=$(ip -o link show type tun | sed -n 's/^[0-9]*: \([^:@]*\).*/\1/p')
 for family in 4 6; do
     commands=$(close_family $family)
     [ -z "$commands" ] || echo "$commands" | ip "-$family" -batch -

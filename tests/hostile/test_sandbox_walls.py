@@ -16,6 +16,7 @@ from tests.hostile.confined import LIMITS, a_sandbox, all_arguments, run, run_py
 
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
 with_own_account = pytest.mark.skipif(build_account() is None, reason="only root has accounts to give")
+with_ipv6 = pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="the machine has no IPv6")
 NAME_SERVER_PORTS = [
     *(("udp", "53", True), ("tcp", "53", True)),
     *(("tcp", port, False) for port in ("22", "80", "443", "853")),
@@ -27,10 +28,21 @@ with socket.socket() as opened:
     opened.settimeout(1)
     print(opened.connect_ex((sys.argv[1], int(sys.argv[2]))))
 """
+CONNECT_BY_INTERFACE = """
+import errno, socket, sys
+for _, interface in socket.if_nameindex():
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, kind) as opened:
+            opened.settimeout(1)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            if interface != "lo":
+                print(errno.errorcode.get(opened.connect_ex((sys.argv[1], 22))))
+"""
 OWN_LOOPBACK = """
-import socket
-server = socket.create_server(("127.0.0.1", 0))
-socket.create_connection(server.getsockname(), 2)
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+server = socket.create_server((sys.argv[1], 0), family=family)
+socket.create_connection(server.getsockname()[:2], 2)
 print("connected")
 """
 STREAM_PAIR = """
@@ -226,8 +238,9 @@ async def test_io_uring_is_closed_in_basic(tmp_path: Path) -> None:
     assert (await run_python(a_sandbox("basic", tmp_path), IO_URING)).output == "-1 1\n"
 
 
-async def test_strong_has_a_loopback_of_its_own(tmp_path: Path) -> None:
-    assert (await run_python(a_sandbox("strong", tmp_path), OWN_LOOPBACK)).output == "connected\n"
+@pytest.mark.parametrize("address", ["127.0.0.1", pytest.param("::1", marks=with_ipv6)])
+async def test_strong_has_a_loopback_of_its_own(tmp_path: Path, address: str) -> None:
+    assert (await run_python(a_sandbox("strong", tmp_path), OWN_LOOPBACK, address)).output == "connected\n"
 
 
 @BOTH
@@ -245,6 +258,21 @@ async def test_what_listens_on_the_machines_own_addresses_is_out_of_reach(tmp_pa
 @pytest.mark.parametrize("address", ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"])
 async def test_private_addresses_have_no_route_in_strong(tmp_path: Path, address: str) -> None:
     assert (await run(a_sandbox("strong", tmp_path), "ip", "route", "get", address)).code != 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("10.1.2.3", "169.254.169.254", "127.0.0.1", "224.0.0.251", NAME_SERVERS[4]),
+        *(pytest.param(address, marks=with_ipv6) for address in ("fd12::3", "::1", "fe80::1")),
+    ],
+)
+async def test_a_socket_that_names_its_interface_reaches_no_private_address_in_strong(
+    tmp_path: Path, address: str
+) -> None:
+    """The kernel takes no notice of the routes that deny: it takes the address for a neighbour's."""
+    outcome = await run_python(a_sandbox("strong", tmp_path), CONNECT_BY_INTERFACE, address)
+    assert outcome.output.split() == ["EPERM", "EPERM"]
 
 
 @pytest.mark.parametrize(("protocol", "port", "is_open"), NAME_SERVER_PORTS)
