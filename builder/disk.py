@@ -13,11 +13,11 @@ from builder.watch import watched
 FIRST_LOOK_SECONDS = 1.0
 ENTRY_BYTES = 512
 FOLDER_BYTES = 4096
-"""At least this counts for a folder: the names of those that wait to be looked at are kept in memory."""
+"""The least that a folder counts, because the names of folders that wait for the count are kept in memory."""
 LONG_PATH_LETTERS = 900
-"""The kernel takes 4096 bytes: a letter has up to four, and one more name has up to 255."""
+"""The kernel's limit is 4096 bytes: a letter has up to four, and one more name has up to 255."""
 MAX_DESCENTS = 50
-"""Of LONG_PATH_LETTERS each. What is nested deeper, more than 20,000 folders, counts as a full disk."""
+"""Each is LONG_PATH_LETTERS deep. Folders nested deeper, over 20,000 levels, count as a full disk."""
 
 
 def watched_disk(

@@ -1,4 +1,4 @@
-"""The wall around the network in which builders run on a Docker engine. Both commands run in its builder image.
+"""The firewall of the builders' network on a Docker engine. Both commands run in the builder image.
 
     python -m builder.firewall close BRIDGE API_URL [PRIVATE_HOST...]
         In the engine's own network, with CAP_NET_ADMIN: make the rules, then listen on all of the machine's addresses
@@ -6,9 +6,9 @@
     python -m builder.firewall reach HOST:PORT...
         In the builders' network: prints {"reached": [...]}, those that answered.
 
-The rules are a table of our own, before all others: what Docker, firewalld or an operator do to theirs does not open
-it, and its rules are replaced in one piece. A packet that it lets pass still meets theirs. What is closed is refused,
-not dropped: a build that tries fails at once.
+The rules are a table of our own that comes before all others. Changes by Docker, firewalld or an operator to their
+tables do not open it, and its rules are replaced atomically. A packet that it accepts must still pass the other tables.
+Packets are refused, not dropped, so that a connection of a build fails at once.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ _BRIDGE = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 
 
 def make_rules(bridge: str, api_url: str, private_hosts: Sequence[str], name_servers: Sequence[str]) -> str:
-    """The table for nft. Builders reach the builders' API, name servers, what the operator opened, and the public.
+    """The table for nft. Builders reach the builders' API, name servers, hosts that the operator allows, and the
+    public.
 
-    The APIs are a set that is added to: gateways of one engine may have addresses of their own. One that does not come
-    again within a day is forgotten.
+    APIs are added to a set, because gateways of one engine may have different addresses. An address that is not renewed
+    within a day expires.
     """
     if not _BRIDGE.match(bridge):
         raise ValueError(f"{bridge!r} is not the name of a bridge.")
     table = f"inet buildspace-{bridge}"
     openings = "\n        ".join(_openings(private_hosts, name_servers))
-    # An element that is there already keeps its old age: so it is taken out and put in again.
+    # Adding an existing element does not renew its timeout, so it is deleted and added again.
     elements = [f"element {table} apis {{ {place} }}" for place in _api_places(api_url)]
     apis = "\n".join(f"{verb} {element}" for element in elements for verb in ("add", "delete", "add"))
     closed = [ipaddress.ip_network(network) for network in (*PRIVATE, *RESERVED)]
@@ -88,7 +89,7 @@ table {table} {{
 
 
 def _api_places(api_url: str) -> Iterable[str]:
-    """The network of the builders speaks IPv4 alone."""
+    """IPv4 addresses only, because the builders' network has no IPv6."""
     api = urlsplit(api_url)
     port = api.port or DEFAULT_PORTS.get(api.scheme, 0)
     for network in networks_of([str(api.hostname)] if ":" not in str(api.hostname) else []):
@@ -110,7 +111,7 @@ def _family(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
 
 
 def name_servers_of(resolv_conf: str) -> list[str]:
-    """Those that a packet can go to; one on loopback is asked by the engine itself."""
+    """The name servers that a packet can reach. The engine itself queries one on loopback."""
     found = []
     for fields in map(str.split, resolv_conf.splitlines()):
         if len(fields) > 1 and fields[0] == "nameserver":
@@ -124,13 +125,13 @@ def name_servers_of(resolv_conf: str) -> list[str]:
 
 
 def close(bridge: str, api_url: str, private_hosts: Sequence[str]) -> None:
-    """Make the rules. Raises OSError and CalledProcessError where they can't be made."""
+    """Make the rules. Raises OSError and CalledProcessError if that fails."""
     rules = make_rules(bridge, api_url, private_hosts, name_servers_of(Path("/etc/resolv.conf").read_text()))
     subprocess.run([NFT, "-f", "-"], input=rules.encode(), check=True, capture_output=True, timeout=NFT_SECONDS)
 
 
 def listen(seconds: float = LISTEN_SECONDS) -> None:
-    """On every address of the machine: whoever gets through the wall is answered."""
+    """Listen on every address of the machine, and answer every connection that gets past the rules."""
     with socket.create_server(("0.0.0.0", 0)) as server, selectors.DefaultSelector() as selector:
         port = server.getsockname()[1]
         addresses = sorted({each for each in own_addresses() if ":" not in each})

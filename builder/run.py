@@ -1,4 +1,4 @@
-"""Runs one command in the sandbox: both streams into the log, bounded in time, its end told in words."""
+"""Runs one command in the sandbox: both streams go into the log, its time is limited, its failure is explained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OUT_OF_MEMORY = (
     *("MemoryError", "bad_alloc", "ENOMEM", "Failed to reserve virtual memory", "Out of memory"),
 )
 MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGILL)
-"""The kernel's, and those by which V8 ends itself where it gets no more."""
+"""SIGKILL from the kernel, and the signals by which V8 ends itself without more memory."""
 OUT_OF_DISK = (
     *("No space left on device", "ENOSPC", "File too large", "EFBIG", "File size limit exceeded"),
     *("Disk quota exceeded", "EDQUOT", f"died of signal {signal.SIGXFSZ:d}"),
@@ -42,7 +42,7 @@ OUT_OF_DISK = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
-    """`shown` is what the log calls it, `directory` is relative to the work folder."""
+    """`shown` is its text in the log; `directory` is relative to the work folder."""
 
     argv: tuple[str, ...]
     shown: str
@@ -52,7 +52,7 @@ class Command:
 
 
 class Runner:
-    """Runs commands one after another. Nothing of a command lives on when it has ended."""
+    """Runs commands one after another. No process of a command outlives it."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Runner:
         self._limits = limits
 
     async def run(self, command: Command) -> None:
-        """Returns when the command ended with 0. Raises BuildFailed with its last lines otherwise."""
+        """Returns if the command exits with 0. Otherwise raises BuildFailed with its last lines."""
         await self._log.say(f"$ {command.shown}")
         tail = Tail()
         watch = watched_limits(self._sandbox, self._work, self._limits)
@@ -82,7 +82,7 @@ class Runner:
             raise BuildFailed(explain(command.shown, code, tail.text(), self._limits), exit_code=plain_code(code))
 
     async def capture(self, command: Command) -> tuple[int, str]:
-        """Run a short command quietly: its exit code, and what it printed on stdout."""
+        """Run a short command without logging it. Returns its exit code and its stdout."""
         try:
             async with asyncio.timeout(CAPTURE_SECONDS), self._started(command) as process:
                 assert process.stdout is not None  # noqa: S101 - started with pipes
@@ -120,9 +120,9 @@ class Runner:
         ]
         exit_ = asyncio.create_task(process.wait())
         try:
-            # A reader that fails (the log is full) ends the command; one that is done just saw its pipe close.
+            # A reader that fails (the log is full) ends the command; one that returns has only seen its pipe close.
             await _first_error_or(exit_, readers)
-            # A grandchild may hold the pipes open: what is in them is read, then nothing of it is left to write more.
+            # A grandchild may hold the pipes open: their content is read, and all processes are ended.
             await asyncio.wait(readers, timeout=DRAIN_SECONDS)
             await self._sandbox.kill_all()
             await asyncio.gather(*readers)
@@ -143,7 +143,7 @@ async def _first_error_or(exit_: asyncio.Task[int], readers: Sequence[asyncio.Ta
 
 @contextlib.asynccontextmanager
 async def watched_limits(sandbox: Sandbox, folder: Path, limits: Limits) -> AsyncIterator[None]:
-    """End all that runs in the sandbox when it takes too much disk or memory; the block then ends with BuildFailed."""
+    """End all processes in the sandbox when they use too much disk or memory. The block then ends with BuildFailed."""
     memory = watched(
         lambda: sandbox.memory_use(limits.memory_bytes) > limits.memory_bytes,
         f"The build needed more memory than its {limits.memory_bytes // 2**20} MiB.",
@@ -155,7 +155,7 @@ async def watched_limits(sandbox: Sandbox, folder: Path, limits: Limits) -> Asyn
 
 
 async def empty_pipes(process: asyncio.subprocess.Process) -> None:
-    """Read what nobody wants any more: pipes close only when they are empty."""
+    """Read and discard the rest, because pipes close only when they are empty."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             for reader in (process.stdout, process.stderr):
@@ -164,7 +164,7 @@ async def empty_pipes(process: asyncio.subprocess.Process) -> None:
 
 
 class Tail:
-    """The last lines that tell why a command failed: those of stderr, or of stdout where stderr is silent."""
+    """The last lines, to explain why a command failed: those of stderr, or of stdout if stderr is empty."""
 
     def __init__(self) -> None:
         self._lines = {stream: collections.deque[str](maxlen=TAIL_LINES) for stream in Stream}
@@ -181,7 +181,7 @@ class Tail:
 async def read_lines(
     reader: asyncio.StreamReader, stream: Stream, keep: Callable[[Stream, str], Awaitable[None]]
 ) -> None:
-    """Hand each line to `keep`, in order, until the stream ends."""
+    """Pass each line to `keep`, in order, until the stream ends."""
     splitter = LineSplitter()
     while chunk := await reader.read(CHUNK_BYTES):
         for line in splitter.feed(chunk):
@@ -191,7 +191,7 @@ async def read_lines(
 
 
 def plain_code(code: int) -> int:
-    """As a shell would say it: 128 and the signal's number."""
+    """As in a shell: 128 and the signal's number."""
     return 128 - code if code < 0 else code
 
 
@@ -212,7 +212,7 @@ def _why(code: int, tail: str, limits: Limits) -> str:
 
 
 def find_lack(code: int, tail: str, limits: Limits) -> str | None:
-    """Of what a command had too little, told by its exit code and its last lines; None where they do not tell."""
+    """What a command ran out of, by its exit code and its last lines. None if these do not show it."""
     memory = f"{limits.memory_bytes // 2**20} MiB"
     if GROUP_OUT_OF_MEMORY in tail:
         return f"needed more memory than the {memory} that a build has."

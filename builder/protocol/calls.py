@@ -34,9 +34,9 @@ from builder.protocol.steps import Step
 
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
-"""A builder whose heartbeats nobody answered for this long ends itself; the gateway believes in it for as long."""
+"""A builder without an answered heartbeat for this long ends itself; until then the gateway regards it as alive."""
 LATE_LINES_SECONDS = 900.0
-"""So long may a builder whose attempt has ended still bring its log lines to Kafka, where Kafka was away."""
+"""How long a builder may still send log lines to Kafka after its attempt has ended, if Kafka was away."""
 EXIT_OK = "ok"
 EXIT_FAILED = "failed"
 EXIT_LOST = "lost"
@@ -44,14 +44,14 @@ EXIT_LOST = "lost"
 
 
 class Message:
-    """JSON with camelCase names to and from the dataclasses below. `from_json` checks the type of every field."""
+    """JSON with camelCase names, to and from the dataclasses below. `from_json` checks the type of every field."""
 
     def to_json(self) -> bytes:
         return json.dumps(_camel(dataclasses.asdict(self)), separators=(",", ":")).encode()  # type: ignore[call-overload]
 
     @classmethod
     def from_json(cls, body: bytes) -> Self:
-        """Raises ValueError for anything that is not exactly this message. Unknown names are refused."""
+        """Raises ValueError for anything but exactly this message. Unknown names are refused."""
         try:
             found = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -61,7 +61,7 @@ class Message:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KafkaTarget:
-    """Where log lines are sent. `ca` is the text of a PEM file; empty: the authorities that the builder trusts."""
+    """Where log lines are sent. `ca` is the text of a PEM file. Empty: the authorities that the builder trusts."""
 
     brokers: tuple[str, ...]
     topic: str
@@ -74,7 +74,7 @@ class KafkaTarget:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job(Message):
-    """What to build and within which limits. Sizes in bytes, times in seconds."""
+    """What to build, and its limits. Sizes in bytes, times in seconds."""
 
     project_slug: str
     git_url: str
@@ -104,7 +104,7 @@ class StepStarted(Message):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts(Message):
-    """What the builder found out, as soon as it knows: what is None stays as it was."""
+    """What the builder has found out so far. None leaves a value unchanged."""
 
     commit_sha: str | None = None
     commit_message: str | None = None
@@ -134,7 +134,7 @@ class Manifest(Message):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finish(Message):
-    """How it ended. `exit`: ok, failed, lost. `last_seq`: how many log lines this attempt sent in all."""
+    """How the build ended. `exit`: ok, failed, lost. `last_seq`: how many log lines this attempt sent in all."""
 
     exit: str
     last_seq: int
@@ -161,9 +161,9 @@ _WORDS = {str: "text", int: "a whole number", bool: "true or false"}
 
 @functools.cache
 def _reader(kind: Any) -> Callable[[Any, str], Any]:
-    """What makes a field of this type of a JSON value, or raises ValueError with the field's name in JSON.
+    """Converts a JSON value to a field of this type. Raises ValueError with the field's JSON name.
 
-    Made once a type: a manifest has up to 50,000 files.
+    Made once for each type, because a manifest has up to 50,000 files.
     """
     if dataclasses.is_dataclass(kind):
         return _dataclass_reader(typing.cast("type", kind))

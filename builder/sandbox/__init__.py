@@ -6,18 +6,18 @@
     ...
     await sandbox.kill_all()
 
-- `environment` is all that the command gets. Paths in it are those that the command sees: `sandbox.path(...)`. `TMPDIR`
-  is added where it is not given and /tmp is closed. `PATH` decides which command `argv[0]` is.
-- `read_only` are folders that the command may read and execute besides /usr, seen at their own paths: a Node that
-  lives in a virtual environment. They are found again even below a home directory that is closed to others.
-- `process.returncode` is the command's exit code, 128 + N after signal N, 124 when `time_limit_seconds` is over,
-  125 when the sandbox itself could not be set up (stderr says why), 127 when there is no such command. When the process
-  has ended, everything that it started has ended too: daemons as well.
-- Started as root, the commands run under an account of their own, and `work` is given to it.
-- A builder that is killed takes its sandboxes with it.
-- Memory is limited for all processes together: by a cgroup where one can be had, else whoever runs the command asks
+- `environment` is the whole environment of the command. Its paths are those inside the sandbox: `sandbox.path(...)`.
+  `TMPDIR` is added if it is missing and /tmp is closed. `argv[0]` is looked up in `PATH`.
+- `read_only` are folders that the command may read and execute besides /usr, at their own paths, such as a Node in a
+  virtual environment. They are reachable even below a home directory that is closed to others.
+- `process.returncode` is the command's exit code, 128 + N after signal N, 124 after `time_limit_seconds`,
+  125 if the sandbox could not be set up (stderr says why), 127 if there is no such command. When the process has ended,
+  everything that it started has ended too, including daemons.
+- If the builder is root, the commands run under an account of their own, which also gets `work`.
+- The sandboxes of a builder that is killed end with it.
+- Memory is limited for all processes together: by a cgroup if possible, otherwise by the caller, which calls
   `memory_use` several times a second.
-- `disk_bytes` bounds each file; the folder as a whole is watched from outside (builder/disk.py).
+- `disk_bytes` limits each file; the folder as a whole is watched from outside (builder/disk.py).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 class SandboxError(Exception):
-    """The sandbox cannot be had. A full sentence, with what to do."""
+    """The sandbox is not available. A full sentence with what to do."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Memory and processes of the whole build, the size of a file, seconds of one command."""
+    """Memory and processes of the whole build, size of one file, seconds of one command."""
 
     memory_bytes: int = 4 * 1024**3
     processes: int = 512
@@ -46,13 +46,13 @@ class Limits:
 
 
 class Sandbox(Protocol):
-    """One build's sandbox. Commands run one after the other in it."""
+    """One build's sandbox. Its commands run one after another."""
 
     name: str
     words: str
-    """What isolates the build, for the first line of its log."""
+    """The isolation of the build, for the first line of its log."""
     memory_words: str
-    """What holds its limit of memory."""
+    """How its memory is limited."""
 
     async def start(
         self,
@@ -66,20 +66,20 @@ class Sandbox(Protocol):
         """Start a command in `directory`, relative to the work folder. stdout and stderr are pipes, stdin is empty."""
 
     async def kill_all(self) -> None:
-        """Nothing of the build runs afterwards."""
+        """No process of the build runs afterwards."""
 
     def memory_use(self, enough_bytes: int) -> int:
-        """What all processes have now, roughly once it is more than `enough_bytes`. 0: a cgroup holds the limit."""
+        """The memory of all processes, roughly if it is more than `enough_bytes`. 0 if a cgroup enforces the limit."""
 
     def path(self, host_path: Path) -> str:
-        """How the command sees a path at or below the work folder."""
+        """The path inside the sandbox of a path at or below the work folder."""
 
 
 def open_sandbox(grade: str, allow_private_hosts: Sequence[str] = (), *, work: Path) -> Sandbox:
-    """A sandbox of exactly this grade around `work`. Raises SandboxError for an unknown one; does not probe.
+    """A sandbox of exactly this grade around `work`. Raises SandboxError for an unknown one. Does not probe it.
 
-    From here on this process is closed to others of its account, and adopts the orphans of its children. `container`
-    takes a second to find out what holds inside.
+    From now on this process is closed to others of its account, and adopts the orphans of its children. `container`
+    takes a second to find out whether basic holds inside.
     """
     from builder.sandbox import basic, container, none, strong
     from builder.sandbox.inside import kernel

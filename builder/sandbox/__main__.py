@@ -1,7 +1,7 @@
 """`python -m builder.sandbox probe strong|basic`: exit code 0 and a line, or 1 and what is missing.
 
-`python -m builder.sandbox memory`: a line on what will hold a build's limit of memory. With the gateway's process id,
-the gateway is first moved aside in a cgroup that was delegated to it.
+`python -m builder.sandbox memory`: a line on how a build's memory will be limited. With the gateway's process id, the
+gateway is first moved into a leaf of the cgroup that was delegated to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a strong sandbox may reach: the public network, a name server, and what the operator opened."""
+"""What a strong sandbox may reach: the public network, a name server, and the hosts that the operator allows."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ PRIVATE = (
     "fe80::/10",
 )
 RESERVED = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")
-"""Beside the private networks: what is not a public address of one machine."""
+"""Besides the private networks: addresses that no public machine has."""
 CLOSED = (*PRIVATE, *RESERVED, "::1/128", "ff00::/8")
 NAME_SERVERS = {4: "169.254.1.1", 6: "fd53::53"}
-"""They exist inside only: pasta passes questions to the machine's first name server of that version."""
+"""They exist only inside: pasta forwards queries to the machine's first name server of that IP version."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reach:
-    """`name_server` has its port 53 open, and no other. Its network is among the denied."""
+    """Only port 53 of `name_server` is open. Its network is among the denied ones."""
 
     allowed: list[str]
     denied: list[str]
@@ -39,7 +39,7 @@ class Reach:
 
 
 def find_reach(allow_private_hosts: Sequence[str]) -> Reach:
-    """As this machine is now. Asks its name servers for names in `allow_private_hosts`."""
+    """For the present state of this machine. Queries its name servers for names in `allow_private_hosts`."""
     resolv_conf, name_server = plan_name_server(Path("/etc/resolv.conf").read_text())
     allowed = list(networks_of(allow_private_hosts))
     denied = [ipaddress.ip_network(each) for each in dict.fromkeys((*CLOSED, *own_addresses()))]
@@ -48,9 +48,10 @@ def find_reach(allow_private_hosts: Sequence[str]) -> Reach:
 
 
 def plan_name_server(resolv_conf: str) -> tuple[str, str]:
-    """What the build reads as resolv.conf, and the name server in it.
+    """The build's resolv.conf, and the name server in it.
 
-    Not the machine's own servers: a route to one opens all of its ports, and it may be a router, or a cloud's metadata.
+    It is not one of the machine's own servers: a route to one opens all of its ports, and it may be a router or a
+    cloud's metadata service.
     """
     lines = resolv_conf.splitlines()
     servers = [line.split()[1].partition("%")[0] for line in lines if re.match(r"nameserver\s+\S", line)]
@@ -70,7 +71,7 @@ def networks_of(hosts: Iterable[str]) -> Iterable[Network]:
 
 
 def port_of(entry: str) -> int | None:
-    """8443 of `registry.example:8443` and `[fd00::1]:8443`; None where no port is named."""
+    """8443 for `registry.example:8443` and `[fd00::1]:8443`. None without a port."""
     host, colon, port = entry.rpartition(":")
     is_bare_ipv6 = ":" in host and not host.endswith("]")
     return int(port) if colon and port.isdigit() and not is_bare_ipv6 else None
@@ -84,11 +85,11 @@ def _addresses_of(entry: str) -> Iterable[str]:
     try:
         return {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError:
-        return []  # a name that nobody knows now opens nothing
+        return []  # a name that does not resolve now opens nothing
 
 
 def own_addresses() -> Iterable[str]:
-    """The machine's own, but loopback: what listens there is the platform's, not the public's."""
+    """The machine's own addresses except loopback. Services on them belong to the platform, not to the public."""
     trie = Path("/proc/net/fib_trie").read_text().splitlines()
     for before, line in itertools.pairwise(trie):
         if "/32 host LOCAL" in line and not (address := before.split()[-1]).startswith("127."):

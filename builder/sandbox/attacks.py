@@ -1,6 +1,6 @@
-"""What a hostile build would try first, as a script that runs inside a sandbox. Standard library only.
+"""The first things that a hostile build would try, as a script that runs in a sandbox. Standard library only.
 
-Takes one JSON argument (the targets) and prints one JSON list: the names of the attacks that reached something.
+Takes one JSON argument (the targets) and prints one JSON list: the names of the attacks that succeeded.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def loopback_by_multipath(targets: Targets) -> bool:
 
 
 def loopback_by_interface(targets: Targets) -> bool:
-    """A socket that names its interface passes over the loopback's route."""
+    """A socket that is bound to an interface bypasses the route of loopback."""
     return any(_connects("127.0.0.1", targets["tcp"], interface=name) for _, name in socket.if_nameindex())
 
 
 def udp(targets: Targets) -> bool:
-    """Whether it arrived, the listener knows."""
+    """Only the listener knows whether it arrived."""
     for interface in ("", *(name for _, name in socket.if_nameindex())):
         with socket.socket(type=socket.SOCK_DGRAM) as opened:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
@@ -68,7 +68,7 @@ def abstract_socket(targets: Targets) -> bool:
 
 
 def datagram_by_socket_pair(targets: Targets) -> bool:
-    """A pair needs no socket(), and its ends can be pointed elsewhere."""
+    """A socket pair needs no call of socket(), and its ends can be connected elsewhere."""
     ours, theirs = socket.socketpair(type=socket.SOCK_DGRAM)
     with ours, theirs:
         return ours.sendto(b"x", "\0" + targets["datagram"]) == 1
@@ -91,12 +91,12 @@ def environment(targets: Targets) -> bool:
 def memory(targets: Targets) -> bool:
     with open(f"/proc/{targets['pid']}/cmdline") as file:
         if targets["marker"] not in file.read():
-            return False  # in another namespace the number means somebody else
+            return False  # in another namespace the number belongs to another process
     return bool(ctypes.CDLL(None).ptrace(PTRACE_SEIZE, targets["pid"], None, None) == 0)
 
 
 def signals(targets: Targets) -> bool:
-    """Whether it arrived, the target knows."""
+    """Only the target knows whether it arrived."""
     os.kill(targets["pid"], signal.SIGUSR1)
     return False
 
@@ -113,7 +113,7 @@ def watch(targets: Targets) -> bool:
 
 
 def port(targets: Targets) -> bool:
-    """One that another program of this machine may want."""
+    """A port that another program of this machine may want."""
     if os.stat("/proc/self/ns/net").st_ino != targets["network"]:
         return False
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -121,13 +121,13 @@ def port(targets: Targets) -> bool:
 
 
 def families(targets: Targets) -> bool:
-    """Stands for all but the four that builds need: netlink beyond routes is on every kernel."""
+    """One family for all except the four that builds need: every kernel has netlink beyond routes."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_KOBJECT_UEVENT):
         return True
 
 
 def tracing(targets: Targets) -> bool:
-    """A process that is traced can be held, and a sandbox's first process is under the build's account."""
+    """A traced process can be controlled, and a sandbox's first process runs under the build's account."""
     child = os.fork()
     if child == 0:
         os._exit(0 if ctypes.CDLL(None).ptrace(PTRACE_TRACEME, 0, None, None) == 0 else 1)
@@ -135,7 +135,7 @@ def tracing(targets: Targets) -> bool:
 
 
 def memory_shortage(targets: Targets) -> bool:
-    """Whether the platform would go before the build."""
+    """Whether the kernel would kill the platform before the build."""
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("0")
     return True
@@ -155,7 +155,7 @@ def _connects_unix(name: str) -> bool:
 
 
 def _gateways() -> Iterator[str]:
-    """Tools that join networks like to lend the gateway's address to the machine's own loopback."""
+    """Tools that connect networks often map the gateway's address to the machine's own loopback."""
     with open("/proc/net/route") as file:
         for fields in map(str.split, file.readlines()[1:]):
             if fields[2] != "00000000":

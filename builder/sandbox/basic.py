@@ -1,7 +1,7 @@
-"""basic: Landlock and seccomp. Needs nothing but the kernel and libseccomp, works inside containers.
+"""basic: Landlock and seccomp. Needs only the kernel and libseccomp; works inside containers.
 
-Holds the platform's environment, memory, processes, files, loopback TCP, and Unix sockets; a build binds no port.
-What it does not hold is in gaps.py: more where platform and build share an account.
+Protects the platform's environment, memory, processes, files, loopback TCP, and Unix sockets. A build can bind no port.
+gaps.py lists what it does not hold, which is more if platform and build share an account.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ READABLE = (
     *("/etc/passwd", "/etc/group", "/etc/services", "/etc/protocols", "/etc/mime.types"),
     *("/proc", "/sys/devices/system/cpu", "/sys/fs/cgroup"),
 )
-"""Landlock keeps environment and memory of processes outside from readers of /proc, but not their command lines."""
+"""Landlock hides the environment and memory of outside processes in /proc, but not their command lines."""
 WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-"""Not /dev/shm: the platform's own database has its memory there."""
+"""Not /dev/shm, where the platform's own database has shared memory."""
 PORTS = (443, 53)
 SHELL_COMMAND = "SHELL_COMMAND"
 RUN_SHELL_COMMAND = f'eval "unset {SHELL_COMMAND}; ${SHELL_COMMAND}"'
@@ -58,7 +58,7 @@ class BasicSandbox(SupervisedSandbox):
         )
 
     def _openings(self) -> Openings:
-        """Under an account of its own, modes keep a build from watching the folders of others."""
+        """If the build has an account of its own, modes keep it from watching the folders of others."""
         return Openings(watches=self.account is not None)
 
     def _make_folders(self) -> None:

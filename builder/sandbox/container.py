@@ -1,8 +1,8 @@
-"""container: the builder's own container is the wall; inside it, as much of basic as the kernel has.
+"""container: the builder's own container isolates the build; inside it, as much of basic as the kernel supports.
 
-With Landlock (Linux 6.12) it is basic. Without, as on older kernels and on Fargate, the builder is closed to its
-children's eyes (not dumpable), and the system calls that basic forbids are forbidden: then a build can still stop its
-own builder, and reach what the container's network lets it reach. The container holds one build, and no other secret.
+With Landlock (Linux 6.12) it is basic. Older kernels and Fargate lack it. Then the builder's memory and environment are
+closed to its children (not dumpable), and the system calls that basic forbids are forbidden. A build can still stop its
+own builder, and reach what the container's network allows. The container holds one build and no other secret.
 """
 
 from __future__ import annotations
@@ -59,20 +59,18 @@ class Alone(SupervisedSandbox):
 
     @property
     def _temporary_folder(self) -> Path:
-        """Beside the rest: what a build puts there counts as its disk, not as memory."""
+        """In the work folder, so that temporary files count as disk, not as memory."""
         return self.work / "tmp"
 
 
 def open_container(work: Path, allow_private_hosts: Sequence[str]) -> Sandbox:
-    """Takes a moment: whether basic holds is found out by attacking it."""
+    """Takes a second, because it attacks basic to find out whether it holds."""
     why = why_not_basic()
     return Alone(work, allow_private_hosts, why) if why else WithBasic(work, allow_private_hosts)
 
 
 def why_not_basic() -> str:
-    """In a process of its own: what the probe does to itself, such as binding its rules, must not bind us. Empty: it
-    holds.
-    """
+    """Runs the probe in a process of its own, which the probe may restrict for good. Empty: basic holds."""
     program = (
         "import sys; sys.path.append(sys.argv[1]); from builder.sandbox.probe import main; sys.exit(main('basic'))"
     )

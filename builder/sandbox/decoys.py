@@ -1,4 +1,4 @@
-"""What the attacks aim at: throw-away listeners, a secret, a sleeper. Tells what was reached, seen from here."""
+"""The targets of the attacks: temporary listeners, a secret, a sleeping process. Reports which ones were reached."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 
 @dataclasses.dataclass
 class Decoys:
-    """`targets` is what the attacks are told."""
+    """`targets` is the argument of the attacks."""
 
     targets: dict[str, Any]
     listeners: dict[str, socket.socket]
     sleeper: subprocess.Popen[bytes]
 
     def reached(self) -> list[str]:
-        """The names of those that felt something."""
+        """The names of the targets that noticed an attack."""
         heard = [name for name, listener in self.listeners.items() if _heard(listener)]
         return [*heard, *(["signals"] if self.sleeper.poll() is not None else [])]
 
@@ -61,7 +61,7 @@ def set_up_decoys(folder: Path) -> Iterator[Decoys]:
 
 @contextlib.contextmanager
 def _sleeper(name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the platform's account that is open to it: its arguments and its environment hold the name."""
+    """A process of the platform's account, whose arguments and environment contain the name."""
     process = subprocess.Popen(["sleep", f"60.{name}"], env={"BUILDSPACE_DECOY": name})
     try:
         yield process

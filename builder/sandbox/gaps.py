@@ -1,4 +1,4 @@
-"""What a grade does not hold: said in the log, by the probe (so by `doctor` too), and in the documentation."""
+"""What a grade does not hold, as shown in the log, by the probe (and so by `doctor`), and in the documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from builder.sandbox.ownership import build_account, hides_processes
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gap:
-    """`attack` finds it, where an attack does."""
+    """`attack` is the attack that finds it, if there is one."""
 
     words: str
     attack: str = ""
@@ -28,7 +28,7 @@ CONTAINER_NETWORK = Gap("the network of its container")
 
 
 def gaps_of(grade: str) -> tuple[Gap, ...]:
-    """As this process can run it."""
+    """The gaps of a grade when this process runs it."""
     if grade == "strong":
         return (PUBLIC_DNS,)
     if grade == "basic":

@@ -1,8 +1,8 @@
-"""Counts the memory of a build's processes, for machines that give no cgroup: their own, what they share, and files in
+"""Counts the memory of a build's processes, for machines without a cgroup: their own, shared memory, and files in
 memory.
 
-Not seen: the kernel's own memory for sockets and pipes, a memfd that is on its way through a socket, and descriptors of
-processes that have closed themselves to others (not dumpable) where the builder is not root.
+Not counted: the kernel's memory for sockets and pipes, a memfd while it is passed through a socket and, if the builder
+is not root, descriptors of processes that are closed to others (not dumpable).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Iterable
 OWN = (b"RssAnon:", b"VmSwap:")
 TMPFS_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - those of the sandbox
 MAX_DESCRIPTORS = 200_000
-"""No build holds so many; one that does could hold up the count."""
+"""More than any build needs. A build with more could delay the count."""
 
 
 def memory_use(pids: Iterable[int], enough_bytes: int) -> int:
-    """Bytes; a build that cannot be counted has used more than `enough_bytes`. What vanishes meanwhile is nothing."""
+    """Bytes in use; more than `enough_bytes` if the build cannot be counted. Processes that end meanwhile count 0."""
     pids = list(pids)
     try:
         shared = sum(_shared_objects(pids).values()) + _tmpfs_use(pids)
@@ -29,7 +29,7 @@ def memory_use(pids: Iterable[int], enough_bytes: int) -> int:
     total = shared + sum(_own_memory(pid) for pid in pids)
     if total <= enough_bytes:
         return total
-    # Pages that a fork shares with its parent were counted for each of them: the exact number takes longer.
+    # Pages that a fork shares with its parent were counted twice. The exact number takes longer to find.
     return shared + sum(_exact_own_memory(pid) for pid in pids)
 
 
@@ -38,7 +38,7 @@ class _TooMany(Exception):
 
 
 def _own_memory(pid: int) -> int:
-    """Open to everybody, whatever the process does."""
+    """Readable for every account, whatever the process does."""
     return sum(1024 * int(line.split()[1]) for line in _lines(pid, "status") if line.startswith(OWN))
 
 
@@ -84,7 +84,7 @@ def _shared_objects(pids: Iterable[int]) -> dict[int, int]:
 
 
 def _mapped_bytes(pid: int, begin: int, end: int) -> int:
-    """Exact for root; others are not shown the object, and all that is mapped counts."""
+    """Exact for root. Other accounts cannot read the object, so the whole mapping counts."""
     try:
         return os.stat(f"/proc/{pid}/map_files/{begin:x}-{end:x}").st_blocks * 512
     except OSError:
@@ -93,7 +93,7 @@ def _mapped_bytes(pid: int, begin: int, end: int) -> int:
 
 @functools.cache
 def _hidden_tmpfs() -> tuple[int, re.Pattern[bytes]]:
-    """Its device, and how a line of `maps` shows a shared mapping of a file there."""
+    """The device of that tmpfs, and a pattern for shared mappings of its files in `maps`."""
     file = os.memfd_create("device")
     try:
         device = os.fstat(file).st_dev
@@ -104,7 +104,7 @@ def _hidden_tmpfs() -> tuple[int, re.Pattern[bytes]]:
 
 
 def _tmpfs_use(pids: Iterable[int]) -> int:
-    """Of those that only the build sees."""
+    """The use of each tmpfs that only the build sees."""
     seen = {device for folder in TMPFS_FOLDERS if (device := _device(folder)) is not None}
     total = 0
     for pid in pids:

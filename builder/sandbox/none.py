@@ -1,4 +1,4 @@
-"""No isolation: limits, an account of its own if there is root to give it, and an end for everything. Loudly chosen."""
+"""No isolation: limits, an account of its own if the platform is root, and an end for all processes."""
 
 from __future__ import annotations
 

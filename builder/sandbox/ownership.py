@@ -10,28 +10,28 @@ from builder.sandbox import SandboxError
 from builder.sandbox.inside.account import can_hide_processes
 
 FIRST_ACCOUNT = 64901
-"""Below those that systemd hands out, above those of people. It needs no entry in /etc/passwd."""
+"""Below systemd's dynamic users, above those of people. It needs no entry in /etc/passwd."""
 SLOT_VARIABLE = "BUILDSPACE_SLOT"
-"""A small number that no other running builder has: builds that run at once get accounts of their own."""
+"""A small number that no other running builder has, so that concurrent builds get different accounts."""
 TIME_LIMIT_SECONDS = 60.0
 _NEEDED_CAPABILITIES = (0, 6, 7, 21)
-"""CHOWN, SETGID, SETUID, and SYS_ADMIN: the work folder lies below folders that are closed to others."""
+"""CHOWN, SETGID, SETUID, and SYS_ADMIN, because the work folder is below folders that are closed to others."""
 
 
 def build_account() -> int | None:
-    """None: builds run under the platform's own account, because it cannot take another."""
+    """None: builds run under the platform's own account, because it cannot change to another."""
     account = FIRST_ACCOUNT + int(os.environ.get(SLOT_VARIABLE, "0"))
     is_able = os.geteuid() == 0 and _has_capabilities(*_NEEDED_CAPABILITIES)
     return account if is_able and _is_mapped(account, "uid") and _is_mapped(account, "gid") else None
 
 
 def hides_processes() -> bool:
-    """Whether builds can get a /proc that shows nothing but their own processes."""
+    """Whether builds can have a /proc that shows only their own processes."""
     return build_account() is not None and can_hide_processes()
 
 
 def give_to(user: int, folder: Path) -> None:
-    """Make `user` the owner of what root put into a folder. Links are not followed, no depth is too deep.
+    """Make `user` the owner of root's files in a folder. Follows no links; works at any depth.
 
     Raises SandboxError if that fails.
     """
@@ -47,7 +47,7 @@ def give_to(user: int, folder: Path) -> None:
 
 
 def _is_mapped(number: int, kind: str) -> bool:
-    """A container without root on its machine may have few accounts."""
+    """A container that is not run by root may have few accounts."""
     ranges = [line.split() for line in Path(f"/proc/self/{kind}_map").read_text().splitlines()]
     return any(int(first) <= number < int(first) + int(count) for first, _, count in ranges)
 

@@ -1,4 +1,4 @@
-"""Finds out whether a grade holds on this machine: by attacking it."""
+"""Finds out by attacking it whether a grade holds on this machine."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ HINTS = {
     "namespace": _NAMESPACES,
     "not permitted": _NAMESPACES,
 }
-"""What people do about the refusals that are known."""
+"""The remedies for known errors."""
 
 
 async def probe(grade: str) -> str:
-    """What holds, in a sentence. Raises SandboxError with what does not and what to do."""
+    """What the grade holds, in a sentence. Raises SandboxError with what it does not hold and what to do."""
     if grade not in HOLDS:
         raise SandboxError(f"There is nothing to probe in {grade!r}; strong and basic can be probed.")
     {"strong": check_strong, "basic": check_basic}[grade]()
@@ -53,7 +53,7 @@ async def probe(grade: str) -> str:
 
 
 async def attack(grade: str) -> set[str]:
-    """Run all attacks in a sandbox of this grade; the names of those that reached something."""
+    """Run all attacks in a sandbox of this grade. Returns the names of those that succeeded."""
     with tempfile.TemporaryDirectory(prefix="buildspace-probe-") as folder, set_up_decoys(Path(folder)) as decoys:
         work = Path(folder) / "work"
         work.mkdir()
@@ -74,7 +74,7 @@ async def attack(grade: str) -> set[str]:
 
 
 def this_python() -> tuple[str, list[Path]]:
-    """The interpreter behind a virtual environment, and the folder that it needs."""
+    """The interpreter of a virtual environment, and the folder that it needs."""
     base = Path(sys.base_prefix)
     python = base / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     return str(python), [] if base.is_relative_to("/usr") else [base]

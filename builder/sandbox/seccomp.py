@@ -1,4 +1,4 @@
-"""The system calls and socket families that builds do without: one list for all grades."""
+"""The system calls and socket families that are forbidden for builds: one list for all grades."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ ONLY_ON_ITSELF = {
     "setpriority": 1,
     "ioprio_set": 1,
 }
-"""The number of the argument that names another process."""
+"""The position of the argument that names another process."""
 LAST_KIND_OF_TARGET = {"setpriority": 1, "ioprio_set": 2}
-"""Process and process group; beyond them is the account, which may be the platform's too."""
+"""Process and process group. The next kind is the account, which may also be the platform's."""
 SENDING = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
-"""The number of the argument with the flags."""
+"""The position of the argument with the flags."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ class Family:
 
 
 FAMILIES: dict[int, Family] = {
-    # Beyond UDP are MPTCP, SCTP and others, which reach TCP listeners or peers past Landlock's rules.
+    # MPTCP, SCTP and others have higher numbers than UDP. They reach TCP listeners or peers despite Landlock's rules.
     socket.AF_INET: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
     socket.AF_INET6: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
-    # NETLINK_ROUTE alone: glibc and Node list the addresses of the machine with it.
+    # NETLINK_ROUTE alone, with which glibc and Node list the addresses of the machine.
     socket.AF_NETLINK: Family((socket.SOCK_RAW, socket.SOCK_DGRAM), 0),
 }
 UNIX: dict[int, Family] = {socket.AF_UNIX: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET), 1)}
 _UNCONNECTED_PAIRS = (socket.SOCK_DGRAM, socket.SOCK_RAW)
-"""One end of such a pair can still be pointed at any Unix socket that has a name."""
+"""One end of such a pair can be connected to any Unix socket with a name."""
 _NETLINK_ADDRESS_BYTES = 12
-"""Shorter than an address of IPv4 or IPv6, so none of these can be bound with it."""
+"""Shorter than an address of IPv4 or IPv6, so no socket of these families can be bound with it."""
 _MSG_FASTOPEN = 0x20000000
 _NEW_NAMESPACES = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 _TERMINAL_INPUT = (0x5412, 0x541C)
@@ -64,7 +64,7 @@ _TYPE_BITS = 0xF
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Openings:
-    """What a grade separates by other means, and the filter therefore leaves open."""
+    """What the filter allows, because the grade protects it by other means."""
 
     unix_sockets: bool = False
     ports: bool = False
@@ -73,13 +73,13 @@ class Openings:
 
 @functools.cache
 def compile_filter(openings: Openings) -> bytes:
-    """The filter as the kernel takes it. Raises RuntimeError where libseccomp is not installed."""
+    """The filter in the kernel's format. Raises RuntimeError if libseccomp is not installed."""
     import pyseccomp as seccomp
 
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
 
     def forbid(name: str, *conditions: Any, number: int = errno.EPERM) -> None:
-        with contextlib.suppress(ValueError):  # a call that this machine's libseccomp has not heard of
+        with contextlib.suppress(ValueError):  # this machine's libseccomp does not know the call
             rules.add_rule(seccomp.ERRNO(number), name, *conditions)
 
     for name in FORBIDDEN:
@@ -94,7 +94,7 @@ def compile_filter(openings: Openings) -> bytes:
         forbid("clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     for request in _TERMINAL_INPUT:
         forbid("ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, request))
-    # clone3 keeps its flags in memory, where no filter can look. Without it, libraries use clone.
+    # clone3 keeps its flags in memory, which a filter cannot read. Without it, libraries use clone.
     forbid("clone3", number=errno.ENOSYS)
     for conditions in _socket_conditions(seccomp, FAMILIES | UNIX if openings.unix_sockets else FAMILIES):
         forbid("socket", *conditions)
@@ -103,10 +103,10 @@ def compile_filter(openings: Openings) -> bytes:
         forbid("socketpair", seccomp.Arg(1, seccomp.MASKED_EQ, _TYPE_BITS, kind))
     if not openings.ports:
         forbid("bind", seccomp.Arg(2, seccomp.NE, _NETLINK_ADDRESS_BYTES), number=errno.EACCES)
-        # Without bind, listen takes a free port.
+        # Without bind, listen takes any free port.
         forbid("listen", number=errno.EACCES)
     if not openings.watches:
-        # Reading rights are enough to watch a folder, and Landlock does not ask about watches.
+        # A process may watch every folder that it can read, and Landlock does not restrict watches.
         forbid("inotify_add_watch")
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
@@ -115,7 +115,7 @@ def compile_filter(openings: Openings) -> bytes:
 
 
 def _socket_conditions(seccomp: Any, allowed: Mapping[int, Family]) -> Iterable[tuple[Any, ...]]:
-    """The conditions that forbid a socket, each set of them alone: a family that is not named is denied."""
+    """Sets of conditions, each of which forbids a socket. A family that is not named is denied."""
     last = max(allowed)
     yield (seccomp.Arg(0, seccomp.GT, last),)
     yield from ((seccomp.Arg(0, seccomp.EQ, family),) for family in range(last) if family not in allowed)

@@ -1,4 +1,4 @@
-"""strong: namespaces by bubblewrap, and a network by pasta that reaches the public one and nothing of this machine."""
+"""strong: namespaces by bubblewrap, and a network by pasta that reaches the public network but not this machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import SYSTEM_PATH, SupervisedSandbox
 
 HOME = "/home/build"
-"""Where the build sees its work folder: always the same, so that what it writes does not differ by place."""
+"""The path of the work folder inside. It is always the same, so that output does not depend on the real path."""
 TMP_BYTES = 256 * 1024**2
 SHARED_MEMORY_BYTES = 64 * 1024**2
 USER = 1000
 HIDDEN = ("/proc/keys", "/proc/key-users")
-"""They list the keys of the account, in whatever namespace."""
+"""They list the keys of the account, in every namespace."""
 
 OPENINGS = Openings(unix_sockets=True, ports=True, watches=True)
 NETWORK_SCRIPT = Path(__file__).with_name("network.sh")
@@ -58,7 +58,7 @@ class StrongSandbox(SupervisedSandbox):
         }
         return dataclasses.replace(
             plan,
-            # The limit counts by account and namespace: set inside, the account's other processes do not count.
+            # The kernel counts by account and namespace: set inside, the account's other processes do not count.
             argv=[*network(reach, folder), "prlimit", f"--nproc={limits.processes}:{limits.processes}", "--", *argv],
             environment={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"},
             directory="/",
@@ -68,11 +68,11 @@ class StrongSandbox(SupervisedSandbox):
         )
 
     def _view(self, read_only: Iterable[Path]) -> list[str]:
-        """bwrap's options for namespaces and files. Later ones lie over earlier ones."""
+        """bwrap's options for namespaces and files. Later mounts cover earlier ones."""
         return [
             *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
             *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
-            # Loaded by bwrap as its last step: what it does before, the filter forbids.
+            # bwrap loads it as its last step, because the filter forbids the steps before.
             *("--seccomp", "5"),
             *("--uid", str(USER), "--gid", str(USER), "--hostname", "build"),
             *("--ro-bind", "/usr", "/usr"),
@@ -82,7 +82,7 @@ class StrongSandbox(SupervisedSandbox):
             *("--ro-bind-data", "8", "/etc/group"),
             *("--proc", "/proc", "--dev", "/dev"),
             *(option for path in HIDDEN if os.path.exists(path) for option in ("--ro-bind", "/dev/null", path)),
-            # Process 1 is bwrap itself: under the same account, its memory could be written through /proc.
+            # Process 1 is bwrap itself: a build with the same account could write to its memory through /proc.
             *("--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--remount-ro", "/proc"),
             *("--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 - the build's own
             *("--size", str(SHARED_MEMORY_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"),  # noqa: S108
@@ -92,7 +92,7 @@ class StrongSandbox(SupervisedSandbox):
 
 
 def network(reach: Reach, folder: str) -> list[str]:
-    """The command in front of bwrap's last arguments."""
+    """The command that precedes bwrap's last arguments."""
     return [
         *("pasta", "--quiet", "--config-net", "-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"),
         *("--dns-forward", reach.name_server, "--", "unshare", "--mount", "--mount-proc"),
@@ -108,5 +108,5 @@ def _system_folder(folder: str) -> list[str]:
 
 
 def _environment(environment: Mapping[str, str]) -> list[str]:
-    """`--clearenv` keeps PWD only; values travel in a file, not in an argument list."""
+    """`--clearenv` keeps only PWD. Values are passed in a file, not in an argument list."""
     return ["--clearenv", *(option for name, value in environment.items() for option in ("--setenv", name, value))]

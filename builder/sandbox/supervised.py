@@ -1,4 +1,4 @@
-"""What all sandboxes share: a supervisor for each command, limits, an account of their own, an end for everything."""
+"""The common part of all sandboxes: a supervisor for each command, limits, an account, and an end for all processes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ NODE_RESERVES_BYTES = 1024**3
 MEMORY_WORDS = ("memory counted for the build as a whole, several times a second", "memory held by a cgroup")
 LOOK_SECONDS = 0.01
 STOP_SECONDS = 25.0
-"""Longer than a supervisor takes for the most stubborn tree."""
+"""Longer than a supervisor needs even for a tree of processes that resists."""
 
 
 class SupervisedSandbox:
-    """A grade says by `_plan` what holds the command; the rest is here."""
+    """A grade defines by `_plan` what confines the command. The rest is here."""
 
     name = ""
     words = ""
@@ -59,7 +59,7 @@ class SupervisedSandbox:
     ) -> asyncio.subprocess.Process:
         plan = await asyncio.to_thread(self._prepare, argv, dict(environment), directory, limits, read_only)
         with _readable(plan.to_json()) as stdin:
-            # From the loop's own thread: a supervisor is told of the death of the thread that started it.
+            # From the loop's own thread, because a supervisor gets a signal when the thread that started it ends.
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", _SUPERVISOR, str(PACKAGE_ROOT)),
                 stdin=stdin,
@@ -105,12 +105,12 @@ class SupervisedSandbox:
         return self._plan(list(argv), environment, directory, limits, [path.absolute() for path in read_only])
 
     def _make_folders(self) -> None:
-        """What the grade needs in the work folder besides the build."""
+        """Creates what the grade needs in the work folder besides the build."""
 
     def _plan(
         self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
     ) -> Plan:
-        """The command without confinement: grades add to it."""
+        """The command without confinement, which grades add."""
         return Plan(
             builder_pid=os.getpid(),
             argv=argv,
@@ -126,9 +126,9 @@ class SupervisedSandbox:
 
 
 def resource_limits(limits: Limits) -> dict[int, int]:
-    """Not RLIMIT_AS: WebAssembly reserves gigabytes that it never touches."""
+    """Without RLIMIT_AS, because WebAssembly reserves gigabytes of address space that it never uses."""
     return {
-        # A bomb ends itself here before the build as a whole is ended.
+        # A process that grows without end fails here, before the whole build is ended.
         resource.RLIMIT_DATA: max(limits.memory_bytes, NODE_RESERVES_BYTES),
         resource.RLIMIT_FSIZE: limits.disk_bytes,
         resource.RLIMIT_CORE: 0,
@@ -157,18 +157,18 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _send(process: asyncio.subprocess.Process, number: int) -> None:
-    """Not `process.send_signal`: that one buries who has just ended, and the loop never learns how it did."""
+    """Replaces `process.send_signal`, which reaps a process that has just ended, so the loop loses its exit code."""
     with contextlib.suppress(ProcessLookupError):
         if process.returncode is None:
             os.kill(process.pid, number)
 
 
 async def _end_of(process: asyncio.subprocess.Process) -> None:
-    """Not `process.wait()`: that one also waits for whoever holds the pipes, and these may be orphans."""
+    """Replaces `process.wait()`, which also waits until the pipes are closed, and orphans may hold these."""
     while process.returncode is None:  # noqa: ASYNC110 - the process sets no event
         await asyncio.sleep(LOOK_SECONDS)
 
 
 def _end_adopted() -> None:
-    """A supervisor was killed itself: its orphans are ours now. Other children of the builder go with them."""
+    """A supervisor was killed, so its orphans are now ours. Other children of the builder end with them."""
     processes.end_descendants()

@@ -229,7 +229,7 @@ def test_a_container_is_divided_whatever_runs_in_it() -> None:
     found = run_in(folder, program, 0)
     (folder / "gateway").rmdir()
     folder.rmdir()
-    assert found == "Memory and processes of a build are held by a cgroup of its own in /sys/fs/cgroup.\n0::/gateway\n"
+    assert found == "Each build has a cgroup in /sys/fs/cgroup that limits its memory and processes.\n0::/gateway\n"
 
 
 @NEEDS_CGROUP

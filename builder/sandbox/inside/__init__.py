@@ -1,1 +1,1 @@
-"""What runs on the far side: started by the sandbox with `python -I -S`, it needs the standard library alone."""
+"""The code inside: the sandbox starts it with `python -I -S`, so it uses only the standard library."""

@@ -1,4 +1,4 @@
-"""Gives up root: the paths that the build needs are made reachable, then the account is left for good."""
+"""Gives up root: makes the paths that the build needs reachable, then changes the account for good."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from builder.sandbox.inside import kernel
 
 
 def become(user: int, needed: Iterable[str]) -> None:
-    """Go on as `user`, without groups and capabilities; `needed` paths stay reachable at their places."""
+    """Continue as `user`, without groups and capabilities. `needed` paths stay reachable at their places."""
     uncover(user, sorted(needed))
     kernel.drop_bounding_capabilities()
     os.setgroups([])
@@ -21,8 +21,9 @@ def become(user: int, needed: Iterable[str]) -> None:
 
 
 def uncover(user: int, needed: list[str]) -> None:
-    """In a mount namespace of our own, hide each folder that `user` may not enter behind an empty one, and hang the
-    needed paths into it: what lies beside them stays out of reach.
+    """In a mount namespace of our own, cover each folder that `user` may not enter with an empty one.
+
+    The needed paths are mounted into it. Everything beside them stays out of reach.
     """
     closed = {path: folder for path in needed if (folder := closed_ancestor(path, user))}
     if not closed:
@@ -51,7 +52,7 @@ def closed_ancestor(path: str, user: int) -> str | None:
 
 
 def hide_processes() -> None:
-    """In a mount namespace of our own, let /proc show what the reader may trace: its own processes. Linux 5.8."""
+    """In a mount namespace of our own, let /proc show only processes that the reader may trace: its own. Linux 5.8."""
     _leave_mounts()
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("proc", "/proc", "proc", flags, "hidepid=ptraceable")
@@ -59,7 +60,7 @@ def hide_processes() -> None:
 
 @functools.cache
 def can_hide_processes() -> bool:
-    """Tried in a thread: its mount namespace is its own, and ends with it."""
+    """Tried in a thread, whose mount namespace ends with it."""
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         failure = thread.submit(hide_processes).exception()
     if failure is not None and not isinstance(failure, OSError):

@@ -1,10 +1,10 @@
-"""A cgroup (version 2) of a command's own: one limit of memory, and of processes, for all that it starts.
+"""A cgroup (version 2) for each command: one limit of memory and of processes for everything that it starts.
 
-    base/             has the controllers for those below it
+    base/             has the controllers for the cgroups below it
       build-<pid>/    one command, named by its supervisor, which removes it
 
-The base is the cgroup that was delegated to the gateway (systemd's Delegate=, a container), once `make_room` has moved
-the gateway into a leaf of it; or, for root, `buildspace` at the top of the machine's tree.
+The base is the cgroup that was delegated to the gateway (by systemd's Delegate=, or in a container), after `make_room`
+has moved the gateway into a leaf of it. For root it can also be `buildspace` at the top of the machine's tree.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ LEAF = "gateway"
 TOP = "buildspace"
 CONTROLLERS = "+memory +pids"
 SPARE_PROCESSES = 16
-"""What the sandbox itself starts around the command."""
+"""For the processes that the sandbox itself starts around the command."""
 PATIENCE_SECONDS = 5.0
 
 
 def find_base() -> str | None:
-    """Where this process may make cgroups with a limit of memory. None where it may not."""
+    """The folder in which this process may create cgroups with a memory limit. None if there is none."""
     mount, own = _mount(), _own_path()
     if mount is None or own is None:
         return None
@@ -43,9 +43,9 @@ def find_base() -> str | None:
 
 
 def make_room(process: int) -> None:
-    """Move all processes of the cgroup of `process` into a leaf, so that it can hold builds beside them.
+    """Move all processes of the cgroup of `process` into a leaf, so that it can contain builds beside them.
 
-    Nothing happens where the cgroup holds others than the process and what it started, unless it is a whole container.
+    Does nothing if the cgroup has other processes than this one and its descendants, unless it is a whole container.
     """
     mount, own = _mount(), _own_path(process)
     if mount is None or own is None or _is_top(mount + own) or os.path.basename(own) == LEAF:
@@ -56,7 +56,7 @@ def make_room(process: int) -> None:
         if not (is_ours or own == "/") or "memory" not in _read(f"{folder}/cgroup.controllers").split():
             return
         os.makedirs(f"{folder}/{LEAF}", exist_ok=True)
-        # Those that start meanwhile start in the old place.
+        # Processes that start meanwhile are still born in the old cgroup.
         for _ in range(10):
             for pid in _processes(folder):
                 with contextlib.suppress(ProcessLookupError):
@@ -65,18 +65,18 @@ def make_room(process: int) -> None:
 
 
 def describe() -> str:
-    """For the operator: what holds the limit of memory."""
+    """How memory is limited, for the operator."""
     base = find_base()
     if base is not None:
-        return f"Memory and processes of a build are held by a cgroup of its own in {base}."
+        return f"Each build has a cgroup in {base} that limits its memory and processes."
     return (
-        "Memory of a build is counted several times a second, as no cgroup v2 with the memory controller can be had:"
-        " start the gateway as root on cgroup v2, or with Delegate=memory pids in its systemd unit."
+        "The memory of a build is counted several times a second, because there is no usable cgroup v2 with the"
+        " memory controller: start the gateway as root on cgroup v2, or with Delegate=memory pids in its systemd unit."
     )
 
 
 def make(group: Group) -> str:
-    """A cgroup named by this process. Raises OSError. What killed supervisors have left is removed first."""
+    """Create a cgroup named by this process, and remove those of supervisors that were killed. Raises OSError."""
     for name in os.listdir(group.base):
         found = re.fullmatch(r"build-([0-9]+)", name)
         if found and not os.path.exists(f"/proc/{found[1]}"):
@@ -84,7 +84,7 @@ def make(group: Group) -> str:
     folder = f"{group.base}/build-{os.getpid()}"
     os.mkdir(folder)
     _write(f"{folder}/memory.max", str(group.memory_bytes))
-    # A build that lost a single process would go on, or wait for it.
+    # A build that lost one process would continue, or wait for it.
     _write(f"{folder}/memory.oom.group", "1")
     _write(f"{folder}/pids.max", str(group.processes + SPARE_PROCESSES))
     with contextlib.suppress(FileNotFoundError):  # a kernel without swap
@@ -93,19 +93,19 @@ def make(group: Group) -> str:
 
 
 def join(folder: str) -> None:
-    """This process, and all that it will start."""
+    """Move this process into the cgroup; the processes that it starts are born there."""
     _write(f"{folder}/cgroup.procs", "0")
 
 
 def close(folder: str) -> bool:
-    """Remove it. Says whether it ran out of memory."""
+    """Remove it. True if it ran out of memory."""
     events = _read(f"{folder}/memory.events")
     _remove(folder)
     return re.search(r"^oom_kill [1-9]", events, re.MULTILINE) is not None
 
 
 def _remove(folder: str) -> None:
-    """Ends what is left in it. A folder that stays is tried again by the next command."""
+    """Kill the remaining processes. If the folder stays, the next command tries again."""
     with contextlib.suppress(OSError):
         _write(f"{folder}/cgroup.kill", "1")
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -121,7 +121,7 @@ def _remove(folder: str) -> None:
 
 
 def _mount() -> str | None:
-    """Where the tree of version 2 is mounted, from the place that this process takes for its top."""
+    """Where the tree of version 2 is mounted, from its top as this process sees it."""
     for line in _read("/proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         root, place = before.split()[3:5]
@@ -131,7 +131,7 @@ def _mount() -> str | None:
 
 
 def _own_path(process: int | str = "self") -> str | None:
-    """`/` is the top, or what a container takes for it; None: this is not in the tree that can be seen."""
+    """`/` is the top, or a container's top. None: the process is not in the visible tree."""
     for line in _read(f"/proc/{process}/cgroup").splitlines():
         if line.startswith("0::/") and "/.." not in line:
             return line[3:]
@@ -139,12 +139,12 @@ def _own_path(process: int | str = "self") -> str | None:
 
 
 def _is_top(folder: str) -> bool:
-    """The machine's own top has no type; that of a container has."""
+    """Only the machine's own top has no cgroup.type; a container's top has one."""
     return not os.path.exists(f"{folder}/cgroup.type")
 
 
 def _is_delegated(folder: str) -> bool:
-    """To another account than root it is, or it could not write there; for root systemd says so."""
+    """For an account other than root, write access proves delegation; for root, systemd's mark does."""
     if os.geteuid() != 0:
         return os.access(folder, os.W_OK)
     with contextlib.suppress(OSError):
@@ -159,7 +159,7 @@ def _is_usable(folder: str) -> bool:
 
 
 def _control(folder: str) -> None:
-    """Raises OSError where the kernel, or a cgroup above, does not give the controllers."""
+    """Raises OSError if the kernel, or a cgroup above, does not offer the controllers."""
     _write(f"{folder}/cgroup.subtree_control", CONTROLLERS)
 
 

@@ -16,11 +16,11 @@ NOT_SET_UP = 125
 NO_SUCH_COMMAND = 127
 NICENESS = 10
 FIRST_TO_DIE = 1000
-"""When memory runs out, the build goes before the platform."""
+"""When memory runs out, the kernel kills the build before the platform."""
 
 
 def run_confined(plan: Plan, supervisor: int) -> NoReturn:
-    """Become the command, or say on stderr why not and end."""
+    """Become the command, or print on stderr why not and exit."""
     try:
         _confine(plan, supervisor)
     except (OSError, ValueError) as error:
@@ -63,7 +63,7 @@ def _confine(plan: Plan, supervisor: int) -> None:
 
 
 def _forget_signals() -> None:
-    """Python ignores some signals, and the supervisor blocks some; the command begins with none of this."""
+    """Restore the defaults: Python ignores some signals, and the supervisor blocks some."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -79,14 +79,14 @@ def _write_files(folder: str, files: dict[str, str]) -> None:
 
 
 def limit(number: int, value: int) -> None:
-    """Lower a limit for good; one that is lower already stays."""
+    """Lower a limit for good. A limit that is already lower stays."""
     _, hard = resource.getrlimit(number)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(number, (value, value))
 
 
 def tasks_of(user: int) -> int:
-    """How many threads this account has now: the kernel counts them all."""
+    """How many threads this account has now, because the kernel counts all of them."""
     count = 0
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -94,7 +94,7 @@ def tasks_of(user: int) -> int:
                 if os.stat(f"/proc/{name}/task").st_uid == user:
                     count += os.stat(f"/proc/{name}/task").st_nlink - 2
             except OSError:
-                continue  # it ended while we looked
+                continue  # it ended meanwhile
     return count
 
 

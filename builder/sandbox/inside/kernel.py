@@ -43,21 +43,21 @@ def prctl(option: int, value: int, what: str) -> None:
 
 
 def drop_bounding_capabilities() -> None:
-    """No program started from here can gain a capability. Harmless where there is none to drop."""
+    """Programs started from here can gain no capability. Harmless if there is none to drop."""
     capability = 0
     while _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) == 0:
         capability += 1
 
 
 def load_filter(program: bytes) -> None:
-    """Put this process and all that it starts under a seccomp program. Needs no_new_privs."""
+    """Apply a seccomp filter to this process and all that it starts. Needs no_new_privs."""
     held = ctypes.create_string_buffer(program, len(program))
     value = _FilterProgram(len(program) // 8, ctypes.cast(held, ctypes.c_void_p))
     _check(_libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(value), 0, 0), "seccomp")
 
 
 def leave_session_keyring() -> None:
-    """Go on with a new and empty one. Where the call is closed to this process, it is closed to its children too."""
+    """Join a new, empty session keyring. If this call is forbidden here, it is forbidden for the children too."""
     machine = os.uname().machine
     if machine not in _KEYCTL:
         raise OSError(f"the number of keyctl on {machine} is not known")
@@ -78,7 +78,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 
 def landlock_version() -> int:
-    """0: this kernel has no Landlock, or it is switched off."""
+    """0 if this kernel has no Landlock, or if it is disabled."""
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
 
 

@@ -1,6 +1,6 @@
-"""Landlock: which files may be read and written, which TCP ports may be connected to, whom a signal may reach.
+"""Landlock: which files may be read and written, which TCP ports may be connected to, which processes may be signalled.
 
-What a rule does not name is denied. The words are those of linux/landlock.h.
+What no rule allows is denied. The names are those of linux/landlock.h.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from builder.sandbox.inside import kernel
 
 LEAST_VERSION = 4
-"""The first that knows TCP. Version 6 adds signals and abstract sockets."""
+"""The first version with TCP. Version 6 adds signals and abstract sockets."""
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
@@ -25,7 +25,7 @@ _READ = _EXECUTE | _READ_FILE | _READ_DIR
 
 
 def restrict(read: Iterable[str], write: Iterable[str], ports: Iterable[int]) -> None:
-    """Bind this process and all that it starts. Paths that do not exist are passed over. Needs no_new_privs."""
+    """Restrict this process and all that it starts. Paths that do not exist are skipped. Needs no_new_privs."""
     version = kernel.landlock_version()
     if version < LEAST_VERSION:
         raise OSError(f"Landlock has version {version} here, and {LEAST_VERSION} is needed")

@@ -1,4 +1,4 @@
-"""What a sandbox tells its supervisor: travels as JSON over stdin, so that no argument list shows an environment."""
+"""What a sandbox tells its supervisor, as JSON over stdin, so that no argument list shows the environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from typing import Self
 
 LOG = "log"
-"""In the folder: what is said while the confinement is set up."""
+"""The file in the folder for messages while the confinement is set up."""
 OUT_OF_MEMORY = "sandbox: the build reached its limit of memory"
 
 
@@ -29,12 +29,12 @@ class Group:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """One command. `limits` are those of setrlimit by number; `processes` come on top of what the account runs already.
+    """One command. `limits` are those of setrlimit by number; `processes` are on top of those that the account runs.
 
-    `hides_processes`: /proc shows the build's own; root alone can mount it so.
-    `keeps_capabilities`: for a program of the platform's own, never for a build's.
-    `files` (name to base64) are put into a new `folder`. Then stderr is a log in it, and the real one waits as stdin,
-    until the command has set up all and removes the folder.
+    `hides_processes`: /proc shows only the build's processes; only root can mount it like this.
+    `keeps_capabilities`: for a program of the platform, never for a build's.
+    `files` (name to base64) are written to a new `folder`. Then stderr is a log in it, and the real stderr waits as
+    stdin, until the command has set up everything and removes the folder.
     """
 
     builder_pid: int

@@ -11,7 +11,7 @@ PATIENCE_SECONDS = 20.0
 
 
 def parents() -> dict[int, int]:
-    """Each process on this machine and its parent, as of now."""
+    """The parent of each process on this machine at present."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -19,7 +19,7 @@ def parents() -> dict[int, int]:
                 with open(f"/proc/{name}/stat", "rb") as file:
                     found[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
             except (OSError, IndexError):
-                continue  # it ended while we looked
+                continue  # it ended meanwhile
     return found
 
 
@@ -38,10 +38,10 @@ def descendants(root: int) -> set[int]:
 
 
 def end_descendants() -> bool:
-    """Kill and reap all that this process, a subreaper, has below it. False when some would not go in time.
+    """Kill and reap all descendants of this process, a subreaper. False if some did not end in time.
 
-    Freezing comes first: what is frozen holds its place in the limit of processes, so a fork bomb runs out of them
-    instead of out-running us.
+    They are stopped first: a stopped process still counts towards the limit of processes, so a fork bomb reaches its
+    limit instead of forking faster than it is killed.
     """
     frozen: set[int] = set()
     while new := descendants(os.getpid()) - frozen:
@@ -63,11 +63,11 @@ def send(number: int, pids: Iterable[int]) -> None:
         except ProcessLookupError:
             continue
         except PermissionError:
-            continue  # its number went to somebody else meanwhile
+            continue  # its number belongs to another process by now
 
 
 def reap_and_see_more() -> bool:
-    """Bury the children that have ended. Says whether there are others."""
+    """Reap the children that have ended. True if there are others."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

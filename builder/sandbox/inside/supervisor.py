@@ -1,8 +1,8 @@
 """Starts one command in its confinement, waits for it, and leaves nothing of it behind.
 
-One process between builder and build: it adopts what the build orphans, notices when the builder dies, and is out of
-the build's reach.
-Exit codes: the command's own, 128 + N after signal N, 124 out of time, 125 no sandbox, 127 no command.
+It is the one process between builder and build: it adopts the build's orphans and notices when the builder dies, and
+the build cannot reach it. Exit codes: the command's own, 128 + N after signal N, 124 out of time, 125 no sandbox, 127
+no command.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def wait_for(command: int, time_limit_seconds: float) -> int:
-    """Until the command ends, its time is over, or somebody wants it to end."""
+    """Wait until the command ends, its time is over, or a stop is requested."""
     deadline = time.monotonic() + time_limit_seconds
     while True:
         came = signal.sigtimedwait(_AWAITED, max(0.0, deadline - time.monotonic()))
@@ -70,7 +70,7 @@ def wait_for(command: int, time_limit_seconds: float) -> int:
 
 
 def reap(command: int) -> int | None:
-    """Bury whoever has ended; the exit code of the command, if it is among them."""
+    """Reap the children that have ended. Returns the exit code of the command if it is among them."""
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
@@ -81,7 +81,7 @@ def reap(command: int) -> int | None:
 
 
 def was_set_up(folder: str, names: Iterable[str]) -> bool:
-    """The command removes the folder once it is set up. If it is still there, the log in it says what went wrong."""
+    """Whether the command removed the folder, which it does once it is set up. If not, the log in it says why."""
     if not os.path.exists(folder):
         return True
     with contextlib.suppress(FileNotFoundError):
