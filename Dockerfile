@@ -53,7 +53,7 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8000 9000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "gateway.health_check"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "gateway.commands.health_check"]
 # Builders outlive the gateway's child processes and are reaped by the first process, which is tini.
 ENTRYPOINT ["tini", "-s", "--", "buildspace"]
 CMD ["serve"]

@@ -19,10 +19,10 @@ import uvloop
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.config import Clickhouse
-from gateway.migrations_clickhouse import migrate_clickhouse
-from gateway.resources import clickhouse_migrations_folder
-from gateway.stores.clickhouse import open_clickhouse
-from gateway.stores.logs_clickhouse import ClickhouseLogStore
+from gateway.config.resources import clickhouse_migrations_folder
+from gateway.engines.clickhouse.clickhouse_logs import ClickhouseLogStore
+from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
+from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from tests.engines.clickhouse import running_clickhouse
 
 LINES, BATCH_LINES, ROUNDS = 50_000, 500, 5

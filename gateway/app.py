@@ -15,21 +15,21 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway import engines
+from gateway.access.guard import cors, guard
+from gateway.access.middlewares import add_headers, errors_to_responses, log_access, refuse_request
 from gateway.background import kept_running
-from gateway.clients import TrustedProxies
 from gateway.config import Config
 from gateway.duties import keep_working
-from gateway.entrance import cors, guard
+from gateway.engines import opening
 from gateway.errors import PortTaken, Unavailable
-from gateway.listeners import SHUTDOWN_SECONDS, AppRunner, bound_sockets, listening, port_of, url_of
 from gateway.metrics import count_requests
-from gateway.middlewares import add_headers, errors_to_responses, log_access, refuse_request
 from gateway.proxy import create_site_server
 from gateway.routes import create_builders_app, setup_routes
 from gateway.routes.compression import compress_answers
 from gateway.routes.table import asked_scope
 from gateway.services import SERVICES, OpenLauncher, Services, open_services
+from gateway.wire.clients import TrustedProxies
+from gateway.wire.listeners import SHUTDOWN_SECONDS, AppRunner, bound_sockets, listening, port_of, url_of
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ async def running(
     config: Config,
     *,
     on_first_token: Callable[[str], None],
-    open_launcher: OpenLauncher = engines.open_launcher,
+    open_launcher: OpenLauncher = opening.open_launcher,
 ) -> AsyncIterator[Running]:
     """The whole gateway. The site listener opens first and closes last.
 
@@ -218,7 +218,7 @@ def _greeting(gateway: Running) -> list[str]:
         f"Data in {config.data_directory}",
         f"Builds: {services.isolation.sentence}",
     ]
-    if used := engines.in_use(config):
+    if used := opening.in_use(config):
         lines.append(f"Engines: {', '.join(used)}")
     lines += [f"Trouble: {sentence}" for sentence in services.health.troubles.values()]
     if config.api.url:

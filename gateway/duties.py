@@ -8,18 +8,18 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from gateway import engines
+from gateway.access.guard import Access
 from gateway.background import Job, kept_running, wait_until
-from gateway.data_directory import keep_usable
-from gateway.entrance import Access
+from gateway.config.resources import migrations_folder
+from gateway.control.mirroring import Mirror
+from gateway.control.retention import AGAIN_SECONDS, Sweeper
+from gateway.engines import opening
+from gateway.engines.data_directory import keep_usable
+from gateway.engines.postgres.database import Database
+from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import Unavailable
-from gateway.migrations import migrate
-from gateway.mirroring import Mirror
-from gateway.resources import migrations_folder
-from gateway.retention import AGAIN_SECONDS, Sweeper
 from gateway.services import Services
 from gateway.stores.mirrors import MirrorStore
-from gateway.stores.postgres import Database
 from gateway.stores.projects import SITE_CHANGED
 from gateway.stores.sweeps import SweepStore
 
@@ -69,7 +69,7 @@ def _usable(services: Services) -> Callable[[], Awaitable[None]]:
 
 
 def _mirror(services: Services) -> Mirror:
-    mirrors = MirrorStore(services.database, engines.place_of_objects(services.config))
+    mirrors = MirrorStore(services.database, opening.place_of_objects(services.config))
     return Mirror(mirrors, services.objects)
 
 

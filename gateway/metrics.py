@@ -12,9 +12,9 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from builder.protocol.lines import LineBatch
+from gateway.access.middlewares import Handler
 from gateway.background import Health
 from gateway.errors import GatewayError
-from gateway.middlewares import Handler
 from gateway.models import Status
 from gateway.roles import LogStore
 

@@ -9,11 +9,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway.clients import NO_PROXIES, TrustedProxies
-from gateway.complaints import Complaints
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import SitePointer, Status
-from gateway.object_keys import blob_key, output_key
+from gateway.models.object_keys import blob_key, output_key
 from gateway.roles import ObjectStore
 from gateway.sites import pages
 from gateway.sites.answers import Answer, answer_with, decide, not_allowed, refuse
@@ -25,6 +23,8 @@ from gateway.sites.releases import Releases
 from gateway.sites.requests import METHODS, SiteRequest, read_request
 from gateway.sites.sending import Reply, Sender
 from gateway.sites.streams import StoredBytes
+from gateway.wire.clients import NO_PROXIES, TrustedProxies
+from gateway.wire.complaints import Complaints
 
 log = logging.getLogger(__name__)
 

@@ -9,34 +9,34 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from gateway import engines
-from gateway.addresses import Addresses
+from gateway.access.guard import Access
 from gateway.background import Health
-from gateway.clients import TrustedProxies
 from gateway.config import Config
 from gateway.consumer import LogConsumer
-from gateway.data_directory import lock_data_directory
-from gateway.dispatcher import Dispatcher
-from gateway.embedded_postgres import EmbeddedPostgres
-from gateway.entrance import Access
+from gateway.control.dispatcher import Dispatcher
+from gateway.control.leases import Reconciler
+from gateway.control.log_ends import LogEnds
+from gateway.control.publishing import Publisher
+from gateway.engines import opening
+from gateway.engines.data_directory import lock_data_directory
+from gateway.engines.postgres.database import Database, open_pool
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
+from gateway.engines.process.grades import Grade
+from gateway.engines.process.isolation import Isolation
 from gateway.errors import Unavailable
-from gateway.isolation import Isolation
-from gateway.launchers.sandbox import Grade
-from gateway.log_ends import LogEnds
 from gateway.metrics import CountedLogs, Metrics
+from gateway.models.addresses import Addresses
 from gateway.proxy import SiteProxy
-from gateway.publishing import Publisher
-from gateway.reconciler import Reconciler
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.sites.pointers import SitePointers
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
-from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import ProjectStore
 from gateway.stores.releases import ReleaseStore
 from gateway.stores.statistics import StatisticsStore
+from gateway.wire.clients import TrustedProxies
 
 
 @dataclasses.dataclass(slots=True)
@@ -91,7 +91,7 @@ class _Engines:
 
 @contextlib.asynccontextmanager
 async def open_services(
-    config: Config, *, open_launcher: OpenLauncher = engines.open_launcher
+    config: Config, *, open_launcher: OpenLauncher = opening.open_launcher
 ) -> AsyncIterator[Services]:
     """The engines and what uses them; no job runs yet (`gateway.duties` starts them).
 
@@ -104,10 +104,11 @@ async def open_services(
         is_pooled = config.postgres.is_pooled and postgres is None
         database = await stack.enter_async_context(open_pool(url, config.postgres.pool_size, is_pooled=is_pooled))
         isolation = Isolation(health)
+        read_install_key, is_known = InstallationStore(database).install_key, DeploymentStore(database).is_known
         opened = _Engines(
-            objects=await stack.enter_async_context(engines.open_objects(config)),
-            logs=await stack.enter_async_context(engines.open_logs(config, database)),
-            transport=await stack.enter_async_context(engines.open_transport(config, database)),
+            objects=await stack.enter_async_context(opening.open_objects(config)),
+            logs=await stack.enter_async_context(opening.open_logs(config, database)),
+            transport=await stack.enter_async_context(opening.open_transport(config, read_install_key, is_known)),
             launcher=await stack.enter_async_context(open_launcher(config, isolation.grade)),
         )
         yield _compose(config, health, database, postgres, isolation, opened)

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.addresses import is_loopback_address
 from gateway.config.secret import Secret
+from gateway.models.addresses import is_loopback_address
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

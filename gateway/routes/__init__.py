@@ -6,17 +6,17 @@ from aiohttp import web
 
 from builder.protocol.tokens import NONCE_BYTES
 from gateway import config
-from gateway.actor import Scope
-from gateway.clients import NO_PROXIES, TrustedProxies
-from gateway.log_meter import LogMeter
-from gateway.middlewares import errors_to_responses
-from gateway.publishing import Publisher
+from gateway.access.middlewares import errors_to_responses
+from gateway.control.publishing import Publisher
+from gateway.engines.log_meter import LogMeter
+from gateway.models.actor import Scope
 from gateway.roles import LogTransport
 from gateway.routes import answers, assets, builders, deployments, health, logs, pages, projects, schemas
 from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, PAGE
 from gateway.routes.table import Access, Description, Route, add_routes
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
+from gateway.wire.clients import NO_PROXIES, TrustedProxies
 
 OPEN, ACTOR, BUILD_TOKEN = Access.OPEN, Access.ACTOR, Access.BUILD_TOKEN
 READ, DEPLOY = Scope.READ, Scope.DEPLOY

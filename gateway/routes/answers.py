@@ -13,8 +13,8 @@ from aiohttp import web
 from marshmallow import fields, validate
 from marshmallow.experimental.context import Context
 
-from gateway.addresses import Addresses
 from gateway.models import Attempt, Deployment, Project, Status, Trigger
+from gateway.models.addresses import Addresses
 from gateway.routes.table import route_of
 from gateway.services import SERVICES
 

@@ -16,19 +16,19 @@ from aiohttp import web
 from builder.protocol import calls
 from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_RECORD_BYTES, decode_batch
 from builder.protocol.tokens import is_token, make_proof, make_token
-from gateway import config, lifecycle
-from gateway.clients import TrustedProxies
+from gateway import config
+from gateway.access.middlewares import Handler
+from gateway.access.wrong_tokens import WrongTokens
+from gateway.control.publishing import Publisher
+from gateway.engines.log_meter import LogMeter
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
-from gateway.log_meter import LogMeter
-from gateway.middlewares import Handler
-from gateway.models import Deployment
-from gateway.publishing import Publisher
+from gateway.models import Deployment, lifecycle
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
 from gateway.routes.table import ROUTES, Access
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
-from gateway.wrong_tokens import WrongTokens
+from gateway.wire.clients import TrustedProxies
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024

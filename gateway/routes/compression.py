@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from gateway.middlewares import Handler
+from gateway.access.middlewares import Handler
 from gateway.sites.encodings import choose_coding
 
 TYPES = ("application/json", "text/plain")

@@ -6,7 +6,7 @@ import importlib.metadata
 
 from aiohttp import web
 
-from gateway.middlewares import describe
+from gateway.access.middlewares import describe
 from gateway.routes.answers import answer, json_response
 from gateway.routes.openapi import describe_api
 from gateway.routes.table import ROUTES

@@ -15,9 +15,9 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
-from gateway.access import SESSION_SECONDS, cookie_name, is_open
+from gateway.access.calls import SESSION_SECONDS, cookie_name, is_open
+from gateway.access.middlewares import ERROR_PAGE, describe
 from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
-from gateway.middlewares import ERROR_PAGE, describe
 from gateway.models import Deployment, Trigger
 from gateway.routes import views
 from gateway.routes.assets import ASSETS, Assets

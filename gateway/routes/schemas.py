@@ -15,7 +15,7 @@ from builder.protocol.branches import MAX_BRANCH, check_branch
 from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
 from gateway.errors import Invalid, NotFound
 from gateway.models import BuildSettings, LogPosition
-from gateway.slugs import LABEL
+from gateway.models.slugs import LABEL
 
 MAX_NAME = 100
 MAX_PATH = 1024

@@ -10,8 +10,8 @@ from typing import Any
 import marshmallow
 from aiohttp import web
 
-from gateway.actor import Scope
-from gateway.middlewares import Handler
+from gateway.access.middlewares import Handler
+from gateway.models.actor import Scope
 
 
 class Access(enum.Enum):

@@ -7,8 +7,8 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from gateway.addresses import Addresses
 from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming, Trigger
+from gateway.models.addresses import Addresses
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 FIRST_COMMIT_DIGITS = 7

@@ -7,7 +7,7 @@ import uuid
 
 from gateway.errors import Unavailable
 from gateway.models import Blob
-from gateway.object_keys import blob_key
+from gateway.models.object_keys import blob_key
 from gateway.roles import ObjectStore
 from gateway.sites.flights import Flights
 from gateway.sites.lru import LeastRecentlyUsed

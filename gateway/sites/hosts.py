@@ -8,7 +8,7 @@ import re
 import urllib.parse
 
 from gateway.errors import ConfigError, Invalid
-from gateway.slugs import LABEL
+from gateway.models.slugs import LABEL
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,254})(?::([0-9]{0,5}))?\Z")
 

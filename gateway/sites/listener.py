@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from gateway.clients import TrustedProxies
-from gateway.connections import ConnectionServer
 from gateway.sites.answers import COMMON_HEADERS
 from gateway.sites.pages import BAD_REQUEST, EXPECTATION_FAILED, INTERNAL, WRONG_VERSION, render_problem
+from gateway.wire.clients import TrustedProxies
+from gateway.wire.connections import ConnectionServer
 
 PROBLEMS = {problem.status: problem for problem in (BAD_REQUEST, EXPECTATION_FAILED, INTERNAL, WRONG_VERSION)}
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from gateway.errors import NotFound, Unavailable
-from gateway.object_keys import output_key, outputs_prefix
+from gateway.models.object_keys import output_key, outputs_prefix
 from gateway.roles import ObjectInfo, ObjectStore
 from gateway.sites.answers import REVALIDATE, Representation
 from gateway.sites.content_types import content_type_of

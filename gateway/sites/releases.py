@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 from gateway.errors import Unavailable
 from gateway.models import Release
-from gateway.object_keys import release_key
+from gateway.models.object_keys import release_key
 from gateway.roles import ObjectStore
 from gateway.sites.flights import Flights
 from gateway.sites.lru import LeastRecentlyUsed

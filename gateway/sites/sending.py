@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Awaitable
 
 from aiohttp import web
 
-from gateway.clients import TrustedProxies
-from gateway.complaints import Complaints
-from gateway.connections import SERVER
 from gateway.errors import Unavailable
 from gateway.sites.streams import StoredBytes
+from gateway.wire.clients import TrustedProxies
+from gateway.wire.complaints import Complaints
+from gateway.wire.connections import SERVER
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 
 from builder.protocol.calls import Facts
-from gateway import lifecycle
+from gateway.engines.postgres.database import Database, storable
 from gateway.errors import NotFound
-from gateway.models import Deployment, EndedBuilder, Status
-from gateway.stores.postgres import Database, storable
+from gateway.models import Deployment, EndedBuilder, Status, lifecycle
 from gateway.stores.rows import NO_LIMIT, stale, to_deployment
 
 MESSAGE_LIMIT = 1000

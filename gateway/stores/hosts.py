@@ -6,10 +6,10 @@ import uuid
 
 import asyncpg
 
-from gateway.addresses import deployment_label
+from gateway.engines.postgres.database import Database
 from gateway.errors import NotFound, Unavailable
 from gateway.models import SitePointer, Status
-from gateway.stores.postgres import Database
+from gateway.models.addresses import deployment_label
 
 ID_TRIES = 10
 

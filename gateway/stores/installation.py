@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from gateway.stores.postgres import Database
+from gateway.engines.postgres.database import Database
 
 INSTALL_KEY = "install_key"
 TOKEN_HASH = "token_hash"  # noqa: S105 - the name of a row

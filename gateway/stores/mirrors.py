@@ -6,7 +6,7 @@ import dataclasses
 import uuid
 from contextlib import AbstractAsyncContextManager
 
-from gateway.stores.postgres import Database, Held
+from gateway.engines.postgres.database import Database, Held
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

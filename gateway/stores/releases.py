@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
+from gateway.engines.postgres.database import Database, Held
 from gateway.errors import Conflict
 from gateway.models import Deployment, Status
-from gateway.stores.postgres import Database, Held
 from gateway.stores.projects import SITE_CHANGED
 from gateway.stores.rows import fetch_deployment, stale, to_deployment
 

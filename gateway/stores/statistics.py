@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.engines.postgres.database import Database
 from gateway.models import Status
-from gateway.stores.postgres import Database
 
 
 class StatisticsStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from gateway.stores.postgres import Database
+from gateway.engines.postgres.database import Database
 
 _FIRST = uuid.UUID(int=0)
 

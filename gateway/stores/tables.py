@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 
+from gateway.background import together
+from gateway.engines.postgres.database import GATEWAY
 from gateway.errors import Conflict
-from gateway.stores.postgres import GATEWAY
-from gateway.workers import together
 
 TABLES = (
     "users",

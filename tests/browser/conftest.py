@@ -12,12 +12,12 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
-from gateway.clients import NO_PROXIES
-from gateway.entrance import guard
-from gateway.middlewares import add_headers, errors_to_responses, log_access
+from gateway.access.guard import guard
+from gateway.access.middlewares import add_headers, errors_to_responses, log_access
 from gateway.routes import setup_routes
 from gateway.routes.table import asked_scope
 from gateway.services import SERVICES
+from gateway.wire.clients import NO_PROXIES
 from tests.browser.fakes import FakeServices
 from tests.engines.chromium import launch_chromium
 

@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Sequence
 
 from builder.protocol.lines import Line, LineBatch
-from gateway.addresses import Addresses
+from gateway.access.guard import Access
 from gateway.config import Builder, Config, Secret
-from gateway.entrance import Access
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import (
     Attempt,
@@ -24,6 +23,7 @@ from gateway.models import (
     StepTiming,
     Trigger,
 )
+from gateway.models.addresses import Addresses
 
 TOKEN = "correct-horse-battery-staple"
 STEP_SECONDS = {

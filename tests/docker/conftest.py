@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from gateway import config
-from gateway.launchers.docker import DockerLauncher, open_docker
+from gateway.engines.docker.docker_launcher import DockerLauncher, open_docker
 from scripts.git_server import serve_git
 from tests.acceptance.conftest import Repositories
 from tests.engines.dockerd import KEPT, DockerEngine, running_dockerd

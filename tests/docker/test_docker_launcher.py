@@ -11,12 +11,13 @@ from collections.abc import Callable
 import pytest
 
 from gateway import config
+from gateway.engines.docker import docker_launcher as docker
+from gateway.engines.docker import docker_network
+from gateway.engines.docker.docker_api import DockerApi
+from gateway.engines.docker.docker_examination import examine_docker
+from gateway.engines.docker.docker_launcher import DockerLauncher
+from gateway.engines.docker.docker_network import bridge_name
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
-from gateway.examining.docker import examine_docker
-from gateway.launchers import docker, docker_network
-from gateway.launchers.docker import DockerLauncher
-from gateway.launchers.docker_api import DockerApi
-from gateway.launchers.docker_network import bridge_name
 from gateway.roles import BuilderState, LaunchOrder
 from tests.docker.conftest import LAUNCHER_NETWORK, OpenLauncher
 from tests.engines.builder_state import state_of

@@ -16,10 +16,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.config import Config
+from gateway.engines.ecs.ecs_launcher import open_ecs
+from gateway.engines.process.grades import Grade
+from gateway.engines.process.process_launcher import ProcessLauncher
 from gateway.errors import Unavailable
-from gateway.launchers.ecs import open_ecs
-from gateway.launchers.process import ProcessLauncher
-from gateway.launchers.sandbox import Grade
 from gateway.roles import BuilderState, Launcher, LaunchOrder
 from tests.docker.conftest import OpenLauncher
 from tests.engines.builder_state import state_of

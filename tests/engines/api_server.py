@@ -12,14 +12,14 @@ from typing import Any
 
 import aiohttp
 
+from gateway.access.middlewares import refuse_request
 from gateway.app import Running, create_api_app, running
 from gateway.background import Health
 from gateway.config import load_config
-from gateway.listeners import AppRunner, bound_sockets, listening, url_of
 from gateway.metrics import Metrics
-from gateway.middlewares import refuse_request
 from gateway.models import Status
 from gateway.roles import BuilderState, LaunchOrder
+from gateway.wire.listeners import AppRunner, bound_sockets, listening, url_of
 from tests.browser.fakes import FakeServices
 
 GIT_URL = "https://github.com/user/repo.git"

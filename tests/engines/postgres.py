@@ -12,9 +12,9 @@ from pathlib import Path
 
 import asyncpg
 
-from gateway.embedded_postgres import EmbeddedPostgres
-from gateway.migrations import migrate
-from gateway.stores.postgres import open_pool
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
+from gateway.engines.postgres.postgres_migrations import migrate
 
 MIGRATIONS = Path(__file__).parents[2] / "sql" / "postgres"
 UNSAFE_BUT_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}

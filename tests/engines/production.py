@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from gateway.embedded_postgres import EmbeddedPostgres
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 from tests.engines.clickhouse import ClickhouseServer, running_clickhouse
 from tests.engines.ecs import EcsServer, running_ecs, running_moto
 from tests.engines.kafka import KafkaBroker, running_kafka

@@ -17,11 +17,11 @@ from builder.protocol.tokens import make_token
 from gateway import consumer
 from gateway.background import Health, kept_running
 from gateway.consumer import LogConsumer
-from gateway.embedded_postgres import EmbeddedPostgres
+from gateway.engines.http_transport import HttpLogTransport
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
+from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import Conflict, GatewayError, Unavailable
-from gateway.migrations import migrate
 from gateway.models import Status
-from gateway.transports import HttpLogTransport
 from tests.engines.postgres import MIGRATIONS, UNSAFE_BUT_QUICK, running_postgres
 from tests.integration.control_parts import open_parts
 from tests.unit.control.fakes import until

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.errors import Unavailable
-from gateway.stores.blobs_directory import DirectoryObjectStore
 
 KEY = "__blobs/project/sha256"
 CLOSED_TO_ITS_OWNER = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, 0, 0xFFFFFFFF) for tag in (1, 4, 32))

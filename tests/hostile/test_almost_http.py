@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from gateway.connections import ConnectionServer
-from gateway.middlewares import refuse_request
+from gateway.access.middlewares import refuse_request
+from gateway.wire.connections import ConnectionServer
 from tests.engines.api_server import api_over_database
 from tests.hostile.almost_http import requests
 from tests.integration.site_server import until
@@ -95,7 +95,7 @@ def parser(request, monkeypatch):
 async def front(postgres, tmp_path_factory):
     """An answer that leaves its connection open is not taken for a refusal: no test waits for so long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.connections.KEEPALIVE_SECONDS", 10 * BOUND_SECONDS)
+        patch.setattr("gateway.wire.connections.KEEPALIVE_SECONDS", 10 * BOUND_SECONDS)
         async with api_over_database(await postgres.create_database(), tmp_path_factory.mktemp("front")) as api:
             yield Front(api)
 
@@ -117,7 +117,7 @@ def find_complaints(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]
 @pytest.mark.parametrize("count", [700, pytest.param(9000, marks=pytest.mark.soak)])
 async def test_no_connection_stays_open_and_no_traceback_is_logged(front, parser, count, caplog, monkeypatch):
     """The soak: 54,000 requests in all."""
-    monkeypatch.setattr("gateway.connections.KEEPALIVE_SECONDS", KEEPALIVE_SECONDS)
+    monkeypatch.setattr("gateway.wire.connections.KEEPALIVE_SECONDS", KEEPALIVE_SECONDS)
     found = await asyncio.gather(*(front.find_left_open(listener, count) for listener in LISTENERS))
     assert found == [[], [], []]
     assert find_complaints(caplog) == []

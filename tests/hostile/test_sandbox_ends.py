@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from builder.sandbox import strong
-from gateway.launchers.process import ProcessLauncher
-from gateway.launchers.sandbox import Grade
+from gateway.engines.process.grades import Grade
+from gateway.engines.process.process_launcher import ProcessLauncher
 from gateway.roles import LaunchOrder
 from tests.engines.gateway import eventually
 from tests.hostile.confined import LIMITS, PYTHON, a_sandbox, processes_with, run, run_python, start

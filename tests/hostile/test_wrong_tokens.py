@@ -8,10 +8,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from builder.protocol.tokens import make_token
-from gateway import wrong_tokens
+from gateway.access import wrong_tokens
+from gateway.access.wrong_tokens import MOST_WAITING_OF_A_CLIENT, PROMPT
 from gateway.config import Builder
 from gateway.routes import create_builders_app
-from gateway.wrong_tokens import MOST_WAITING_OF_A_CLIENT, PROMPT
 from tests.browser.fakes import TOKEN
 from tests.engines.api_server import api_over_memory
 

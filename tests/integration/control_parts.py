@@ -8,26 +8,26 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp.test_utils import TestServer
+from gateway.transports import HttpLogTransport
 
 from builder.api import BuildersApi, open_api
 from builder.protocol.tokens import make_token
 from gateway import config
 from gateway.background import Health, kept_running
 from gateway.consumer import LogConsumer
-from gateway.dispatcher import Dispatcher
-from gateway.log_ends import LogEnds
+from gateway.control.dispatcher import Dispatcher
+from gateway.control.leases import Reconciler
+from gateway.control.log_ends import LogEnds
+from gateway.control.publishing import Publisher
+from gateway.control.retention import Sweeper
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
+from gateway.engines.postgres.database import Database, open_pool
+from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.models import BuildSettings, Deployment, LogPosition
-from gateway.publishing import Publisher
-from gateway.reconciler import Reconciler
-from gateway.retention import Sweeper
 from gateway.routes import create_builders_app
-from gateway.stores.blobs_directory import DirectoryObjectStore
 from gateway.stores.installation import InstallationStore
-from gateway.stores.logs_postgres import PostgresLogStore
-from gateway.stores.postgres import Database, open_pool
 from gateway.stores.projects import ProjectStore
 from gateway.stores.sweeps import SweepStore
-from gateway.transports import HttpLogTransport
 from tests.engines.stores import LifeStore
 from tests.unit.control.fake_engines import FakeLauncher
 from tests.unit.control.fakes import Clock

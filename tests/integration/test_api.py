@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
+from gateway.access.guard import Access
 from gateway.config import Api, Secret
-from gateway.entrance import Access
 from gateway.errors import ConfigError
 from gateway.models import Status
-from gateway.object_keys import blob_key, release_key
+from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
 from tests.engines.api_server import GIT_URL, api_over_database
 from tests.engines.gateway import eventually

@@ -7,10 +7,10 @@ import uuid
 import pytest
 
 from gateway.config import Builder, Config, Secret
+from gateway.engines.ecs import ecs_launcher as ecs
+from gateway.engines.ecs.ecs_api import EcsApi
+from gateway.engines.ecs.ecs_examination import examine_ecs
 from gateway.errors import ConfigError, LaunchRefused, Unanswered, Unavailable
-from gateway.examining.ecs import examine_ecs
-from gateway.launchers import ecs
-from gateway.launchers.ecs_api import EcsApi
 from gateway.roles import BuilderState, LaunchOrder
 from tests.engines.builder_state import state_of
 from tests.engines.ecs import running_ecs

@@ -6,21 +6,21 @@ import hashlib
 
 import pytest
 
-from gateway import mirroring
 from gateway.background import Health, kept_running
+from gateway.commands.copying.objects import ObjectCopy
 from gateway.config import Retention
+from gateway.control import mirroring
+from gateway.control.mirroring import Mirror
+from gateway.control.retention import Sweeper
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_logs import PostgresLogStore
+from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import Unavailable
-from gateway.mirroring import Mirror
 from gateway.models import BuildSettings
-from gateway.moving.objects import ObjectCopy
-from gateway.object_keys import blob_key, release_key
-from gateway.retention import Sweeper
+from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
-from gateway.stores.blobs_directory import DirectoryObjectStore
-from gateway.stores.blobs_s3 import open_s3
-from gateway.stores.logs_postgres import PostgresLogStore
 from gateway.stores.mirrors import MirrorStore
-from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from gateway.stores.sweeps import SweepStore
 from tests.engines.gateway import eventually

@@ -7,12 +7,12 @@ import uuid
 
 import pytest
 
+from gateway.commands.copying.objects import ObjectCopy, copy_objects
 from gateway.config import Config, Data
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
+from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import ConfigError, Invalid, Unavailable
-from gateway.moving.objects import ObjectCopy, copy_objects
-from gateway.object_keys import blob_key, release_key
-from gateway.stores.blobs_directory import DirectoryObjectStore
-from gateway.stores.blobs_s3 import open_s3
+from gateway.models.object_keys import blob_key, release_key
 
 PROJECT, OTHER_PROJECT = uuid.UUID(int=1), uuid.UUID(int=2)
 

@@ -8,15 +8,15 @@ import functools
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
+from gateway.commands.copying.logs import copy_logs
+from gateway.commands.copying.projects import copy_projects
 from gateway.config import Clickhouse, Config, Postgres, Secret
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.errors import ConfigError, Conflict, Unavailable
 from gateway.models import BuildSettings, LogPosition
-from gateway.moving.logs import copy_logs
-from gateway.moving.projects import copy_projects
 from gateway.stores import tables
 from gateway.stores.installation import InstallationStore
-from gateway.stores.logs_postgres import PostgresLogStore
-from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from gateway.models import Status
-from gateway.object_keys import blob_key, release_key
+from gateway.models.object_keys import blob_key, release_key
 from tests.integration.site_server import Sites, running_sites, until
 from tests.unit.sites.fakes import PROJECT, make_release, sha256_of
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import Unavailable
-from gateway.object_keys import blob_key, release_key
+from gateway.models.object_keys import blob_key, release_key
 from tests.integration.site_server import Sites, running_sites
 from tests.unit.sites.fakes import DEPLOYMENT, PROJECT, make_release, sha256_of
 

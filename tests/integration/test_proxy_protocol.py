@@ -140,7 +140,7 @@ async def test_a_falsely_compressed_body_harms_nothing(sites: Sites) -> None:
 
 
 async def test_a_body_that_never_comes_ends_the_connection(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.connections.LINGERING_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.wire.connections.LINGERING_SECONDS", 0.1)
     connection = await sites.connect()
     connection.send(GET + b"Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
     assert (await connection.receive()).status == 200
@@ -148,7 +148,7 @@ async def test_a_body_that_never_comes_ends_the_connection(sites: Sites, monkeyp
 
 
 async def test_headers_that_never_end_end_the_connection(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.connections.KEEPALIVE_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.wire.connections.KEEPALIVE_SECONDS", 0.2)
     connection = await sites.connect()
     connection.send(GET + b"X: ")
     assert await connection.is_closed()

@@ -8,10 +8,10 @@ import os
 
 import pytest
 
+from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import Unavailable
-from gateway.object_keys import blob_key, release_key
+from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
-from gateway.stores.blobs_s3 import open_s3
 from tests.engines.s3 import S3_SERVERS, running_s3
 from tests.integration.site_server import running_sites
 from tests.unit.sites.fakes import PROJECT, make_release, sha256_of

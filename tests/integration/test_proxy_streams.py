@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import uvloop
 
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.models import Blob, ReleaseFile
-from gateway.object_keys import blob_key, release_key
+from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
-from gateway.stores.blobs_directory import DirectoryObjectStore
 from tests.integration.site_server import RawResponse, Sites, running_sites, until
 from tests.unit.sites.fakes import DEPLOYMENT, PROJECT, make_release, sha256_of
 

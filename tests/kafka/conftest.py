@@ -8,10 +8,10 @@ import uuid
 import pytest
 
 from gateway.config import Kafka
+from gateway.engines.kafka.kafka_transport import KafkaLogTransport
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.stores.deployments import DeploymentStore
-from gateway.stores.logs_postgres import PostgresLogStore
-from gateway.stores.postgres import open_pool
-from gateway.transports import KafkaLogTransport
 from tests.engines.kafka import named_brokers, running_kafka
 from tests.kafka.parts import KEY
 

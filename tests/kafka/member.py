@@ -4,8 +4,8 @@ import asyncio
 import os
 
 from gateway.config import Kafka
+from gateway.engines.kafka.kafka_transport import KafkaLogTransport
 from gateway.errors import Unavailable
-from gateway.transports import KafkaLogTransport
 from tests.kafka.parts import KEY
 
 

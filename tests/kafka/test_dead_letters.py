@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.engines.kafka.dead_letter_desk import DeadLetterDesk
+from gateway.engines.kafka.kafka_records import UNSIGNED
 from gateway.errors import Unavailable
-from gateway.transports.dead_letter_desk import DeadLetterDesk
-from gateway.transports.kafka_records import UNSIGNED
 from tests.kafka.parts import make_batch, new_id, put_aside, read_topic, signature, signed, take, write
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ async def test_what_is_put_back_is_as_it_was_and_put_back_once(open_transport, s
     batch = make_batch("refused for a while", deployment_id=new_id())
     value, headers = signed(batch)
     transport = open_transport(settings, log_bytes=1)
-    monkeypatch.setattr("gateway.log_meter.LOG_SLACK_BYTES", 0)
+    monkeypatch.setattr("gateway.engines.log_meter.LOG_SLACK_BYTES", 0)
     narrow = open_transport(settings, log_bytes=1)
     async with narrow.subscribe() as records:
         await write(settings, (value, [("trace", b"1"), *headers]), timestamp_ms=1_764_000_000_123)

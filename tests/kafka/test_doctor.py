@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
+from gateway.commands.doctor import _examine_transport
 from gateway.config import Config, Docker, Secret
-from gateway.doctor import _examine_transport
+from gateway.engines.kafka.kafka_examination import examine_kafka
 from gateway.errors import Unavailable
-from gateway.examining.kafka import examine_kafka
 from tests.engines.kafka import LIMITED_PASSWORD, LIMITED_USER, PASSWORD, USER
 from tests.kafka.parts import read_topic
 

@@ -9,7 +9,7 @@ from tests.kafka.parts import write
 
 
 async def test_nobody_waits_for_them(open_transport, settings, monkeypatch):
-    monkeypatch.setattr("gateway.transports.kafka_watch.BEHIND_SECONDS", 5.0)
+    monkeypatch.setattr("gateway.engines.kafka.kafka_watch.BEHIND_SECONDS", 5.0)
     gateways = [open_transport(settings), open_transport(settings)]
     await gateways[0]._cluster.make_topics()
     places = [TopicPartition(settings.topic, number) for number in range(settings.partitions)]

@@ -5,8 +5,8 @@ import contextlib
 
 import pytest
 
+from gateway.engines.http_transport import HttpLogTransport
 from gateway.errors import Invalid, Unavailable
-from gateway.transports import HttpLogTransport
 from tests.engines.gateway import eventually
 from tests.kafka.parts import fetched, make_batch, new_id, take
 

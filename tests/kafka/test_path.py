@@ -191,7 +191,7 @@ async def seen(left, right, ids):
 
 
 async def test_a_consumer_that_gets_nothing_is_made_anew(transport, logs, health, monkeypatch):
-    monkeypatch.setattr("gateway.transports.kafka_watch.STUCK_SECONDS", 2.0)
+    monkeypatch.setattr("gateway.engines.kafka.kafka_watch.STUCK_SECONDS", 2.0)
     deployment_id = new_id()
     async with consuming(transport, logs, health):
         await eventually(lambda: caught_up(transport), "it consumes", 30)

@@ -9,9 +9,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from builder.protocol.lines import LAST_MOMENT, MAX_LINE_BYTES, encode_batch
+from gateway.engines.kafka.kafka_cluster import Broken
+from gateway.engines.kafka.kafka_reading import PIECES
 from gateway.errors import Unavailable
-from gateway.transports.kafka_cluster import Broken
-from gateway.transports.kafka_reading import PIECES
 from tests.engines.gateway import eventually
 from tests.kafka.parts import (
     fetched,
@@ -199,7 +199,7 @@ async def test_too_many_dead_letters_stop_the_consumer_and_lose_nothing(open_tra
 
 
 async def test_a_log_beyond_its_limit_goes_aside(open_transport, settings, monkeypatch):
-    monkeypatch.setattr("gateway.log_meter.LOG_SLACK_BYTES", 0)
+    monkeypatch.setattr("gateway.engines.log_meter.LOG_SLACK_BYTES", 0)
     transport = open_transport(settings, log_bytes=1000)
     deployment_id = new_id()
     batches = [make_batch("x" * 700, deployment_id=deployment_id, first_seq=seq) for seq in (1, 2, 3)]
@@ -217,7 +217,7 @@ def original(deployment_id, log):
 
 
 async def test_a_log_without_end_does_not_use_up_the_dead_letters_of_all(open_transport, settings, monkeypatch):
-    monkeypatch.setattr("gateway.log_meter.LOG_SLACK_BYTES", 0)
+    monkeypatch.setattr("gateway.engines.log_meter.LOG_SLACK_BYTES", 0)
     transport = open_transport(dataclasses.replace(settings, dead_letters_per_hour=2), log_bytes=1000)
     endless, other = new_id(), make_batch("other", deployment_id=new_id())
     batches = [make_batch("x" * 700, deployment_id=endless, first_seq=seq) for seq in range(1, 8)]
@@ -337,7 +337,7 @@ async def test_where_topics_take_less_than_usual_a_record_goes_aside_all_the_sam
 
 
 async def test_partitions_that_are_added_are_read(open_transport, settings, monkeypatch):
-    monkeypatch.setattr("gateway.transports.kafka.METADATA_SECONDS", 0.5)
+    monkeypatch.setattr("gateway.engines.kafka.kafka_transport.METADATA_SECONDS", 0.5)
     transport = open_transport(settings)
     first, second = make_batch("first", deployment_id=new_id()), make_batch("second", deployment_id=new_id())
     async with transport.subscribe() as records:
@@ -350,7 +350,7 @@ async def test_partitions_that_are_added_are_read(open_transport, settings, monk
 
 
 async def test_a_topic_that_was_deleted_is_made_anew_and_read(open_transport, settings, monkeypatch):
-    monkeypatch.setattr("gateway.transports.kafka.METADATA_SECONDS", 0.5)
+    monkeypatch.setattr("gateway.engines.kafka.kafka_transport.METADATA_SECONDS", 0.5)
     transport, stored = open_transport(settings), make_batch("stored", deployment_id=new_id())
     later = make_batch("later", deployment_id=new_id())
     async with transport.subscribe() as records:

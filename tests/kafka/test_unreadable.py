@@ -7,8 +7,8 @@ import time
 import pytest
 from aiokafka.record.util import calc_crc32c
 
-from gateway.transports.dead_letter_desk import DeadLetterDesk
-from gateway.transports.kafka_records import UNSIGNED
+from gateway.engines.kafka.dead_letter_desk import DeadLetterDesk
+from gateway.engines.kafka.kafka_records import UNSIGNED
 from tests.kafka.parts import make_batch, new_id, producing, put_aside, read_topic, reason_of, signed, take, write
 
 BODY, CRC, CODEC = 61, 17, slice(21, 23)

@@ -7,9 +7,9 @@ import datetime
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable
 
+from gateway.engines.directory.files import check_key
 from gateway.errors import Invalid, NotFound
 from gateway.roles import ObjectInfo
-from gateway.stores.files import check_key
 
 PIECE_BYTES = 256 * 1024
 

@@ -6,14 +6,14 @@ import uuid
 
 import pytest
 
-from gateway.migrations import migrate
-from gateway.migrations_clickhouse import migrate_clickhouse
+from gateway.config.resources import clickhouse_migrations_folder
+from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
+from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.models import BuildSettings
-from gateway.resources import clickhouse_migrations_folder
-from gateway.stores.clickhouse import open_clickhouse
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
-from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import in_database, reachable_clickhouse, running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from gateway.cli import main
+from gateway.commands.cli import main
 from gateway.config import Clickhouse
+from gateway.config.resources import clickhouse_migrations_folder
+from gateway.engines.clickhouse.clickhouse_examination import examine_clickhouse
+from gateway.engines.clickhouse.clickhouse_migrations import CREATE_RECORDS, RECORD, migrate_clickhouse
+from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.errors import ConfigError, Unavailable
-from gateway.examining.clickhouse import examine_clickhouse
-from gateway.migrations_clickhouse import CREATE_RECORDS, RECORD, migrate_clickhouse
-from gateway.resources import clickhouse_migrations_folder
-from gateway.stores.clickhouse import open_clickhouse
 from tests.engines.clickhouse import READER
 from tests.engines.ports import free_ports
 

@@ -11,12 +11,12 @@ import pytest
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.config import Clickhouse, Secret
+from gateway.config.resources import clickhouse_migrations_folder
+from gateway.engines.clickhouse.clickhouse_logs import INSERT, ClickhouseLogStore
+from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
+from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.errors import ConfigError, Unavailable
-from gateway.migrations_clickhouse import migrate_clickhouse
 from gateway.models import LogPosition
-from gateway.resources import clickhouse_migrations_folder
-from gateway.stores.clickhouse import open_clickhouse
-from gateway.stores.logs_clickhouse import INSERT, ClickhouseLogStore
 from tests.engines.certificates import make_certificates
 from tests.engines.clickhouse import PASSWORD, READER
 from tests.engines.gateway import eventually

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from gateway.config import Secret
+from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.errors import Unavailable
-from gateway.stores.clickhouse import open_clickhouse
 from tests.engines.clickhouse import PASSWORD
 
 pytestmark = pytest.mark.direct

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from gateway.config import Clickhouse
+from gateway.engines.clickhouse.clickhouse_logs import ClickhouseLogStore
+from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
+from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.errors import ConfigError, Unavailable
-from gateway.migrations_clickhouse import migrate_clickhouse
-from gateway.stores.clickhouse import open_clickhouse
-from gateway.stores.logs_clickhouse import ClickhouseLogStore
 from tests.engines.clickhouse import READER
 from tests.engines.ports import free_ports
 

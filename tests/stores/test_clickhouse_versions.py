@@ -5,9 +5,9 @@ import uuid
 import pytest
 from asynch.proto.utils.escape import escape_params
 
-from gateway.migrations_clickhouse import CREATE_RECORDS, READ_RECORDS, RECORD
-from gateway.resources import clickhouse_migrations_folder
-from gateway.stores import logs_clickhouse
+from gateway.config.resources import clickhouse_migrations_folder
+from gateway.engines.clickhouse import clickhouse_logs as logs_clickhouse
+from gateway.engines.clickhouse.clickhouse_migrations import CREATE_RECORDS, READ_RECORDS, RECORD
 from tests.engines.chdb import running_chdb
 
 BUILD = uuid.UUID(int=1)

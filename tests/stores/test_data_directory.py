@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.data_directory import keep_usable, lock_data_directory
+from gateway.engines.data_directory import keep_usable, lock_data_directory
 from gateway.errors import ConfigError
 
 ANOTHER = 64776
@@ -23,7 +23,7 @@ def mode_of(path: Path) -> int:
 def test_a_directory_that_is_open_to_others_is_closed_and_the_log_says_so(
     tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "gateway.modes")
+    caplog.set_level(logging.WARNING, "gateway.engines.directory.modes")
     tmp_path.chmod(mode)
     with lock_data_directory(tmp_path):
         assert mode_of(tmp_path) & 0o777 == 0o700

@@ -5,9 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
+from gateway.engines.postgres import database as postgres
+from gateway.engines.postgres.database import open_pool
 from gateway.errors import ConfigError, Invalid, Unavailable
-from gateway.stores import postgres
-from gateway.stores.postgres import open_pool
 
 # What is said here of connections is said of the server's own; test_postgres_pooler.py says it of a pooler's.
 pytestmark = pytest.mark.direct

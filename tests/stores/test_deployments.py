@@ -6,9 +6,8 @@ import uuid
 import pytest
 
 from builder.protocol.calls import Facts
-from gateway import lifecycle
 from gateway.errors import Conflict, Invalid, NotFound
-from gateway.models import BuildSettings, Status, Trigger
+from gateway.models import BuildSettings, Status, Trigger, lifecycle
 from tests.engines.gateway import eventually
 from tests.engines.stores import LifeStore
 

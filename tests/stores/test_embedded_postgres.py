@@ -13,11 +13,11 @@ import asyncpg
 import pytest
 
 from gateway.background import Health, kept_running
-from gateway.data_directory import lock_data_directory
-from gateway.embedded_postgres import EmbeddedPostgres
+from gateway.engines.data_directory import lock_data_directory
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
+from gateway.engines.postgres.postgres_files import COPY_PREFIX, Owner, find_binaries, is_postmaster, is_reachable
 from gateway.errors import ConfigError, Unavailable
-from gateway.postgres_files import COPY_PREFIX, Owner, find_binaries, is_postmaster, is_reachable
-from gateway.stores.postgres import open_pool
 from tests.engines.postgres import UNSAFE_BUT_QUICK
 
 ROOT = Path(__file__).parents[2]
@@ -166,8 +166,8 @@ async def test_what_a_killed_gateway_left_running_is_taken_over(folder):
 KILLED_GATEWAY = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from gateway.data_directory import lock_data_directory
-from gateway.embedded_postgres import EmbeddedPostgres
+from gateway.engines.data_directory import lock_data_directory
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 
 async def main():
     with lock_data_directory(Path(sys.argv[1])):
@@ -294,7 +294,7 @@ async def test_as_root_a_restored_backup_is_given_to_its_user(folder):
 
 @as_root
 async def test_as_root_programs_in_a_closed_folder_are_copied_and_the_copy_is_removed(folder, monkeypatch):
-    monkeypatch.setattr("gateway.embedded_postgres.is_reachable", lambda *_: False)
+    monkeypatch.setattr("gateway.engines.postgres.embedded_postgres.is_reachable", lambda *_: False)
     monkeypatch.setattr("tempfile.tempdir", None)
     postgres = make(folder)
     await postgres.start()
@@ -319,7 +319,7 @@ async def test_as_root_configured_programs_in_a_closed_folder_are_refused(tmp_pa
 ORDINARY_USER = """
 import asyncio, concurrent.futures.thread, encodings.idna, os, sys
 from pathlib import Path
-from gateway.embedded_postgres import EmbeddedPostgres
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 from gateway.errors import ConfigError
 
 # After the imports: Python itself may live in a closed folder.
@@ -341,8 +341,8 @@ import asyncio, concurrent.futures.thread, contextlib, encodings.idna, os, sys
 from pathlib import Path
 import asyncpg
 from gateway.background import Health, kept_running
-from gateway.data_directory import keep_usable, lock_data_directory
-from gateway.embedded_postgres import EmbeddedPostgres
+from gateway.engines.data_directory import keep_usable, lock_data_directory
+from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 
 os.setgroups([]); os.setgid(1); os.setuid(int(sys.argv[2]))
 folder = Path(sys.argv[1])

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.errors import Unavailable
-from gateway.stores.blobs_directory import DirectoryObjectStore
 
 
 async def one(piece):

@@ -5,13 +5,13 @@ import uuid
 
 import pytest
 
-from gateway.addresses import deployment_label
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import NotFound, Unavailable
-from gateway.migrations import migrate
 from gateway.models import BuildSettings, Status
+from gateway.models.addresses import deployment_label
 from gateway.stores import hosts as module
 from gateway.stores.hosts import HostStore, reserve_slug
-from gateway.stores.postgres import open_pool
 from gateway.stores.projects import ProjectStore
 from tests.engines.postgres import MIGRATIONS, older_than
 

@@ -8,9 +8,9 @@ import uuid
 import pytest
 
 from builder.protocol.lines import MAX_LINE_BYTES, Line, LineBatch
+from gateway.engines.clickhouse.clickhouse_logs import ClickhouseLogStore
+from gateway.engines.postgres.postgres_logs import ROW_LINES, PostgresLogStore
 from gateway.models import LogPosition
-from gateway.stores.logs_clickhouse import ClickhouseLogStore
-from gateway.stores.logs_postgres import ROW_LINES, PostgresLogStore
 
 BUILD = uuid.UUID(int=1)
 OTHER = uuid.UUID(int=2)

@@ -8,11 +8,11 @@ import uuid
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
-from gateway.migrations import migrate
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_logs import PostgresLogStore
+from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.models import LogPosition, Status, StepTiming
 from gateway.stores.hosts import HostStore
-from gateway.stores.logs_postgres import PostgresLogStore
-from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS
 from tests.engines.stores import LifeStore
 

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_migrations import migrate, missing_migrations, read_migrations
 from gateway.errors import ConfigError, Unavailable
-from gateway.migrations import migrate, missing_migrations, read_migrations
-from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.migrations import migrate
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.stores.mirrors import MirrorStore
-from gateway.stores.postgres import open_pool
 from tests.engines.postgres import MIGRATIONS, older_than
 
 ROUNDS_GO = "0017_forget_rounds_of_mirrors.sql"

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from gateway.engines.directory.directory_objects import PIECE_BYTES, DirectoryObjectStore
+from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import Conflict, Invalid, NotFound
-from gateway.stores.blobs_directory import PIECE_BYTES, DirectoryObjectStore
-from gateway.stores.blobs_s3 import open_s3
 from tests.engines.s3 import S3_SERVERS
 from tests.memory.objects import MemoryObjects
 

@@ -6,16 +6,16 @@ import uuid
 
 import pytest
 
+from gateway.commands.examine_objects import examine_sites
 from gateway.config import Config, Data, Postgres, Secret
-from gateway.embedded_postgres import USER
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
+from gateway.engines.postgres import postgres_examination as examination
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.embedded_postgres import USER
+from gateway.engines.postgres.postgres_examination import examine_postgres, examine_postgres_logs
+from gateway.engines.postgres.postgres_migrations import migrate, missing_migrations
 from gateway.errors import ConfigError, Unavailable
-from gateway.examining import postgres as examination
-from gateway.examining.objects import examine_sites
-from gateway.examining.postgres import examine_postgres, examine_postgres_logs
-from gateway.migrations import migrate, missing_migrations
-from gateway.object_keys import release_key
-from gateway.stores.blobs_directory import DirectoryObjectStore
-from gateway.stores.postgres import open_pool
+from gateway.models.object_keys import release_key
 from tests.engines.postgres import MIGRATIONS
 
 RELATIONS = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"

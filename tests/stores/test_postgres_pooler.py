@@ -6,9 +6,9 @@ import itertools
 import asyncpg
 import pytest
 
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import Unavailable
-from gateway.migrations import migrate
-from gateway.stores.postgres import open_pool
 from tests.engines.gateway import eventually
 from tests.engines.pgbouncer import running_pgbouncer
 from tests.engines.postgres import MIGRATIONS

@@ -5,10 +5,10 @@ import logging
 import pytest
 
 from gateway.config import Config, Postgres, Secret
+from gateway.engines.postgres.database import open_pool
+from gateway.engines.postgres.postgres_examination import examine_postgres
+from gateway.engines.postgres.postgres_url import describe_url
 from gateway.errors import ConfigError, Unavailable
-from gateway.examining.postgres import examine_postgres
-from gateway.stores.postgres import open_pool
-from gateway.stores.postgres_url import describe_url
 from tests.engines.certificates import make_certificates
 from tests.engines.pgbouncer import PASSWORD, running_pgbouncer
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from gateway.models import BuildSettings, Deployment, Status, Trigger
-from gateway.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
+from gateway.models.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.projects import ProjectStore
 

@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from gateway.addresses import deployment_label
 from gateway.errors import Conflict, NotFound
 from gateway.models import Status
+from gateway.models.addresses import deployment_label
 
 
 @pytest.fixture

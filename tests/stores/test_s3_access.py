@@ -11,11 +11,12 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 
+from gateway.commands.doctor import examine
 from gateway.config import S3, Config, Data, Postgres, Secret
-from gateway.doctor import examine
+from gateway.engines.s3 import s3_client
+from gateway.engines.s3 import s3_objects as blobs_s3
+from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import NotFound, Unavailable
-from gateway.stores import blobs_s3, s3_client
-from gateway.stores.blobs_s3 import open_s3
 from tests.engines.ports import free_ports
 from tests.engines.s3 import VIRTUAL_DOMAIN, running_s3
 

@@ -8,10 +8,11 @@ import os
 
 import pytest
 
+from gateway.engines.s3 import s3_objects as blobs_s3
+from gateway.engines.s3 import s3_uploads
+from gateway.engines.s3.s3_objects import open_s3
+from gateway.engines.s3.s3_uploads import PART_BYTES
 from gateway.errors import Conflict, Invalid, Unavailable
-from gateway.stores import blobs_s3, s3_uploads
-from gateway.stores.blobs_s3 import open_s3
-from gateway.stores.s3_uploads import PART_BYTES
 from tests.engines.s3 import S3_SERVERS
 
 LARGE = os.urandom(2 * PART_BYTES + 4321)

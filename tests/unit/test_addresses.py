@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from gateway.addresses import Addresses
 from gateway.errors import ConfigError
+from gateway.models.addresses import Addresses
 
 DEPLOYMENT = uuid.UUID("0a1b2c3d-0000-4000-8000-000000000001")
 

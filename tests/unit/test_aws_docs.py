@@ -15,9 +15,9 @@ from botocore.model import OperationModel
 from botocore.validate import ParamValidator
 
 from gateway import config
-from gateway import object_keys as keys
 from gateway.config import Config, load_config
-from gateway.launchers.ecs_setup import find_faults
+from gateway.engines.ecs.ecs_setup import find_faults
+from gateway.models import object_keys as keys
 from tests.unit.aws_commands import Command, options_of, parameters_of, read_commands, wrong_enums
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,10 +4,12 @@ import inspect
 
 import pytest
 
-from gateway import dispatcher, duties, log_ends, reconciler
+from gateway import duties
 from gateway.background import kept_running
 from gateway.config import load_config
-from gateway.engines import in_use, place_of_objects
+from gateway.control import dispatcher, log_ends
+from gateway.control import leases as reconciler
+from gateway.engines.opening import in_use, place_of_objects
 from gateway.errors import ConfigError
 
 ECS = {

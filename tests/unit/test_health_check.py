@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.commands.health_check import reachable_host
 from gateway.config import Api
-from gateway.health_check import reachable_host
 from tests.engines.gateway import ROOT
 from tests.engines.ports import free_ports
 
@@ -22,7 +22,7 @@ async def check(port: int, folder: Path, **settings: str) -> tuple[int, str]:
     """Exit code and words of the check, run as a container runs it."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "BUILDSPACE_API_PORT": str(port), **settings}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.health_check"), cwd=folder, env=environment, stderr=subprocess.PIPE
+        *(sys.executable, "-m", "gateway.commands.health_check"), cwd=folder, env=environment, stderr=subprocess.PIPE
     )
     _, said = await process.communicate()
     assert process.returncode is not None

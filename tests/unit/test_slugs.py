@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from gateway.errors import Invalid
-from gateway.slugs import ADJECTIVES, ANIMALS, MAX_SLUG, check_slug, random_long_slug
+from gateway.models.slugs import ADJECTIVES, ANIMALS, MAX_SLUG, check_slug, random_long_slug
 
 
 @pytest.mark.parametrize(

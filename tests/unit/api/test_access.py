@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.access import (
+from gateway.access.calls import (
     Caller,
     bearer_token,
     check_host,

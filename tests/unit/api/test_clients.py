@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.clients import TrustedProxies, group_of
+from gateway.wire.clients import TrustedProxies, group_of
 
 PROXIES = TrustedProxies(["10.0.0.0/8", "fd00::/8"])
 

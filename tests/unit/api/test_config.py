@@ -6,8 +6,8 @@ import tomllib
 import pytest
 
 from gateway.config import Config, Secret, load_config
+from gateway.config.resources import default_config
 from gateway.errors import ConfigError
-from gateway.resources import default_config
 
 
 def load(tmp_path, text, environ=None):

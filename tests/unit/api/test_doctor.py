@@ -5,14 +5,14 @@ import uuid
 
 import pytest
 
-from gateway import doctor
+from gateway.commands import doctor
+from gateway.commands.doctor import check_access, check_builders_url, check_links, examine
+from gateway.commands.examine_machine import examine_disk
+from gateway.commands.examine_objects import check_objects
 from gateway.config import load_config
-from gateway.doctor import check_access, check_builders_url, check_links, examine
+from gateway.engines.directory.directory_objects import DirectoryObjectStore
+from gateway.engines.postgres.postgres_examination import check_logs
 from gateway.errors import Unavailable
-from gateway.examining.machine import examine_disk
-from gateway.examining.objects import check_objects
-from gateway.examining.postgres import check_logs
-from gateway.stores.blobs_directory import DirectoryObjectStore
 
 
 def config_of(tmp_path, **environment):

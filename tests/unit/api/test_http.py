@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
+from gateway.access.middlewares import ANSWERS
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
-from gateway.middlewares import ANSWERS
 from gateway.models import Attempt, Status, StepTiming
 from tests.engines.api_server import GIT_URL, api_over_memory
 
@@ -169,26 +169,26 @@ async def test_a_call_keeps_its_id_and_a_strange_one_gets_another(api):
 
 
 async def test_a_call_is_a_line_in_the_log_without_its_query(api, caplog):
-    caplog.set_level(logging.INFO, logger="gateway.middlewares")
+    caplog.set_level(logging.INFO, logger="gateway.access.middlewares")
     await api.get("/project?limit=5")
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.middlewares"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.access.middlewares"]
     assert line.startswith("request GET /project 200 ")
     assert "limit" not in line
 
 
 @pytest.mark.parametrize(("trusted", "client"), [([], "127.0.0.1"), (["127.0.0.0/8"], "203.0.113.7")])
 async def test_the_log_names_the_client_by_the_word_of_trusted_proxies_alone(caplog, trusted, client):
-    caplog.set_level(logging.INFO, logger="gateway.middlewares")
+    caplog.set_level(logging.INFO, logger="gateway.access.middlewares")
     async with api_over_memory(trusted_proxies=trusted) as api:
         await api.get("/project", **{"X-Forwarded-For": "198.51.100.1, 203.0.113.7"})
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.middlewares"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.access.middlewares"]
     assert f" client={client} " in line
 
 
 async def test_a_path_cannot_forge_a_line_of_the_log(api, caplog):
-    caplog.set_level(logging.INFO, logger="gateway.middlewares")
+    caplog.set_level(logging.INFO, logger="gateway.access.middlewares")
     await api.get("/%0Arequest%20GET%20/admin")
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.middlewares"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.access.middlewares"]
     assert "\n" not in line
 
 

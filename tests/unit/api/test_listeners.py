@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
-from gateway.addresses import is_loopback_address
 from gateway.app import other_port
 from gateway.errors import ConfigError
-from gateway.listeners import bound_sockets, port_of, url_of
+from gateway.models.addresses import is_loopback_address
+from gateway.wire.listeners import bound_sockets, port_of, url_of
 
 
 def take(section, hosts, port):

@@ -3,8 +3,8 @@
 import os
 import socket
 
-from gateway import port_holders
-from gateway.port_holders import UNKNOWN, holder_of
+from gateway.wire import port_holders
+from gateway.wire.port_holders import UNKNOWN, holder_of
 
 
 def test_a_program_is_named_with_its_process():

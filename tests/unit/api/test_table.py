@@ -4,7 +4,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.actor import Scope
+from gateway.models.actor import Scope
 from gateway.routes import API, PAGES
 from gateway.routes.table import ROUTES, Access, Route, add_routes, asked_scope
 

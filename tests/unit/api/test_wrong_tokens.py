@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway import wrong_tokens
+from gateway.access import wrong_tokens
+from gateway.access.wrong_tokens import MOST_WAITING_OF_A_CLIENT, PROMPT, WrongTokens
 from gateway.errors import TooMany
-from gateway.wrong_tokens import MOST_WAITING_OF_A_CLIENT, PROMPT, WrongTokens
 
 CLIENT = "203.0.113.7"
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway import consumer
-from gateway.reconciler import Reconciler
+from gateway.control.leases import Reconciler
 from tests.unit.control.fake_engines import BreakingObjects, FakeLauncher, MemoryLogs
 from tests.unit.control.fakes import Clock, MemoryDeployments
 

@@ -9,9 +9,8 @@ import dataclasses
 import datetime
 import uuid
 
-from gateway import lifecycle
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import BuildSettings, Deployment, EndedBuilder, Status, StepTiming, Trigger
+from gateway.models import BuildSettings, Deployment, EndedBuilder, Status, StepTiming, Trigger, lifecycle
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 

@@ -7,19 +7,19 @@ import uuid
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from gateway.transports import HttpLogTransport
 
 from builder.protocol.calls import Facts, Finish, Manifest, StepStarted
 from builder.protocol.lines import Line, LineBatch, encode_batch
 from builder.protocol.tokens import PROOF_BYTES, is_proof, make_token
-from gateway import log_meter
 from gateway.background import Health, kept_running
 from gateway.config import Builder
 from gateway.consumer import LogConsumer
+from gateway.control.publishing import Publisher
+from gateway.engines.opening import log_meter
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import BuildSettings, Status
-from gateway.publishing import Publisher
 from gateway.routes import builders, create_builders_app
-from gateway.transports import HttpLogTransport
 from tests.unit.control.fakes import until
 from tests.unit.control.outputs import make_manifest, sha256_of
 

@@ -10,8 +10,8 @@ from builder.protocol.lines import Line, LineBatch
 from gateway import consumer
 from gateway.background import Health, kept_running
 from gateway.consumer import LogConsumer
+from gateway.engines.http_transport import HttpLogTransport
 from gateway.errors import Invalid, Unavailable
-from gateway.transports import HttpLogTransport
 from tests.unit.control.fakes import until
 
 ID = uuid.uuid4()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import TopicPartition
 
-from gateway.transports import dead_letter_desk
+from gateway.engines.kafka import dead_letter_desk
 
 PLACE = TopicPartition("dead", 0)
 

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from builder.protocol.tokens import is_token
-from gateway import dispatcher, lifecycle
 from gateway.background import Health, kept_running
 from gateway.config import Builder
-from gateway.dispatcher import Dispatcher
+from gateway.control import dispatcher
+from gateway.control.dispatcher import Dispatcher
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
-from gateway.models import Status
+from gateway.models import Status, lifecycle
 from tests.unit.control.fakes import until
 
 KEY = b"k" * 32

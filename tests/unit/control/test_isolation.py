@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.background import Health
+from gateway.engines.process.isolation import BUILDERS, Isolation
 from gateway.errors import LaunchRefused
-from gateway.isolation import BUILDERS, Isolation
 
 
 @pytest.fixture

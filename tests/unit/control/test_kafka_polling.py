@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, UnsupportedCodecError
 
-from gateway.transports.kafka_polling import Unreadable, poll
+from gateway.engines.kafka.kafka_polling import Unreadable, poll
 
 PLACE, OTHER = TopicPartition("logs", 0), TopicPartition("logs", 1)
 

@@ -8,10 +8,10 @@ import pytest
 
 from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_LINE_BYTES, MAX_RECORD_BYTES, Line
 from gateway.config import Kafka, Secret
-from gateway.transports.dead_letters import DeadLetters, unwrap
-from gateway.transports.kafka_cluster import KafkaCluster
-from gateway.transports.kafka_reading import PIECES, read_signed, read_unsigned
-from gateway.transports.kafka_watch import CaughtUp, Membership
+from gateway.engines.kafka.dead_letters import DeadLetters, unwrap
+from gateway.engines.kafka.kafka_cluster import KafkaCluster
+from gateway.engines.kafka.kafka_reading import PIECES, read_signed, read_unsigned
+from gateway.engines.kafka.kafka_watch import CaughtUp, Membership
 
 ID = uuid.UUID("550e8400-e29b-41d4-a716-446655440000")
 KEY = b"k" * 32

@@ -5,8 +5,8 @@ import datetime
 import pytest
 
 from builder.protocol.lines import MAX_SEQ
-from gateway import lifecycle
-from gateway.lifecycle import LogEnd
+from gateway.models import lifecycle
+from gateway.models.lifecycle import LogEnd
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 

@@ -6,11 +6,11 @@ import uuid
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
-from gateway import log_ends
+from gateway.control import log_ends
+from gateway.control.leases import Reconciler
+from gateway.control.log_ends import LogEnds
 from gateway.errors import Unavailable
-from gateway.log_ends import LogEnds
 from gateway.models import Status
-from gateway.reconciler import Reconciler
 
 
 @pytest.fixture

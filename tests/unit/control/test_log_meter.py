@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.protocol.lines import Line, LineBatch
-from gateway import log_meter
+from gateway.engines.log_meter import LogMeter
+from gateway.engines.opening import log_meter
 from gateway.errors import TooLarge
-from gateway.log_meter import LogMeter
 
 ID = uuid.uuid4()
 

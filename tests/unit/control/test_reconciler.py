@@ -6,8 +6,8 @@ import datetime
 
 import pytest
 
-from gateway import reconciler
 from gateway.background import Health, kept_running
+from gateway.control import leases as reconciler
 from gateway.errors import Conflict, Unavailable
 from gateway.models import Status, StepTiming
 from tests.unit.control.fakes import until

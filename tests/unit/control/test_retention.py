@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import retention
 from gateway.background import Health, kept_running
 from gateway.config import Retention
+from gateway.control import retention
+from gateway.control.publishing import Publisher
+from gateway.control.retention import Sweeper
 from gateway.errors import Conflict, Unavailable
 from gateway.models import Status
-from gateway.object_keys import blob_key, release_key
-from gateway.publishing import Publisher
-from gateway.retention import Sweeper
+from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from tests.unit.control.fake_engines import BreakingObjects, MemoryLogs
 from tests.unit.control.fakes import Clock, MemoryDeployments, MemorySweeps, until

@@ -6,8 +6,8 @@ import uuid
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
+from gateway.engines.http_transport import HttpLogTransport
 from gateway.errors import Invalid, Unavailable
-from gateway.transports import HttpLogTransport
 
 ID = uuid.uuid4()
 

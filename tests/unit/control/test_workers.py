@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.workers import each_of, together
+from gateway.background import each_of, together
 
 
 class Work:

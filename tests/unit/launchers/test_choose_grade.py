@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from gateway.engines.process import grades as sandbox
+from gateway.engines.process.grades import choose_grade
 from gateway.errors import ConfigError, LaunchRefused
-from gateway.launchers import sandbox
-from gateway.launchers.sandbox import choose_grade
 
 
 def probe_that(holds: str) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from gateway import config
+from gateway.engines.docker import docker_launcher as docker
+from gateway.engines.docker.docker_launcher import choose_isolation, engine_name, last_words, open_docker
+from gateway.engines.docker.docker_network import BETWEEN_CONTAINERS, BuilderNetwork, api_place, bridge_name
 from gateway.errors import ConfigError, LaunchRefused
-from gateway.launchers import docker
-from gateway.launchers.docker import choose_isolation, engine_name, last_words, open_docker
-from gateway.launchers.docker_network import BETWEEN_CONTAINERS, BuilderNetwork, api_place, bridge_name
 
 API = "http://192.0.2.7:9001"
 GATE = "192.0.2.7:9001"

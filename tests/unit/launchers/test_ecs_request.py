@@ -14,10 +14,11 @@ from botocore.validate import ParamValidator
 
 from gateway import config
 from gateway.config import Builder, Config, Ecs
+from gateway.engines.ecs import ecs_launcher as ecs
+from gateway.engines.ecs import ecs_words
+from gateway.engines.ecs.ecs_api import EcsApi, find_region
+from gateway.engines.ecs.ecs_setup import find_faults
 from gateway.errors import ConfigError
-from gateway.launchers import ecs, ecs_words
-from gateway.launchers.ecs_api import EcsApi, find_region
-from gateway.launchers.ecs_setup import find_faults
 from gateway.roles import LaunchOrder
 
 CLUSTER = "arn:aws:ecs:eu-west-1:111122223333:cluster/buildspace"

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
+from gateway.engines.process.instance import instance_name
 from gateway.errors import ConfigError
-from gateway.launchers.instance import instance_name
 
 
 def test_it_is_the_same_after_each_start_and_under_another_host_name(tmp_path, monkeypatch):

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from gateway.engines.process import process_launcher as process_module
+from gateway.engines.process import processes
+from gateway.engines.process.grades import Grade
+from gateway.engines.process.process_launcher import ProcessLauncher, free_slot
+from gateway.engines.process.processes import ProcessId
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
-from gateway.launchers import process as process_module
-from gateway.launchers import processes
-from gateway.launchers.process import ProcessLauncher, free_slot
-from gateway.launchers.processes import ProcessId
-from gateway.launchers.sandbox import Grade
 from gateway.roles import BuilderState, LaunchOrder
 from tests.engines.builder_state import state_of
 from tests.unit.launchers.waiting import until, until_now
@@ -308,8 +308,8 @@ async def test_a_graceful_stop_ends_builders(tmp_path: Path) -> None:
 GATEWAY = """
 import asyncio, sys, uuid
 from pathlib import Path
-from gateway.launchers.process import ProcessLauncher
-from gateway.launchers.sandbox import Grade
+from gateway.engines.process.process_launcher import ProcessLauncher
+from gateway.engines.process.grades import Grade
 from gateway.roles import LaunchOrder
 async def main():
     builder = [sys.executable, "-c", sys.argv[3]]

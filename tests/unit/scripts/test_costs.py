@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import cli
+from gateway.commands import cli
 from gateway.config import ENVIRONMENT_NAMES, Config, load_config
 from scripts import costs
 

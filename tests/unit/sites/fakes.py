@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.addresses import deployment_label
 from gateway.errors import NotFound, Unavailable
 from gateway.models import Blob, Release, ReleaseFile, SitePointer, Status
-from gateway.object_keys import blob_key, release_key
+from gateway.models.addresses import deployment_label
+from gateway.models.object_keys import blob_key, release_key
 from gateway.roles import ObjectInfo
 from gateway.sites.release_format import encode_release
 

@@ -10,16 +10,16 @@ import uuid
 
 import pytest
 
-from gateway.complaints import Complaints
 from gateway.errors import NotFound, Unavailable
 from gateway.models import Blob
-from gateway.object_keys import blob_key, release_key
+from gateway.models.object_keys import blob_key, release_key
 from gateway.sites import cache, releases
 from gateway.sites.cache import BlobCache
 from gateway.sites.flights import Flights
 from gateway.sites.lru import LeastRecentlyUsed
 from gateway.sites.releases import Releases
 from gateway.sites.streams import StoredBytes
+from gateway.wire.complaints import Complaints
 from tests.unit.sites.fakes import (
     DEPLOYMENT,
     PROJECT,

@@ -1,0 +1,170 @@
+"""The `buildspace` command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from gateway.access.guard import Access
+from gateway.app import serve
+from gateway.commands.copying.logs import copy_logs
+from gateway.commands.copying.objects import copy_objects
+from gateway.commands.copying.projects import copy_projects
+from gateway.commands.copying.source import check_source
+from gateway.commands.databases import reach_database
+from gateway.commands.doctor import examine
+from gateway.config import Config, load_config
+from gateway.config.resources import clickhouse_migrations_folder, migrations_folder
+from gateway.config.sources import describe_source, read_config
+from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
+from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
+from gateway.engines.kafka.dead_letter_desk import DeadLetterDesk
+from gateway.engines.postgres.postgres_migrations import migrate
+from gateway.errors import ConfigError, GatewayError
+from gateway.routes.health import version
+from gateway.stores.installation import InstallationStore
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+WRONG_CONFIG, INTERRUPTED = 2, 130
+COPIES = {
+    "objects": "sites: the files of all releases",
+    "projects": "everything in PostgreSQL: projects, deployments, the token, and logs if they are kept there",
+    "logs": "build logs, from or to ClickHouse",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 success, 1 something is wrong, 2 the configuration is wrong."""
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "version":
+        print(f"buildspace {version()}")
+        return 0
+    logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    try:
+        config = read_config(arguments.config)
+        return _run(arguments, config)
+    except ConfigError as error:
+        print(error.sentence, file=sys.stderr)
+        return WRONG_CONFIG
+    except GatewayError as error:
+        print(error.sentence, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of the pipe is gone, as after `| head`: send what Python still flushes to /dev/null.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="buildspace", description="A git URL in, a served site out.")
+    parser.add_argument("--version", action="version", version=f"buildspace {version()}")
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument("--config", type=Path, metavar="PATH", help="the configuration (default: ./config.toml)")
+    every.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("serve", parents=[every], help="serve until Ctrl-C")
+    commands.add_parser("migrate", parents=[every], help="apply pending migrations to the database")
+    commands.add_parser("doctor", parents=[every], help="check every engine and say how to fix what is wrong")
+    token = commands.add_parser("token", help="the access token")
+    actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("rotate", parents=[every], help="make a new token and revoke the old one")
+    letters = commands.add_parser("dead-letters", help="Kafka records that could not be stored")
+    letter_actions = letters.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = letter_actions.add_parser("show", parents=[every], help="show the newest ones without consuming them")
+    show.add_argument("--limit", type=int, default=50, metavar="N", help="how many to show at most (default: 50)")
+    letter_actions.add_parser("replay", parents=[every], help="put each record back into the topic once")
+    copy = commands.add_parser("copy", help="move to other engines: copy the data of the old ones")
+    kinds = copy.add_subparsers(dest="action", required=True, metavar="WHAT")
+    for kind, words in COPIES.items():
+        which = kinds.add_parser(kind, parents=[every], help=words)
+        which.add_argument(
+            "--from",
+            dest="old",
+            type=Path,
+            required=True,
+            metavar="PATH",
+            help="the configuration file of the old engines",
+        )
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _run(arguments: argparse.Namespace, config: Config) -> int:
+    if arguments.command in ("serve", "doctor"):
+        _say(f"Configuration: {describe_source(arguments.config)}")
+    if arguments.command == "serve":
+        uvloop.run(serve(config, say=_say))
+        return 0
+    _treat_like_ctrl_c(signal.SIGTERM, signal.SIGHUP)
+    if arguments.command == "doctor":
+        return asyncio.run(examine(config, say=_say))
+    if arguments.command == "migrate":
+        return asyncio.run(_migrate(config))
+    if arguments.command == "dead-letters":
+        return asyncio.run(_dead_letters(arguments, config))
+    if arguments.command == "copy":
+        # The source is described by that file alone: environment variables describe the target.
+        return asyncio.run(_copy(arguments.action, load_config(arguments.old, {}), config))
+    return asyncio.run(_rotate(config))
+
+
+async def _migrate(config: Config) -> int:
+    async with reach_database(config) as database:
+        applied = await migrate(database, migrations_folder())
+        if config.clickhouse.host:
+            async with open_clickhouse(config.clickhouse) as pool:
+                applied += await migrate_clickhouse(pool, database, clickhouse_migrations_folder())
+    for name in applied:
+        print(f"Applied {name}")
+    print("The database is up to date." if not applied else f"Applied {len(applied)} migrations.")
+    return 0
+
+
+async def _dead_letters(arguments: argparse.Namespace, config: Config) -> int:
+    desk = DeadLetterDesk(config.kafka, _say)
+    await (desk.replay() if arguments.action == "replay" else desk.show(max(1, arguments.limit)))
+    return 0
+
+
+async def _copy(what: str, old: Config, new: Config) -> int:
+    copies = {"objects": copy_objects, "projects": copy_projects, "logs": copy_logs}
+    await asyncio.to_thread(check_source, what, old)
+    await copies[what](old, new, _tell)
+    return 0
+
+
+async def _rotate(config: Config) -> int:
+    if config.auth.token:
+        raise ConfigError("The token is set by auth.token: change it there.")
+    async with reach_database(config) as database:
+        await migrate(database, migrations_folder())
+        token = await Access(config.api, InstallationStore(database), config.auth.token).rotate()
+    print(f"Access token: {token}")
+    print("It is not shown again. The old token and all sessions are revoked.")
+    return 0
+
+
+def _treat_like_ctrl_c(*numbers: signal.Signals) -> None:
+    """Handles SIGTERM and SIGHUP like Ctrl-C, so that a command stops the processes that it started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start background commands with Ctrl-C ignored
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,198 @@
+"""The reconciler: ends lost and overdue builds, and stops the builders whose attempt has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from builder.protocol.calls import LEASE_SECONDS
+from gateway import config
+from gateway.background import Since, each_of, wait_until_any
+from gateway.errors import Conflict, Unavailable
+from gateway.models import Deployment, EndedBuilder, lifecycle
+from gateway.roles import BuilderState, Launcher
+from gateway.stores.attempts import AttemptStore
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+CALL_SECONDS = 20.0
+GONE_SECONDS = 3.0
+"""A builder is lost when two looks so far apart found it gone: between them its last call may still arrive."""
+LEAVE_SECONDS = 5.0
+"""A builder whose attempt ended by its own word gets this long to exit by itself."""
+BLIND_SECONDS = 15.0
+"""Who has not seen the database for this long can't tell a dead builder from one whose heartbeats were not recorded."""
+STOPS_AT_ONCE = 20
+NO_ANSWER = "The launcher does not answer."
+NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
+
+
+Answer = TypeVar("Answer")
+_Try = tuple[uuid.UUID, int]
+
+
+class Reconciler:
+    """Any number of gateways may look at the same rows: every change is fenced, and stopping twice is harmless."""
+
+    def __init__(
+        self,
+        attempts: AttemptStore,
+        launcher: Launcher,
+        attempts_limit: int,
+        *,
+        time_limit_seconds: float = config.Builder().time_limit_seconds,
+        late_lines_seconds: float = 0.0,
+        look_seconds: float = LOOK_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._attempts = attempts
+        self._launcher = launcher
+        self._attempts_limit = attempts_limit
+        self._time_limit_seconds = time_limit_seconds
+        self._late_lines_seconds = late_lines_seconds
+        self._look_seconds = look_seconds
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._reap_after = float("inf")
+        self._since = Since(clock)
+        self._troubles: list[str] = []
+        self._is_launcher_silent = False
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """A deployment has ended: look at once, so that its builder is stopped."""
+        self._woken.set()
+
+    async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        """Look every two seconds, or when woken, until stopped."""
+        while not stopping.is_set():
+            self._woken.clear()
+            await self.look()
+            progress()
+            await wait_until_any(stopping, self._woken, timeout_seconds=self._look_seconds)
+
+    async def look(self) -> None:
+        """One look at everything. Raises Unavailable: at once for the database, at the end for the other engines."""
+        self._wait_after_blindness()
+        self._troubles.clear()
+        self._is_launcher_silent = False
+        # What needs no launcher comes first: one that is silent takes its time.
+        urgent = await self._fail_overdue() | await self._reap_expired()
+        ours = {
+            row.handle: row
+            for row in await self._attempts.building()
+            if row.handle is not None and row.launcher == self._launcher.name
+        }
+        ended = await self._attempts.builders_to_stop(self._launcher.name)
+        states = await self._find([*ours, *(builder.handle for builder in ended)])
+        for handle, row in ours.items():
+            await self._lose_if_gone(row, handle, states.get(handle))
+
+        async def stop(builder: EndedBuilder) -> None:
+            is_urgent = (builder.deployment_id, builder.attempt) in urgent
+            await self._stop_ended(builder, states.get(builder.handle), is_urgent=is_urgent)
+
+        await each_of(ended, stop, at_once=STOPS_AT_ONCE)
+        self._since.forget_unasked()
+        self._looked_at = self._clock()
+        if self._troubles:
+            raise Unavailable(self._troubles[0])
+
+    def _wait_after_blindness(self) -> None:
+        """After a start, an outage of the database or a sleep of this machine: believe for one whole lease."""
+        if self._clock() - self._looked_at > BLIND_SECONDS:
+            self._reap_after = self._clock() + LEASE_SECONDS
+
+    async def _lose_if_gone(self, row: Deployment, handle: str, state: BuilderState | None) -> None:
+        if state is BuilderState.GONE and self._since.seconds(("gone", row.id, handle)) >= GONE_SECONDS:
+            await self._lose(row, await self._last_words(handle))
+
+    async def _fail_overdue(self) -> set[_Try]:
+        """Those whose time is over. Their builders are still to be stopped: one that is stopped first says goodbye, and
+        that would count as lost.
+        """
+        reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
+        overdue = await self._attempts.overdue(lifecycle.bound_seconds(self._time_limit_seconds))
+        for row in overdue:
+            log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
+            step = row.steps[-1].name if row.steps else None
+            with contextlib.suppress(Conflict):
+                await self._attempts.fail(row.id, row.attempt, reason, step, None, None)
+        return {(row.id, row.attempt) for row in overdue}
+
+    async def _reap_expired(self) -> set[_Try]:
+        """Those whose lease is over, as above."""
+        if self._clock() < self._reap_after:
+            return set()
+        expired = await self._attempts.expired()
+        for row in expired:
+            await self._lose(row, f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds.")
+        return {(row.id, row.attempt) for row in expired}
+
+    async def _lose(self, row: Deployment, reason: str) -> None:
+        with contextlib.suppress(Conflict):  # it ended in the meantime
+            status = await self._attempts.lost(row.id, row.attempt, reason, self._attempts_limit)
+            log.warning("builder lost deployment %s attempt %d, now %s: %s", row.id, row.attempt, status, reason)
+
+    async def _stop_ended(self, builder: EndedBuilder, state: BuilderState | None, *, is_urgent: bool) -> None:
+        """Canceled and urgent ones now, others when they do not leave by themselves.
+
+        One that cannot be stopped ends itself: the ended attempt's token opens nothing.
+        """
+        late = self._late_lines_seconds if builder.may_bring_lines else 0.0
+        overstayed = self._since.seconds(("ended", builder.handle)) >= LEAVE_SECONDS + late
+        if state is None or not (state is BuilderState.GONE or overstayed or builder.is_canceled or is_urgent):
+            return
+
+        async def stop() -> bool:
+            await self._launcher.stop(builder.handle, builder.reason)
+            return True
+
+        # Also one that is gone: its launcher frees what it has left behind.
+        if await self._ask(stop):
+            await self._attempts.builder_gone(builder)
+            log.info("builder gone deployment %s attempt %d", builder.deployment_id, builder.attempt)
+
+    async def _find(self, handles: list[str]) -> dict[str, BuilderState]:
+        """Without those of which the launcher cannot say how they are."""
+        if not handles:
+            return {}
+        states = await self._ask(lambda: self._launcher.find(handles))
+        if states is None:
+            return {}
+        unsaid = [handle for handle in handles if handle not in states]
+        self._troubles += [f"The launcher cannot say how the builder {handle} is." for handle in unsaid]
+        return states
+
+    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """None: the launcher does not answer. It is then not waited for again in this look."""
+        if self._is_launcher_silent:
+            return None
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await question()
+        except TimeoutError:
+            self._is_launcher_silent = True
+            self._troubles.append(NO_ANSWER)
+        except Unavailable as error:
+            self._troubles.append(error.sentence)
+        except Exception:  # protects all other builds from a launcher that chokes on one; its lease still ends it
+            log.exception("the launcher failed")
+            self._troubles.append("The launcher failed; the gateway's log says how.")
+        return None
+
+    async def _last_words(self, handle: str) -> str:
+        """Why the builder is gone, as far as its launcher knows."""
+        words = ""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                words = await self._launcher.last_words(handle)
+        except Exception:  # protects the verdict from what only explains it
+            log.exception("last words unreadable %s", handle)
+        return f"The builder ended without finishing. Its last words: {words}" if words else NO_WORDS

@@ -1,0 +1,93 @@
+"""Decides for each log that has ended whether it is whole. A job of its own: a slow log store delays nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable
+
+from gateway.background import Since, wait_until_any
+from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.models import Deployment, lifecycle
+from gateway.roles import LogStore
+from gateway.stores.deployments import DeploymentStore
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+CALL_SECONDS = 20.0
+LOGS_AT_ONCE = 50
+_FIRST = uuid.UUID(int=0)
+
+
+class LogEnds:
+    """Any number of gateways may decide the same logs: a log that is called whole stays so."""
+
+    def __init__(
+        self,
+        deployments: DeploymentStore,
+        logs: LogStore,
+        *,
+        is_transport_behind: Callable[[], bool] = lambda: False,
+        late_lines_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._deployments = deployments
+        self._logs = logs
+        self._is_transport_behind = is_transport_behind
+        self._late_lines_seconds = late_lines_seconds
+        self._clock = clock
+        self._since = Since(clock)
+        self._after = _FIRST
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """A deployment has ended: look at once."""
+        self._woken.set()
+
+    async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        """Look every two seconds, or when woken, until stopped."""
+        while not stopping.is_set():
+            self._woken.clear()
+            await self.look()
+            progress()
+            await wait_until_any(stopping, self._woken, timeout_seconds=LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Some logs in each look, all in turn: many that wait for lines hold up none that are whole.
+
+        Raises Unavailable when the log store or the database does not answer.
+        """
+        rows = await self._deployments.undecided_logs(self._after, LOGS_AT_ONCE)
+        try:
+            for row in rows:
+                await self._decide(row)
+        except (Unavailable, TimeoutError) as error:
+            # Without the store there is no verdict, and the quiet time starts again once it answers.
+            self._since = Since(self._clock)
+            raise Unavailable(str(error) or "The log store does not answer.") from error
+        self._after = rows[-1].id if len(rows) == LOGS_AT_ONCE else _FIRST
+        if self._after == _FIRST:
+            self._since.forget_unasked()
+
+    async def _decide(self, row: Deployment) -> None:
+        async with asyncio.timeout(CALL_SECONDS):
+            missing = await self._logs.missing(row.id, row.attempt, lifecycle.look_until(row.last_seq))
+        if missing and (self._is_transport_behind() or self._is_builder_bringing(row)):
+            return  # they may be on their way; the quiet time starts after that
+        quiet = self._since.seconds(("log", row.id, row.attempt, tuple(missing)))
+        end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
+        if end is not None:
+            with contextlib.suppress(Conflict, NotFound):
+                await self._deployments.set_log_end(row.id, row.attempt, end.complete, end.missing)
+                await self._logs.compact(row.id)
+            log.info("log ended deployment %s attempt %d complete %s", row.id, row.attempt, end.complete)
+
+    def _is_builder_bringing(self, row: Deployment) -> bool:
+        """Whether the builder may still hold lines. Bounded, because it may be one that no gateway can find."""
+        if row.handle is None or not lifecycle.may_bring_lines(row):
+            return False
+        return self._since.seconds(("late", row.id, row.attempt)) < self._late_lines_seconds

@@ -1,0 +1,216 @@
+"""The network that builders get on a Docker engine, and the proof that it is closed.
+
+Docker keeps containers of one network from each other (`enable_icc`), but lets them reach every service of its machine
+and of the networks behind it. So the builder image makes rules in the engine's own network (builder/firewall.py), and
+before the first builder starts, and again from time to time, a container in the builders' place tries to get through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from urllib.parse import urlsplit
+
+from gateway.engines.docker.docker_api import DockerApi, DockerRefusal, Found
+from gateway.errors import LaunchRefused, Unavailable
+
+log = logging.getLogger(__name__)
+
+PROOF_SECONDS = 300.0
+"""The rules may go meanwhile: the machine starts anew, or somebody flushes its firewall."""
+CHECK_SECONDS = 40.0
+BRIDGE_NAME = "com.docker.network.bridge.name"
+BETWEEN_CONTAINERS = "com.docker.network.bridge.enable_icc"
+LABEL = "buildspace.network"
+LEFT_SECONDS = 120.0
+"""Longer than any of the containers here is of use."""
+FIREWALL = ("python", "-P", "-m", "builder.firewall")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class ApiOutOfReach(LaunchRefused):
+    """The wall holds, and the builders' API is not to be reached from within."""
+
+
+class BuilderNetwork:
+    """`private_hosts`: what builders may reach beside the public network and the builders' API."""
+
+    def __init__(
+        self,
+        api: DockerApi,
+        name: str,
+        image: str,
+        builders_url: str,
+        private_hosts: Sequence[str] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._api = api
+        self._image = image
+        self._builders_url = builders_url
+        self._private_hosts = list(private_hosts)
+        self._clock = clock
+        self._proven_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    def forget_proof(self) -> None:
+        """The engine was away: what held before may not hold now."""
+        self._proven_at = float("-inf")
+
+    async def wall_off(self) -> None:
+        """The network is there and closed: shown now, or a moment ago. Raises LaunchRefused with what is open."""
+        async with self._lock:
+            if self._clock() - self._proven_at < PROOF_SECONDS:
+                return
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._prove(await self._bridge())
+            except TimeoutError as error:
+                raise Unavailable(
+                    "The network of the builders could not be checked in time. Is Docker busy?"
+                ) from error
+            self._proven_at = self._clock()
+
+    async def _bridge(self) -> str:
+        """The name of its interface; the network is made if it is missing."""
+        try:
+            found = await self._find_or_make()
+        except DockerRefusal as error:
+            raise LaunchRefused(f"Docker has not made the network {self.name} ({error.message}).") from error
+        options = found.get("Options") or {}
+        if found.get("Driver") != "bridge" or options.get(BETWEEN_CONTAINERS) != "false":
+            raise LaunchRefused(
+                f"The Docker network {self.name} lets builders reach each other. Remove it, and the gateway makes a"
+                f" new one: docker network rm {self.name}. Or name another in docker.network."
+            )
+        return str(options.get(BRIDGE_NAME) or f"br-{found['Id'][:12]}")
+
+    async def _find_or_make(self) -> Found:
+        try:
+            return await self._api.network(self.name)
+        except DockerRefusal as error:
+            if error.status != 404:
+                raise
+        log.info("docker network is made: %s", self.name)
+        try:
+            await self._api.create_network(network_settings(self.name))
+        except DockerRefusal as refusal:
+            with contextlib.suppress(DockerRefusal):
+                return await self._api.network(self.name)  # another gateway was quicker
+            raise refusal
+        return await self._api.network(self.name)
+
+    async def _prove(self, bridge: str) -> None:
+        """Make the rules, then try to get through them."""
+        await self._sweep()
+        wall = ("close", bridge, self._builders_url, *self._private_hosts)
+        async with self._running(wall, {"NetworkMode": "host", "CapAdd": ["NET_ADMIN"]}, user="0:0") as said:
+            listening = _list_of(said, "listening")
+            if not listening:
+                raise LaunchRefused(
+                    f"Builds are refused: the network of the builders could not be closed ({said[:300]})."
+                    f" The image {self._image} must be able to make firewall rules on Docker's machine."
+                )
+            gate = api_place(self._builders_url)
+            async with self._running(("reach", gate, *listening), {"NetworkMode": self.name}, user="65534") as answer:
+                self._judge(_list_of(answer, "reached"), gate, answer)
+
+    def _judge(self, reached: list[str] | None, gate: str, said: str) -> None:
+        if reached is None:
+            raise LaunchRefused(f"Builds are refused: the network of the builders could not be tried ({said[:300]}).")
+        if through := [place for place in reached if place != gate]:
+            raise LaunchRefused(
+                f"Builds are refused: a builder in the network {self.name} reaches the services of Docker's machine"
+                f" ({', '.join(sorted(through))}), in spite of the firewall rules that were made. Check the firewall."
+            )
+        if gate not in reached:
+            raise ApiOutOfReach(
+                f"Builders in the network {self.name} do not reach the builders' API at {self._builders_url}."
+                " Check builders.url, builders.host and the firewall of that machine."
+            )
+
+    @contextlib.asynccontextmanager
+    async def _running(self, arguments: Sequence[str], host_config: Found, *, user: str) -> AsyncIterator[str]:
+        """A small container of the builder image, while the block runs; what it said first."""
+        settings = {
+            "Image": self._image,
+            "Cmd": [*FIREWALL, *arguments],
+            "User": user,
+            "Labels": {LABEL: self.name},
+            "HostConfig": {
+                "ReadonlyRootfs": True,
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "Memory": 256 * 1024**2,
+                "PidsLimit": 32,
+                "LogConfig": {"Type": "json-file", "Config": {"max-size": "64k", "max-file": "1"}},
+                **host_config,
+            },
+        }
+        container = ""
+        try:
+            try:
+                container = await self._api.create(f"buildspace-network-{secrets.token_hex(6)}", settings)
+                await self._api.start(container)
+                said = await self._api.first_line(container)
+            except DockerRefusal as error:
+                raise LaunchRefused(
+                    f"Builds are refused: the network of the builders could not be checked ({error.message})."
+                ) from error
+            yield said
+        finally:
+            if container:
+                await self._remove(container)
+
+    async def _sweep(self) -> None:
+        """What gateways have left that were killed in the middle of this."""
+        try:
+            for found in await self._api.labeled(f"{LABEL}={self.name}", ("created", "exited", "dead")):
+                if time.time() - float(found.get("Created", 0)) > LEFT_SECONDS:
+                    await self._api.remove(str(found["Id"]))
+        except (DockerRefusal, Unavailable) as error:
+            log.warning("leftover containers could not be removed: %s", error)
+
+    async def _remove(self, container: str) -> None:
+        try:
+            await self._api.remove(container)
+        except (DockerRefusal, Unavailable) as error:
+            log.warning("container %s could not be removed: %s", container[:12], error)
+
+
+def network_settings(name: str) -> Found:
+    return {
+        "Name": name,
+        "CheckDuplicate": True,
+        "Driver": "bridge",
+        "EnableIPv6": False,
+        "Options": {BRIDGE_NAME: bridge_name(name), BETWEEN_CONTAINERS: "false"},
+        "Labels": {LABEL: name},
+    }
+
+
+def bridge_name(network: str) -> str:
+    """A name of its own that an interface can have: the rules and a person looking at them know it by that."""
+    return f"bs-{hashlib.sha256(network.encode()).hexdigest()[:10]}"
+
+
+def api_place(builders_url: str) -> str:
+    """host:port"""
+    url = urlsplit(builders_url)
+    host = f"[{url.hostname}]" if ":" in str(url.hostname) else url.hostname
+    return f"{host}:{url.port or DEFAULT_PORTS.get(url.scheme, 0)}"
+
+
+def _list_of(said: str, key: str) -> list[str] | None:
+    """None: that is not what was to be said."""
+    try:
+        return [str(each) for each in json.loads(said)[key]]
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,93 @@
+"""Chooses the isolation of builds at start, by trying it. Nothing falls back later."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway.engines.builder_environment import PACKAGE_ROOT, pick_environment
+from gateway.errors import ConfigError, LaunchRefused
+
+TIME_LIMIT_SECONDS = 40.0
+WANTED = ("auto", "strong", "basic", "none")
+PROBE = (sys.executable, "-P", "-m", "builder.sandbox", "probe")
+MEMORY = (sys.executable, "-P", "-m", "builder.sandbox", "memory")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grade:
+    """`sentence` says what it holds, and why it is not a stronger one."""
+
+    name: str
+    sentence: str
+
+
+async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = PROBE) -> Grade:
+    """The grade that builds get from now on. Raises ConfigError for a setting that means nothing, and LaunchRefused
+    with what is missing when builds must not run: the wanted grade is not to be had, or none is and others can reach
+    the gateway.
+    """
+    if wanted not in WANTED:
+        raise ConfigError(f"builder.isolation is {wanted!r}; it can be {', '.join(WANTED)}.")
+    if wanted == "none" and not loopback_only:
+        raise LaunchRefused(
+            "Builds are refused: builder.isolation is none, and the API listens beyond this machine."
+            " Set builder.isolation to auto, or let the gateway listen on loopback only.",
+            final=True,
+        )
+    if wanted == "none":
+        return Grade(
+            "none", "Builds are not isolated, because builder.isolation is none: they can do whatever the gateway can."
+        )
+    missing: list[str] = []
+    for name in ("strong", "basic") if wanted == "auto" else (wanted,):
+        holds, sentence = await try_grade(name, probe)
+        if holds:
+            return Grade(name, " ".join([sentence, *missing]))
+        missing.append(f"No {name} isolation: {sentence}")
+    if wanted == "auto" and loopback_only:
+        return Grade(
+            "none",
+            " ".join(
+                ["Builds are not isolated. They are allowed because the gateway listens on loopback only.", *missing]
+            ),
+        )
+    raise LaunchRefused(" ".join(["Builds are refused, because they cannot be isolated.", *missing]), final=True)
+
+
+async def find_memory_limit(gateway: int | None = None) -> str:
+    """What holds the limit of memory of builds, in a sentence. `gateway`, a process, is moved aside in a cgroup that
+    was delegated to it, so that builds can have some of their own there.
+    """
+    _, sentence = await _run([*MEMORY, *([str(gateway)] if gateway else [])])
+    return sentence
+
+
+async def try_grade(name: str, probe: Sequence[str]) -> tuple[bool, str]:
+    """Whether it holds, and the probe's sentence."""
+    return await _run([*probe, name])
+
+
+async def _run(argv: Sequence[str]) -> tuple[bool, str]:
+    """Whether it succeeded, and its last line."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**pick_environment(os.environ), "PYTHONPATH": str(PACKAGE_ROOT)},
+        start_new_session=True,
+    )
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), TIME_LIMIT_SECONDS)
+    except TimeoutError:
+        return False, f"its probe did not end within {TIME_LIMIT_SECONDS:.0f} s."
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    lines = (output or errors).decode(errors="replace").strip().splitlines()
+    return process.returncode == 0, lines[-1] if lines else f"its probe ended with exit code {process.returncode}."

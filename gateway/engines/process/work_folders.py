@@ -1,0 +1,126 @@
+"""The folders of the attempts: who builds in them, what a builder said last, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import time
+import uuid
+from pathlib import Path
+
+from gateway.engines.directory.modes import set_back
+from gateway.engines.process import processes
+from gateway.engines.process.processes import ProcessId
+from gateway.engines.process.starter import LOG, RECORD
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_BYTES = 800
+WORK = "work"
+KEEP_LOGS_SECONDS = 24 * 3600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """Who was started in a folder. `slot`: a small number that no other running builder has."""
+
+    folder: Path
+    process: ProcessId
+    boot_id: str
+    slot: int
+
+    def is_running(self) -> bool:
+        """False only if it certainly runs no more. Raises Unavailable when it cannot be said."""
+        return self.boot_id == processes.boot_id() and processes.is_running(self.process)
+
+
+class AttemptFolders:
+    """All below one folder, which belongs to the launcher alone."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, deployment_id: uuid.UUID, attempt: int) -> Path:
+        return self.root / f"{deployment_id}-{attempt}"
+
+    def make(self, deployment_id: uuid.UUID, attempt: int) -> Path:
+        folder = self.of(deployment_id, attempt)
+        (folder / WORK).mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        return folder
+
+    def records(self) -> list[Record]:
+        set_back(self.root)
+        folders = [*self.root.iterdir()] if self.root.is_dir() else []
+        return [record for record in map(read_record, folders) if record is not None]
+
+    def find(self, process: ProcessId) -> Record | None:
+        return next((record for record in self.records() if record.process == process), None)
+
+    def last_words(self, process: ProcessId) -> str:
+        """What the builder itself wrote last, not the build. Empty if it said nothing."""
+        record = self.find(process)
+        with contextlib.suppress(OSError):
+            if record is not None:
+                return (record.folder / LOG).read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
+        return ""
+
+    async def clear(self, record: Record) -> None:
+        """Free what the attempt wrote; its record and its log stay for a day, so that it is not started again."""
+        await remove(record.folder / WORK)
+        if await asyncio.to_thread(_is_old, record.folder / RECORD):
+            await remove(record.folder)
+
+
+def read_record(folder: Path) -> Record | None:
+    """None: nobody was started here yet, or a damaged disk has forgotten who: that must hold no other build."""
+    try:
+        return parse_record(folder, json.loads(_read(folder)))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.error("builder record unreadable, builder unknown: %s: %s", folder / RECORD, error)
+        return None
+
+
+def _read(folder: Path) -> bytes:
+    try:
+        return (folder / RECORD).read_bytes()
+    except PermissionError:  # another build of our account has closed it
+        if not set_back(folder, RECORD):
+            raise
+    return (folder / RECORD).read_bytes()
+
+
+def parse_record(folder: Path, found: dict[str, object]) -> Record:
+    process = ProcessId(int(str(found["pid"])), int(str(found["start_ticks"])))
+    return Record(folder, process, str(found["boot_id"]), int(str(found["slot"])))
+
+
+def _is_old(path: Path) -> bool:
+    # Not st_mtime, which a build of our account can set.
+    return path.exists() and time.time() - path.stat().st_ctime > KEEP_LOGS_SECONDS
+
+
+async def remove(path: Path) -> None:
+    """Remove a tree that strangers made: any depth, closed folders, no link followed. What stays is tried again."""
+    if not await asyncio.to_thread(os.path.lexists, path):
+        return
+    if await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path)) != 0:
+        await _run("chmod", "--recursive", "u+rwX", "--", str(path))
+        await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path))
+
+
+async def _run(*command: str) -> int:
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=quiet, stdout=quiet, stderr=quiet)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
