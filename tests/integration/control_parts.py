@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp.test_utils import TestServer
-from gateway.transports import HttpLogTransport
 
 from builder.api import BuildersApi, open_api
 from builder.protocol.tokens import make_token
@@ -21,6 +20,7 @@ from gateway.control.log_ends import LogEnds
 from gateway.control.publishing import Publisher
 from gateway.control.retention import Sweeper
 from gateway.engines.directory.directory_objects import DirectoryObjectStore
+from gateway.engines.http_transport import HttpLogTransport
 from gateway.engines.postgres.database import Database, open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.models import BuildSettings, Deployment, LogPosition

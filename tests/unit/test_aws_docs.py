@@ -141,7 +141,7 @@ def test_only_what_has_no_resource_is_allowed_on_all() -> None:
 def test_the_gateway_may_do_all_that_it_does_on_ecs_and_s3() -> None:
     allowed = {action for each in statements(DEPLOY / "iam-gateway-task.json") for action in listed(each["Action"])}
     called = re.findall(
-        r'\.call\(\s*"(\w+)"', "".join(p.read_text() for p in (ROOT / "gateway").glob("launchers/ecs*.py"))
+        r'\.call\(\s*"(\w+)"', "".join(p.read_text() for p in (ROOT / "gateway").glob("engines/ecs/*.py"))
     )
     operations = {xform_name(name): name for name in session.get_service_model("ecs").operation_names}
     assert {f"ecs:{operations[name]}" for name in called} == {action for action in allowed if action.startswith("ecs:")}

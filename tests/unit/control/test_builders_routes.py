@@ -7,7 +7,6 @@ import uuid
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from gateway.transports import HttpLogTransport
 
 from builder.protocol.calls import Facts, Finish, Manifest, StepStarted
 from builder.protocol.lines import Line, LineBatch, encode_batch
@@ -16,7 +15,8 @@ from gateway.background import Health, kept_running
 from gateway.config import Builder
 from gateway.consumer import LogConsumer
 from gateway.control.publishing import Publisher
-from gateway.engines.opening import log_meter
+from gateway.engines import log_meter
+from gateway.engines.http_transport import HttpLogTransport
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models import BuildSettings, Status
 from gateway.routes import builders, create_builders_app

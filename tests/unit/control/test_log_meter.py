@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.protocol.lines import Line, LineBatch
+from gateway.engines import log_meter
 from gateway.engines.log_meter import LogMeter
-from gateway.engines.opening import log_meter
 from gateway.errors import TooLarge
 
 ID = uuid.uuid4()
