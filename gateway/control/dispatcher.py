@@ -23,14 +23,16 @@ POLL_SECONDS = 1.0
 LAUNCH_SECONDS = 45.0
 CALL_SECONDS = 30.0
 ADOPT_SECONDS = 5.0
-"""A claimed deployment without a handle is launched again after this long: whoever claimed it was killed, or is slow.
-Both are fine, the order is the same and the launcher finds the builder that it started."""
+"""A claimed deployment without a handle is launched again after this long, because its gateway was killed or is slow.
+
+Both cases are harmless: the order is the same, and the launcher finds the builder that it has started.
+"""
 
 _Try = tuple[uuid.UUID, int]
 
 
 class Dispatcher:
-    """Several gateways may dispatch from one queue: a claim belongs to one of them."""
+    """Several gateways may dispatch from one queue: each claim belongs to one of them."""
 
     def __init__(
         self,
@@ -56,11 +58,11 @@ class Dispatcher:
         self._launches: dict[_Try, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
-        """Something is in the queue: look at once."""
+        """A deployment is in the queue: claim it now."""
         self._woken.set()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Work until stopped; a launch that has begun is brought to its end, and nobody waits for one that is slow."""
+        """Work until stopped. A launch that has begun is completed, and the queue does not wait for a slow one."""
         try:
             while not stopping.is_set():
                 self._woken.clear()
@@ -74,12 +76,12 @@ class Dispatcher:
             raise
 
     async def dispatch(self) -> None:
-        """One look at the queue, and the launches that it begins to their end."""
+        """Claim once, and complete the launches that this begins."""
         await self._look()
         await self._launches_end()
 
     async def _look(self) -> None:
-        """Launch what is claimed, and what was claimed by somebody who did not get to it."""
+        """Launch deployments that are claimed now, and those that another gateway claimed and did not launch."""
         adopted = await self._adopt()
         claimed: list[Deployment] = []
         free = self._concurrency - await self._attempts.count_building(self._launcher.name)
@@ -114,10 +116,10 @@ class Dispatcher:
         return [row for key, row in waiting.items() if now - self._without_handle[key] >= self._adopt_seconds]
 
     async def _launch(self, deployment: Deployment, *, may_run: bool) -> None:
-        """Never raises: one launch that goes wrong must not end the others.
+        """Never raises, because one failed launch must not end the others.
 
         Once a builder may run, the attempt stays out of the queue, where a gateway that can't find this builder would
-        start another: the same order is given again until the lease is over.
+        start another one. The same order is repeated until the lease ends.
         """
         try:
             handle = await self._start(deployment)
@@ -128,7 +130,7 @@ class Dispatcher:
                 log.warning("launch unanswered deployment %s attempt %d: %s", deployment.id, deployment.attempt, error)
                 return
             outcome = self._refuse(deployment, error.sentence)
-        except Exception:  # protects the other deployments in the queue from a launcher that fails unforeseen
+        except Exception:  # an unforeseen failure of the launcher must not stop the queue
             log.exception("launch failed deployment %s attempt %d", deployment.id, deployment.attempt)
             outcome = self._refuse(deployment, "The launcher failed; the gateway's log says how.")
         else:
@@ -155,7 +157,7 @@ class Dispatcher:
         try:
             await self._attempts.launched(deployment.id, deployment.attempt, handle)
         except Conflict:
-            # The attempt ended while it was launched. Should this stop fail, the reconciler stops the builder later.
+            # The attempt ended while it was launched. If this stop fails, the reconciler stops the builder later.
             async with asyncio.timeout(CALL_SECONDS):
                 await self._launcher.stop(handle, "The deployment ended before its builder had started.")
         else:
@@ -166,7 +168,7 @@ class Dispatcher:
         await self._attempts.refused(deployment.id, deployment.attempt, sentence, final=final)
 
     async def _quietly(self, deployment: Deployment, recording: Awaitable[None]) -> None:
-        """A row that could not be written is BUILDING without a handle: adopted later, ended by its lease at last."""
+        """If this fails, the row is BUILDING without a handle: it is adopted later, or its lease ends it."""
         try:
             await recording
         except (Conflict, NotFound):

@@ -1,4 +1,4 @@
-"""The reconciler: ends lost and overdue builds, and stops the builders whose attempt has ended."""
+"""The reconciler: ends lost and overdue builds, and stops the builders of attempts that have ended."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 CALL_SECONDS = 20.0
 GONE_SECONDS = 3.0
-"""A builder is lost when two looks so far apart found it gone: between them its last call may still arrive."""
+"""A builder is lost if two checks this far apart find it gone: its last call may arrive in between."""
 LEAVE_SECONDS = 5.0
-"""A builder whose attempt ended by its own word gets this long to exit by itself."""
+"""A builder that has reported its end gets this long to exit by itself."""
 BLIND_SECONDS = 15.0
-"""Who has not seen the database for this long can't tell a dead builder from one whose heartbeats were not recorded."""
+"""After a gap this long, an expired lease may only mean that heartbeats were not recorded."""
 STOPS_AT_ONCE = 20
 NO_ANSWER = "The launcher does not answer."
 NO_WORDS = "The builder ended without finishing: it was killed, or its machine went away."
@@ -38,7 +38,7 @@ _Try = tuple[uuid.UUID, int]
 
 
 class Reconciler:
-    """Any number of gateways may look at the same rows: every change is fenced, and stopping twice is harmless."""
+    """Any number of gateways may work on the same rows: every change is fenced, and stopping twice is harmless."""
 
     def __init__(
         self,
@@ -66,11 +66,11 @@ class Reconciler:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """A deployment has ended: look at once, so that its builder is stopped."""
+        """A deployment has ended: work now, so that its builder is stopped."""
         self._woken.set()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Look every two seconds, or when woken, until stopped."""
+        """Work every two seconds, or when woken, until stopped."""
         while not stopping.is_set():
             self._woken.clear()
             await self.look()
@@ -78,11 +78,11 @@ class Reconciler:
             await wait_until_any(stopping, self._woken, timeout_seconds=self._look_seconds)
 
     async def look(self) -> None:
-        """One look at everything. Raises Unavailable: at once for the database, at the end for the other engines."""
+        """Work through everything once. Raises Unavailable: at once for the database, at the end for other engines."""
         self._wait_after_blindness()
         self._troubles.clear()
         self._is_launcher_silent = False
-        # What needs no launcher comes first: one that is silent takes its time.
+        # First the work without the launcher, because a silent launcher takes until its time limit.
         urgent = await self._fail_overdue() | await self._reap_expired()
         ours = {
             row.handle: row
@@ -105,7 +105,7 @@ class Reconciler:
             raise Unavailable(self._troubles[0])
 
     def _wait_after_blindness(self) -> None:
-        """After a start, an outage of the database or a sleep of this machine: believe for one whole lease."""
+        """After a gap this long, an expired lease may only mean that heartbeats were not recorded: wait one lease."""
         if self._clock() - self._looked_at > BLIND_SECONDS:
             self._reap_after = self._clock() + LEASE_SECONDS
 
@@ -114,8 +114,9 @@ class Reconciler:
             await self._lose(row, await self._last_words(handle))
 
     async def _fail_overdue(self) -> set[_Try]:
-        """Those whose time is over. Their builders are still to be stopped: one that is stopped first says goodbye, and
-        that would count as lost.
+        """Fails builds that exceed their time.
+
+        It happens before their builders are stopped, because a builder that is stopped first reports a lost attempt.
         """
         reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
         overdue = await self._attempts.overdue(lifecycle.bound_seconds(self._time_limit_seconds))
@@ -127,7 +128,7 @@ class Reconciler:
         return {(row.id, row.attempt) for row in overdue}
 
     async def _reap_expired(self) -> set[_Try]:
-        """Those whose lease is over, as above."""
+        """Ends attempts whose lease is over, before their builders are stopped."""
         if self._clock() < self._reap_after:
             return set()
         expired = await self._attempts.expired()
@@ -136,14 +137,14 @@ class Reconciler:
         return {(row.id, row.attempt) for row in expired}
 
     async def _lose(self, row: Deployment, reason: str) -> None:
-        with contextlib.suppress(Conflict):  # it ended in the meantime
+        with contextlib.suppress(Conflict):  # it ended meanwhile
             status = await self._attempts.lost(row.id, row.attempt, reason, self._attempts_limit)
             log.warning("builder lost deployment %s attempt %d, now %s: %s", row.id, row.attempt, status, reason)
 
     async def _stop_ended(self, builder: EndedBuilder, state: BuilderState | None, *, is_urgent: bool) -> None:
-        """Canceled and urgent ones now, others when they do not leave by themselves.
+        """Stops canceled and urgent builders now, others if they do not exit by themselves.
 
-        One that cannot be stopped ends itself: the ended attempt's token opens nothing.
+        A builder that cannot be stopped ends itself, because the token of its attempt is no longer valid.
         """
         late = self._late_lines_seconds if builder.may_bring_lines else 0.0
         overstayed = self._since.seconds(("ended", builder.handle)) >= LEAVE_SECONDS + late
@@ -154,13 +155,13 @@ class Reconciler:
             await self._launcher.stop(builder.handle, builder.reason)
             return True
 
-        # Also one that is gone: its launcher frees what it has left behind.
+        # Also for a builder that is gone, because its launcher removes what it has left.
         if await self._ask(stop):
             await self._attempts.builder_gone(builder)
             log.info("builder gone deployment %s attempt %d", builder.deployment_id, builder.attempt)
 
     async def _find(self, handles: list[str]) -> dict[str, BuilderState]:
-        """Without those of which the launcher cannot say how they are."""
+        """The states of the builders, without those that the launcher does not know."""
         if not handles:
             return {}
         states = await self._ask(lambda: self._launcher.find(handles))
@@ -171,7 +172,7 @@ class Reconciler:
         return states
 
     async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """None: the launcher does not answer. It is then not waited for again in this look."""
+        """None if the launcher does not answer. It is then not called again in this round."""
         if self._is_launcher_silent:
             return None
         try:
@@ -182,17 +183,17 @@ class Reconciler:
             self._troubles.append(NO_ANSWER)
         except Unavailable as error:
             self._troubles.append(error.sentence)
-        except Exception:  # protects all other builds from a launcher that chokes on one; its lease still ends it
+        except Exception:  # a failure with one builder must not hold up the others; its lease still ends it
             log.exception("the launcher failed")
             self._troubles.append("The launcher failed; the gateway's log says how.")
         return None
 
     async def _last_words(self, handle: str) -> str:
-        """Why the builder is gone, as far as its launcher knows."""
+        """The reason why the builder is gone, as far as its launcher knows it."""
         words = ""
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 words = await self._launcher.last_words(handle)
-        except Exception:  # protects the verdict from what only explains it
+        except Exception:  # the attempt must end even if its explanation fails
             log.exception("last words unreadable %s", handle)
         return f"The builder ended without finishing. Its last words: {words}" if words else NO_WORDS

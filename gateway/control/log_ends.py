@@ -1,4 +1,4 @@
-"""Decides for each log that has ended whether it is whole. A job of its own: a slow log store delays nothing else."""
+"""Decides for each ended log whether it is complete. A job of its own, so that a slow log store delays nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIRST = uuid.UUID(int=0)
 
 
 class LogEnds:
-    """Any number of gateways may decide the same logs: a log that is called whole stays so."""
+    """Any number of gateways may decide on the same logs: a complete log stays complete."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class LogEnds:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """A deployment has ended: look at once."""
+        """A deployment has ended: work now."""
         self._woken.set()
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
-        """Look every two seconds, or when woken, until stopped."""
+        """Work every two seconds, or when woken, until stopped."""
         while not stopping.is_set():
             self._woken.clear()
             await self.look()
@@ -57,16 +57,16 @@ class LogEnds:
             await wait_until_any(stopping, self._woken, timeout_seconds=LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Some logs in each look, all in turn: many that wait for lines hold up none that are whole.
+        """Decides on some logs in each round, all in turn, so that logs that wait for lines hold up no others.
 
-        Raises Unavailable when the log store or the database does not answer.
+        Raises Unavailable if the log store or the database does not answer.
         """
         rows = await self._deployments.undecided_logs(self._after, LOGS_AT_ONCE)
         try:
             for row in rows:
                 await self._decide(row)
         except (Unavailable, TimeoutError) as error:
-            # Without the store there is no verdict, and the quiet time starts again once it answers.
+            # Without the store nothing is decided, and the quiet time starts again once it answers.
             self._since = Since(self._clock)
             raise Unavailable(str(error) or "The log store does not answer.") from error
         self._after = rows[-1].id if len(rows) == LOGS_AT_ONCE else _FIRST
@@ -77,7 +77,7 @@ class LogEnds:
         async with asyncio.timeout(CALL_SECONDS):
             missing = await self._logs.missing(row.id, row.attempt, lifecycle.look_until(row.last_seq))
         if missing and (self._is_transport_behind() or self._is_builder_bringing(row)):
-            return  # they may be on their way; the quiet time starts after that
+            return  # lines may still be in the transport; the quiet time starts after that
         quiet = self._since.seconds(("log", row.id, row.attempt, tuple(missing)))
         end = lifecycle.decide_log_end(row.last_seq, missing, quiet)
         if end is not None:
@@ -87,7 +87,7 @@ class LogEnds:
             log.info("log ended deployment %s attempt %d complete %s", row.id, row.attempt, end.complete)
 
     def _is_builder_bringing(self, row: Deployment) -> bool:
-        """Whether the builder may still hold lines. Bounded, because it may be one that no gateway can find."""
+        """Whether the builder may still deliver lines. Limited in time, because no gateway may be able to find it."""
         if row.handle is None or not lifecycle.may_bring_lines(row):
             return False
         return self._since.seconds(("late", row.id, row.attempt)) < self._late_lines_seconds

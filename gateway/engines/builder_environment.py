@@ -1,4 +1,4 @@
-"""What a builder finds in its environment: its order, and what it inherits from the gateway by an allow-list."""
+"""The environment of a builder: its order, and what it inherits from the gateway by an allow-list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.errors import ConfigError
 from gateway.roles import LaunchOrder
 
 PACKAGE_ROOT = Path(str(builder.__file__)).resolve().parent.parent
-"""Where `builder` can be imported from, installed or not."""
+"""The folder from which `builder` is imported, installed or not."""
 
 INHERITED = (
     *("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"),
@@ -24,9 +24,9 @@ _INSIDE = {"auto": "container", "basic": "basic", "none": "none"}
 
 
 def isolation_inside(wanted: str, apart: str) -> str:
-    """What a builder in a container is told of its isolation. `apart`: what keeps builds from each other there.
+    """The isolation setting of a builder in a container. `apart`: what isolates builds from each other there.
 
-    Raises ConfigError for namespaces of its own.
+    Raises ConfigError for grades that need namespaces of their own.
     """
     if wanted not in _INSIDE:
         raise ConfigError(
@@ -41,7 +41,7 @@ def pick_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def order_environment(order: LaunchOrder, isolation: str) -> dict[str, str]:
-    """What every builder is told, wherever it runs (builder/__main__.py reads it); the same order, the same bytes."""
+    """The variables of every builder (builder/__main__.py reads them). The same order gives the same bytes."""
     return {
         "BUILDSPACE_URL": order.builders_url,
         "BUILDSPACE_TOKEN": order.token,

@@ -1,4 +1,4 @@
-"""A deployment's life: its bounds, and how its log ends. Decides only, does nothing."""
+"""The rules of a deployment's life: its time limits, and how its log ends. No I/O."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from builder.protocol.lines import MAX_SEQ
 from gateway.models import Deployment, Status
 
 REFUSALS = 20
-"""So often may the launcher refuse one deployment. It waits twice as long after each, which makes about an hour."""
+"""How often the launcher may refuse one deployment. The wait doubles after each refusal, about an hour in all."""
 FIRST_REFUSAL_SECONDS = 2.0
 LONGEST_REFUSAL_SECONDS = 240.0
 GRACE_SECONDS = 300.0
-"""What an attempt may take beyond the build's own time limit: to start, to upload, to finish."""
+"""How much longer than the build's time limit an attempt may take: to start, to upload, to finish."""
 CONTAINER_START_SECONDS = 180.0
-"""What a container may take to its builder's first sign of life, beside the lease. A lost one is found sooner."""
+"""How long, beside the lease, a container may take to its builder's first heartbeat. A lost one is noticed sooner."""
 LOG_GRACE_SECONDS = 60.0
-"""A finished log that still lacks lines is waited for this long after the last line that arrived."""
+"""How long a finished log with missing lines is waited for after the last line that arrived."""
 MOST_RANGES = 1000
-"""Of missing lines; they are kept with the deployment."""
+"""Ranges of missing lines, which are stored with the deployment."""
 LOG_SETTLE_SECONDS = 5.0
-"""As above, when nobody said how many lines there are."""
+"""The same for a log whose builder did not report the number of lines."""
 
 
 def is_running(deployment: Deployment, attempt: int) -> bool:
-    """Whether this attempt may still say anything: its token opens the builders' API for so long."""
+    """Whether this attempt may still call the builders' API with its token."""
     return deployment.status is Status.BUILDING and deployment.attempt == attempt
 
 
 def may_bring_lines(deployment: Deployment) -> bool:
-    """Whether the builder of this ended attempt may still bring lines that the transport did not take."""
+    """Whether the builder of this ended attempt may still deliver lines that the transport did not accept."""
     return deployment.last_seq is not None and deployment.log_complete is None
 
 
 def bound_seconds(time_limit_seconds: float) -> float:
-    """Longer than this no attempt may take."""
+    """The longest that an attempt may take."""
     return time_limit_seconds + GRACE_SECONDS
 
 
@@ -46,23 +46,23 @@ def time_limit_sentence(time_limit_seconds: float) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LogEnd:
-    """What is known of an ended log: whether every line is there, and the ranges that are not."""
+    """The end of a log: whether it is complete, and the missing ranges."""
 
     complete: bool
     missing: tuple[tuple[int, int], ...]
 
 
 def look_until(last_seq: int | None) -> int:
-    """Up to which seq to ask the log store for missing lines."""
+    """The last seq for which the log store is asked for missing lines."""
     return MAX_SEQ if last_seq is None else last_seq
 
 
 def decide_log_end(last_seq: int | None, missing: list[tuple[int, int]], quiet_seconds: float) -> LogEnd | None:
-    """How the log ended, or None: wait for more lines.
+    """How the log ended. None: wait for more lines.
 
     `missing` is what the log store lacks of 1..look_until(last_seq); `quiet_seconds` is how long that has not changed.
-    A log is complete only when the builder said how many lines there are and all are stored. Of a builder that never
-    said so (lost, canceled, stopped) the log ends with the last stored line, and `missing` holds the gaps before it.
+    A log is complete only if the builder reported the number of lines and all are stored. Without this report (lost,
+    canceled, stopped) the log ends with the last stored line, and `missing` holds the gaps before it.
     """
     if last_seq is None:
         gaps = _told([span for span in missing if span[1] < MAX_SEQ])
@@ -73,7 +73,7 @@ def decide_log_end(last_seq: int | None, missing: list[tuple[int, int]], quiet_s
 
 
 def _told(missing: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Beyond so many the rest is told as one, from the first that is missing to the last."""
+    """More ranges than the limit are combined into one, from the first missing line to the last."""
     if len(missing) <= MOST_RANGES:
         return tuple(missing)
     return (*missing[: MOST_RANGES - 1], (missing[MOST_RANGES - 1][0], missing[-1][1]))

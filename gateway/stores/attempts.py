@@ -1,4 +1,4 @@
-"""Remembers attempts: which deployment is built next and by which launcher, what its builder says, how it ends."""
+"""Remembers attempts: which deployment is built next and by which launcher, what its builder reports, how it ends."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ MESSAGE_LIMIT = 1000
 
 
 class AttemptStore:
-    """Every transition is one statement, fenced by id, attempt and state: a late one changes nothing, raises Conflict.
+    """Every transition is one statement, fenced by id, attempt and state: a late call changes nothing and raises
+    Conflict.
 
-    Each locks the deployment's row first. That row alone says which attempt runs, and what has waited for a lock reads
-    again only the rows that it locks: https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
+    Each locks the deployment's row first. That row alone says which attempt runs. A statement that waited for a lock
+    reads only the rows again that it locks:
+    https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
     """
 
     def __init__(self, database: Database) -> None:
@@ -26,13 +28,13 @@ class AttemptStore:
     async def claim(
         self, launcher: str, lease_seconds: float, limit: int = 1, *, concurrency: int = NO_LIMIT
     ) -> list[Deployment]:
-        """The oldest that wait and are due, now BUILDING and leased. No two callers ever get the same one.
+        """The oldest deployments that are due, now BUILDING and leased. No two callers ever get the same one.
 
-        No more than `concurrency` build by this launcher at once, however many gateways claim for it. A number that
-        another launcher refused, or under which a builder was started after all, is not used for a second builder.
+        At most `concurrency` build by this launcher at once, however many gateways claim for it. An attempt number that
+        another launcher refused, or with which a builder was started after all, is not used for a second builder.
         """
         async with self._database.transaction() as connection:
-            # Gateways that share a launcher count one after the other.
+            # Gateways that share a launcher count one after another.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", launcher)
             claimed = await connection.fetch(
                 """
@@ -93,7 +95,7 @@ class AttemptStore:
         return count
 
     async def building(self) -> list[Deployment]:
-        """All that build, the oldest first."""
+        """All deployments that are BUILDING, the oldest first."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -108,7 +110,7 @@ class AttemptStore:
     async def launched(self, deployment_id: uuid.UUID, attempt: int, handle: str) -> None:
         """The attempt's builder runs under this handle.
 
-        When the attempt has ended meanwhile this raises Conflict, and the builder is one of `builders_to_stop`.
+        If the attempt has ended meanwhile, this raises Conflict, and the builder is one of `builders_to_stop`.
         """
         async with self._database.acquire() as connection:
             is_running = await connection.fetchval(
@@ -134,10 +136,10 @@ class AttemptStore:
                 raise await stale(connection, deployment_id, attempt)
 
     async def refused(self, deployment_id: uuid.UUID, attempt: int, reason: str, *, final: bool = False) -> Status:
-        """The launcher did not start it: back to QUEUE with the launcher's words, each time for twice as long.
+        """The launcher did not start it: back to QUEUE with the launcher's sentence, each time for twice as long.
 
-        FAILED when the refusal is final, or one too many. Raises Conflict where its builder runs already: the launcher
-        answered another gateway, which has started it.
+        FAILED if the refusal is final, or one too many. Raises Conflict if its builder runs already, because the
+        launcher answered another gateway that has started it.
         """
         async with self._database.acquire() as connection:
             status = await connection.fetchval(
@@ -185,9 +187,10 @@ class AttemptStore:
             return Status(status)
 
     async def lost(self, deployment_id: uuid.UUID, attempt: int, reason: str, attempts_limit: int) -> Status:
-        """The builder is gone, through no fault of the project: the next attempt waits; FAILED after the last.
+        """The builder is gone, through no fault of the project: the next attempt is queued, or FAILED after the last
+        one.
 
-        A number that the launcher refused is no attempt that counts.
+        An attempt that the launcher refused does not count.
         """
         async with self._database.acquire() as connection:
             status = await connection.fetchval(
@@ -230,7 +233,7 @@ class AttemptStore:
         exit_code: int | None = None,
         last_seq: int | None = None,
     ) -> None:
-        """BUILDING -> FAILED. `step`, where it failed, is recorded if it never began."""
+        """BUILDING -> FAILED. Records `step`, the step that failed, even if it never began."""
         await self._change(
             """
             WITH failed AS (
@@ -255,7 +258,7 @@ class AttemptStore:
         )
 
     async def heartbeat(self, deployment_id: uuid.UUID, attempt: int, lease_seconds: float) -> None:
-        """Believe in the attempt for that long from now."""
+        """Extend the attempt's lease to this long from now."""
         await self._change(
             """
             WITH fence AS (
@@ -276,7 +279,7 @@ class AttemptStore:
         )
 
     async def start_step(self, deployment_id: uuid.UUID, attempt: int, step: str, at_ms: int) -> None:
-        """The step begins, the one before it ends. A step that began already is not begun again."""
+        """The step begins, and the one before it ends. A step that has already begun is not changed."""
         await self._change(
             """
             WITH fence AS (
@@ -298,7 +301,7 @@ class AttemptStore:
         )
 
     async def add_facts(self, deployment_id: uuid.UUID, attempt: int, facts: Facts) -> None:
-        """What is None stays as it was."""
+        """Values that are None stay unchanged."""
         await self._change(
             """
             UPDATE deployments
@@ -340,7 +343,7 @@ class AttemptStore:
         )
 
     async def get_manifest(self, deployment_id: uuid.UUID, attempt: int) -> bytes:
-        """What `set_manifest` kept. Raises NotFound when the attempt announced none."""
+        """What `set_manifest` stored. Raises NotFound if the attempt announced nothing."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(
                 """
@@ -360,7 +363,7 @@ class AttemptStore:
         return manifest
 
     async def expired(self) -> list[Deployment]:
-        """Those that build and whose lease is over, by the database's clock."""
+        """Deployments that are BUILDING and whose lease has ended, by the database's clock."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -373,7 +376,7 @@ class AttemptStore:
         return [to_deployment(row) for row in rows]
 
     async def overdue(self, seconds: float) -> list[Deployment]:
-        """Those whose attempt has run for longer, by the database's clock: it is one for all gateways."""
+        """Deployments whose attempt has run for longer than this, by the database's clock, which all gateways share."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -387,7 +390,7 @@ class AttemptStore:
         return [to_deployment(row) for row in rows]
 
     async def builders_to_stop(self, launcher: str) -> list[EndedBuilder]:
-        """The builders of this launcher whose attempt has ended and that were not seen gone yet."""
+        """The builders of this launcher whose attempt has ended, and which are not known to be gone yet."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -413,7 +416,7 @@ class AttemptStore:
         return [EndedBuilder(**row) for row in rows]
 
     async def builder_gone(self, builder: EndedBuilder) -> None:
-        """It runs no more. Changes nothing where the attempt has got another builder, or runs again."""
+        """The builder does not run any more. Changes nothing if the attempt has another builder, or runs again."""
         async with self._database.acquire() as connection:
             await connection.execute(
                 """

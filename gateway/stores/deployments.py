@@ -1,4 +1,4 @@
-"""Remembers deployments: what was asked for, what is known of each, and whether its log is whole."""
+"""Remembers deployments: what was requested, what is known about each, and whether its log is complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DeploymentStore:
         self._queue_length = queue_length
 
     async def now(self) -> datetime.datetime:
-        """By the database's clock: what gateways compare with each other's times, they take from here."""
+        """The time by the database's clock, for all times that gateways compare with each other's."""
         async with self._database.acquire() as connection:
             found: datetime.datetime = await connection.fetchval("SELECT now()")
         return found
@@ -33,17 +33,17 @@ class DeploymentStore:
             return await fetch_deployment(connection, deployment_id)
 
     async def is_known(self, deployment_id: uuid.UUID) -> bool:
-        """Whether it is one of this installation, in whatever state."""
+        """Whether it is a deployment of this installation, in any state."""
         return bool(await self.known([deployment_id]))
 
     async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Those among the ids that are deployments of this installation, in whatever state."""
+        """Those of the ids that are deployments of this installation, in any state."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch("SELECT id FROM deployments WHERE id = ANY($1)", list(ids))
         return {row["id"] for row in rows}
 
     async def page(self, after: uuid.UUID, limit: int) -> list[Deployment]:
-        """The deployments of all projects whose ids follow this one, in order of their ids."""
+        """The deployments of all projects with larger ids than this one, ordered by id."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -78,7 +78,7 @@ class DeploymentStore:
         return {row["project_id"]: to_deployment(row) for row in rows}
 
     async def attempts(self, deployment_id: uuid.UUID) -> list[Attempt]:
-        """Every attempt that a launcher started, the first one first."""
+        """All attempts that a launcher started, in order."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 """
@@ -97,7 +97,7 @@ class DeploymentStore:
         return [to_attempt(row) for row in rows]
 
     async def create_again(self, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
-        """A new deployment of the project, with its settings of now. Raises NotFound, and TooMany for a full queue."""
+        """A new deployment of the project with its present settings. Raises NotFound, and TooMany for a full queue."""
         async with self._database.transaction() as connection:
             project_id = await connection.fetchval(
                 """
@@ -113,7 +113,7 @@ class DeploymentStore:
             return await add_deployment(connection, project_id, trigger, self._queue_length)
 
     async def cancel(self, deployment_id: uuid.UUID) -> Deployment:
-        """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict for what has ended already."""
+        """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict if it has already ended."""
         async with self._database.transaction() as connection:
             canceled = await connection.fetchval(
                 """
@@ -140,7 +140,7 @@ class DeploymentStore:
     async def set_log_end(
         self, deployment_id: uuid.UUID, attempt: int, complete: bool, missing: Sequence[tuple[int, int]] = ()
     ) -> None:
-        """Whether the attempt's log is whole, and if not, what is missing. Once whole, it stays so."""
+        """Record whether the attempt's log is complete, or what is missing. A complete log stays complete."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(
                 """
@@ -159,8 +159,9 @@ class DeploymentStore:
                 raise await stale(connection, deployment_id, attempt)
 
     async def undecided_logs(self, after: uuid.UUID, limit: int) -> list[Deployment]:
-        """Deployments that ended and of whose log it is not yet known whether it is whole: those whose ids follow this
-        one, in order of their ids.
+        """Deployments that have ended and whose log is not yet known to be complete or not.
+
+        Those with larger ids than this one, ordered by id.
         """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
@@ -177,7 +178,7 @@ class DeploymentStore:
         return [to_deployment(row) for row in rows]
 
     async def list(self, slug: str, limit: int, cursor: str | None = None) -> tuple[list[Deployment], str | None]:
-        """The project's deployments, newest first, and the cursor for what follows. Raises NotFound, Invalid."""
+        """The project's deployments, newest first, and the cursor of the next page. Raises NotFound, Invalid."""
         (before,) = decode_cursor(cursor, _number) if cursor else (MAX_NUMBER,)
         async with self._database.acquire() as connection:
             project_id = await connection.fetchval("SELECT id FROM projects WHERE subdomain = $1", slug)

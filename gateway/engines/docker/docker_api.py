@@ -1,4 +1,4 @@
-"""The calls that we make to a Docker engine. aiodocker's errors end here: a refusal, or Unavailable."""
+"""The calls to a Docker engine. aiodocker's errors become DockerRefusal or Unavailable."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ CALL_SECONDS = 20.0
 LOOK_SECONDS = 0.05
 FIRST_LINES = 20
 STOP_SECONDS = 4
-"""After SIGTERM a container has this long, then it is killed."""
+"""A container that has not ended this long after SIGTERM is killed."""
 MISSING = 404
 CANNOT_CONNECT = 900
-"""aiodocker's own number."""
+"""aiodocker's own status for a failed connection."""
 
 Found = dict[str, Any]
 
 
 class DockerRefusal(Exception):
-    """The engine answered with an error. `status` is that of HTTP, `message` the engine's words."""
+    """The engine answered with an error. `status` is the HTTP status, `message` the engine's message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -61,17 +61,17 @@ class DockerApi:
             await self._client.networks.create(settings)
 
     async def create(self, name: str, settings: Found) -> str:
-        """The id of a container that is not started yet. 409: there is one of this name; 404: there is no image."""
+        """The id of a new container, which is not started yet. 409: the name is taken; 404: the image is missing."""
         with self._speaking():
             return (await self._client.containers.create(settings, name=name)).id
 
     async def start(self, container: str) -> None:
-        """One that runs already is not an error."""
+        """A container that already runs is not an error."""
         with self._speaking():
             await self._client.containers.container(container).start()
 
     async def inspect(self, container: str) -> Found | None:
-        """None: the engine knows no such container."""
+        """None if the engine has no such container."""
         with self._speaking(), _fine_if(MISSING):
             return dict(await self._client.containers.container(container).show())
         return None
@@ -82,8 +82,8 @@ class DockerApi:
             await self._client.containers.container(container).stop(t=STOP_SECONDS, timeout=_TIMEOUT)
 
     async def remove(self, container: str) -> None:
-        """Kill it if it runs, and remove it with what it wrote. One that is gone is not an error."""
-        # Another gateway, or our own earlier call, may be removing it.
+        """Kill it if it runs, and remove it with its files. One that is gone is not an error."""
+        # Another gateway, or an earlier call of our own, may be removing it.
         with self._speaking(), _fine_if(MISSING), _fine_if(409, "already in progress"):
             await self._client.containers.container(container).delete(force=True, v=True, timeout=_TIMEOUT)
 
@@ -94,7 +94,7 @@ class DockerApi:
             return [dict(each._container) for each in found]
 
     async def remove_left_volumes(self, label: str) -> None:
-        """Those whose container has gone without them. One that a container is being made for stays."""
+        """Remove volumes whose container is gone. One whose container is being created stays."""
         filters = {"label": [label], "dangling": ["true"]}
         with self._speaking():
             left = (await self._client.volumes.list(filters=filters))["Volumes"] or []
@@ -103,7 +103,7 @@ class DockerApi:
                     await DockerVolume(self._client, each["Name"]).delete()
 
     async def tail(self, container: str, lines: int) -> str:
-        """What it wrote last, on both streams."""
+        """Its last output, on both streams."""
         with self._speaking(), _fine_if(MISSING):
             pieces = await self._client.containers.container(container).log(
                 stdout=True, stderr=True, tail=lines, timeout=_TIMEOUT
@@ -112,8 +112,8 @@ class DockerApi:
         return ""
 
     async def first_line(self, container: str) -> str:
-        """What it writes first, as soon as it does; empty if it ends without a word."""
-        # Not by following its log: aiodocker leaves the connection of a log open whose end nobody awaited.
+        """Its first line, as soon as it is written. Empty if it ends without output."""
+        # Not by following its log: aiodocker leaves that connection open unless the log is read to its end.
         while True:
             found = await self.inspect(container)
             if "\n" in (said := await self.tail(container, FIRST_LINES)):
@@ -144,7 +144,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS, sock_connect=CONNECT_SECOND
 
 @contextlib.asynccontextmanager
 async def open_docker_api(host: str) -> AsyncIterator[DockerApi]:
-    """Makes no call yet. Raises ConfigError for an address that means nothing."""
+    """Makes no call yet. Raises ConfigError for an invalid address."""
     try:
         client = aiodocker.Docker(host, timeout=_TIMEOUT)
     except (ValueError, OSError) as error:
@@ -164,7 +164,7 @@ def was_refused(error: DockerRefusal, status: int, *words: str) -> bool:
 
 @contextlib.contextmanager
 def _fine_if(status: int, words: str = "") -> Iterator[None]:
-    """An answer of this status with these words is as good as the one that was wanted."""
+    """An answer with this status and message counts as success."""
     try:
         yield
     except DockerError as error:

@@ -1,4 +1,4 @@
-"""Builders as containers of a Docker engine. They outlive the gateway, and all gateways of that engine share them."""
+"""Builders as containers of a Docker engine. They outlive the gateway, and all gateways with this engine share them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from gateway.roles import BuilderState, LaunchOrder
 log = logging.getLogger(__name__)
 
 INHERITED = ("TZ", "npm_config_registry", "NPM_CONFIG_REGISTRY")
-"""What the image can't know. Paths of this machine mean nothing in it."""
+"""Settings that the image can't contain. Paths of this machine do not exist in it."""
 LABEL = "buildspace.launcher"
 WORK = "/work"
 TEMPORARY_BYTES = 256 * 1024**2
 SPARE_PROCESSES = 64
-"""For the builder itself, beside those of its build."""
+"""For the builder itself, in addition to those of its build."""
 FIRST_TO_DIE = 500
-"""When the machine runs out of memory, builds go before whatever else runs there."""
+"""When the machine runs out of memory, the kernel ends builds before other programs."""
 LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
 LAST_LINES = 10
 LOOKS_AT_ONCE = 10
@@ -75,7 +75,7 @@ class DockerLauncher:
         self._environ = environ
 
     async def launch(self, order: LaunchOrder) -> str:
-        """The name belongs to the order: whoever comes second finds the container, in whatever state it is."""
+        """The container's name comes from the order, so a repeated order finds the container, whatever its state."""
         name = f"buildspace-{order.deployment_id}-{order.attempt}"
         found = await self._inspect(name)
         if found is None:
@@ -134,7 +134,7 @@ class DockerLauncher:
             raise
 
     async def close(self) -> None:
-        """Containers go on: the next gateway finds them."""
+        """Containers continue, and the next gateway finds them."""
 
     async def _look_for_image(self) -> None:
         try:
@@ -151,7 +151,7 @@ class DockerLauncher:
             log.warning("builder.isolation is none, so a build starts anyway: %s", error.sentence)
 
     async def _create(self, name: str, order: LaunchOrder) -> Found:
-        """Docker keeps a name for a container that it is still making: until that is there, ask again."""
+        """Docker reserves a name while it creates a container, so ask again until that container exists."""
         for _ in range(CREATE_TRIES):
             try:
                 await self._api.create(name, self._container(order))
@@ -182,9 +182,10 @@ class DockerLauncher:
             raise Unavailable(f"Docker does not show the container {container[:60]} ({error.message}).") from error
 
     async def _sweep(self) -> None:
-        """Containers that nobody stopped: their attempt was forgotten, or a gateway died between two calls.
+        """Removes containers that no gateway stopped, because their attempt was forgotten or a gateway died between two
+        calls.
 
-        And the work folders of those that somebody else removed, or with which the engine died.
+        Also removes the work folders of containers that were removed by others, or with which the engine died.
         """
         label = f"{LABEL}={self.name}"
         try:
@@ -196,7 +197,7 @@ class DockerLauncher:
             log.warning("leftover builders could not be removed: %s", error)
 
     def _container(self, order: LaunchOrder) -> Found:
-        # An account of its own: the kernel counts processes by it, over all containers.
+        # An account for each container, because the kernel counts processes by account over all containers.
         account = FIRST_ACCOUNT + order.deployment_id.int % ACCOUNTS
         return {
             "Image": self._settings.image,
@@ -219,8 +220,9 @@ class DockerLauncher:
         }
 
     def _limits(self) -> Found:
-        """The work folder is a volume of its own on the engine's disk, which goes with the container: a tmpfs would
-        have a size, but counts as memory. The builder watches builder.disk_bytes there.
+        """The work folder is a volume on the engine's disk that is removed with the container.
+
+        A tmpfs would have a size, but counts as memory. The builder watches builder.disk_bytes in the volume.
         """
         return {
             "NetworkMode": self._settings.network,
@@ -231,11 +233,11 @@ class DockerLauncher:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
-            # An init of Docker's would show the token, which is in its environment, to every build.
+            # Docker's init would have the token in its environment, which every build could read.
             "Init": False,
             "Mounts": [{"Type": "volume", "Target": WORK, "VolumeOptions": {"Labels": {LABEL: self.name}}}],
             "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={TEMPORARY_BYTES}"},  # noqa: S108 - in the container
-            # Open files are limited by the builder: an engine may not be allowed more than it has itself.
+            # The builder limits open files: an engine may not be able to raise its own limit.
             "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
             "OomScoreAdj": FIRST_TO_DIE,
             "RestartPolicy": {"Name": "no"},
@@ -245,7 +247,7 @@ class DockerLauncher:
 
 @contextlib.asynccontextmanager
 async def open_docker(configuration: config.Config) -> AsyncIterator[DockerLauncher]:
-    """Makes no call yet. Raises ConfigError for an isolation or an address that cannot be."""
+    """Makes no call yet. Raises ConfigError for an isolation that containers lack, and for an invalid address."""
     isolation = choose_isolation(configuration)
     async with open_docker_api(configuration.docker.host) as api:
         network = builder_network(api, configuration)
@@ -254,7 +256,7 @@ async def open_docker(configuration: config.Config) -> AsyncIterator[DockerLaunc
 
 def builder_network(api: DockerApi, configuration: config.Config) -> BuilderNetwork:
     settings = configuration.docker
-    # Builders send their log lines to Kafka themselves, where it is used.
+    # With Kafka, builders send their log lines there themselves.
     private_hosts = [*configuration.builder.allow_private_hosts, *configuration.kafka.brokers]
     return BuilderNetwork(api, settings.network, settings.image, configuration.builders_url, private_hosts)
 
@@ -272,15 +274,16 @@ def choose_isolation(configuration: config.Config) -> str:
 
 
 def engine_name(host: str) -> str:
-    """The same after each start, and for each gateway that means the same engine: an address on the network is one
-    for all, a Unix socket belongs to its machine.
+    """The same after each start, and for all gateways that use the same engine.
+
+    A network address names one engine for all gateways; a Unix socket names that of its machine.
     """
     place = host if not host.startswith("unix:") else f"{machine_id()}:{host}"
     return f"docker:{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
 def machine_id() -> str:
-    """systemd's, which stays; in a container there is none, and its host name stands for it."""
+    """systemd's machine id, which never changes. Containers have none, so their host name is used."""
     with contextlib.suppress(OSError):
         if found := _MACHINE_ID.read_text().strip():
             return found
@@ -297,7 +300,7 @@ def missing_image(image: str, error: DockerRefusal) -> str:
 
 
 def last_words(state: Mapping[str, object], said: str, memory_bytes: int) -> str:
-    """Why a container ended, from what Docker says of it and what it wrote last."""
+    """Why a container ended, from Docker's state of it and its last output."""
     reasons = []
     if state.get("OOMKilled"):
         reasons.append(f"The container ran out of its memory, {memory_bytes // 2**20} MiB (builder.memory_bytes).")
@@ -323,7 +326,7 @@ def _is_own(handle: str) -> bool:
 
 
 def _container_of(handle: str) -> str:
-    """Raises Unavailable for another launcher's handle: nothing can be said about it."""
+    """Raises Unavailable for another launcher's handle, because its state is unknown."""
     if not _is_own(handle):
         raise Unavailable(f"{handle!r} is not a handle of the Docker launcher.")
     return handle.partition(":")[2]

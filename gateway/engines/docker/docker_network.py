@@ -1,8 +1,8 @@
-"""The network that builders get on a Docker engine, and the proof that it is closed.
+"""The network of the builders on a Docker engine, and the test that it is closed.
 
-Docker keeps containers of one network from each other (`enable_icc`), but lets them reach every service of its machine
-and of the networks behind it. So the builder image makes rules in the engine's own network (builder/firewall.py), and
-before the first builder starts, and again from time to time, a container in the builders' place tries to get through.
+Docker separates the containers of one network (`enable_icc`), but lets them reach every service of its machine and of
+the networks behind it. So the builder image sets rules in the engine's own network (builder/firewall.py). Before the
+first builder starts, and regularly afterwards, a test container on the builders' network tries to get past them.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from gateway.errors import LaunchRefused, Unavailable
 log = logging.getLogger(__name__)
 
 PROOF_SECONDS = 300.0
-"""The rules may go meanwhile: the machine starts anew, or somebody flushes its firewall."""
+"""The rules may disappear meanwhile: the machine restarts, or a person flushes its firewall."""
 CHECK_SECONDS = 40.0
 BRIDGE_NAME = "com.docker.network.bridge.name"
 BETWEEN_CONTAINERS = "com.docker.network.bridge.enable_icc"
 LABEL = "buildspace.network"
 LEFT_SECONDS = 120.0
-"""Longer than any of the containers here is of use."""
+"""Longer than any container of this module runs."""
 FIREWALL = ("python", "-P", "-m", "builder.firewall")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ApiOutOfReach(LaunchRefused):
-    """The wall holds, and the builders' API is not to be reached from within."""
+    """The rules hold, but the builders' API cannot be reached from the network."""
 
 
 class BuilderNetwork:
-    """`private_hosts`: what builders may reach beside the public network and the builders' API."""
+    """`private_hosts`: the hosts that builders may reach besides the public network and the builders' API."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class BuilderNetwork:
         self._lock = asyncio.Lock()
 
     def forget_proof(self) -> None:
-        """The engine was away: what held before may not hold now."""
+        """The engine was away, so the rules may be gone: test them again."""
         self._proven_at = float("-inf")
 
     async def wall_off(self) -> None:
-        """The network is there and closed: shown now, or a moment ago. Raises LaunchRefused with what is open."""
+        """Ensure that the network exists and is closed, by a recent test. Raises LaunchRefused with what is open."""
         async with self._lock:
             if self._clock() - self._proven_at < PROOF_SECONDS:
                 return
@@ -79,7 +79,7 @@ class BuilderNetwork:
             self._proven_at = self._clock()
 
     async def _bridge(self) -> str:
-        """The name of its interface; the network is made if it is missing."""
+        """The name of its interface. Creates the network if it is missing."""
         try:
             found = await self._find_or_make()
         except DockerRefusal as error:
@@ -103,12 +103,12 @@ class BuilderNetwork:
             await self._api.create_network(network_settings(self.name))
         except DockerRefusal as refusal:
             with contextlib.suppress(DockerRefusal):
-                return await self._api.network(self.name)  # another gateway was quicker
+                return await self._api.network(self.name)  # another gateway was faster
             raise refusal
         return await self._api.network(self.name)
 
     async def _prove(self, bridge: str) -> None:
-        """Make the rules, then try to get through them."""
+        """Set the rules, then try to get past them."""
         await self._sweep()
         wall = ("close", bridge, self._builders_url, *self._private_hosts)
         async with self._running(wall, {"NetworkMode": "host", "CapAdd": ["NET_ADMIN"]}, user="0:0") as said:
@@ -138,7 +138,7 @@ class BuilderNetwork:
 
     @contextlib.asynccontextmanager
     async def _running(self, arguments: Sequence[str], host_config: Found, *, user: str) -> AsyncIterator[str]:
-        """A small container of the builder image, while the block runs; what it said first."""
+        """Runs a small container of the builder image for the length of the block. Yields its first output."""
         settings = {
             "Image": self._image,
             "Cmd": [*FIREWALL, *arguments],
@@ -170,7 +170,7 @@ class BuilderNetwork:
                 await self._remove(container)
 
     async def _sweep(self) -> None:
-        """What gateways have left that were killed in the middle of this."""
+        """Removes what a gateway left that was killed during a test."""
         try:
             for found in await self._api.labeled(f"{LABEL}={self.name}", ("created", "exited", "dead")):
                 if time.time() - float(found.get("Created", 0)) > LEFT_SECONDS:
@@ -197,7 +197,7 @@ def network_settings(name: str) -> Found:
 
 
 def bridge_name(network: str) -> str:
-    """A name of its own that an interface can have: the rules and a person looking at them know it by that."""
+    """A valid and unique name for the interface, by which the rules and people can recognise it."""
     return f"bs-{hashlib.sha256(network.encode()).hexdigest()[:10]}"
 
 
@@ -209,7 +209,7 @@ def api_place(builders_url: str) -> str:
 
 
 def _list_of(said: str, key: str) -> list[str] | None:
-    """None: that is not what was to be said."""
+    """None if this is not the expected output."""
     try:
         return [str(each) for each in json.loads(said)[key]]
     except (ValueError, KeyError, TypeError):

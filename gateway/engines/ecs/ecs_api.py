@@ -1,4 +1,4 @@
-"""Calls to Amazon ECS: paced, each with a time limit, and failures as words. Knows nothing of builders."""
+"""Calls to Amazon ECS: paced, each with a time limit, errors as sentences. Knows nothing about builders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 9.0
 CONNECTIONS = 10
 PAUSES_SECONDS = (0.5, 1.5)
-"""How long to wait before a call is repeated. Short: whoever called looks again by itself."""
+"""How long to wait before a call is repeated. Short, because the callers repeat their work anyway."""
 _NOT_SENT = (ConnectTimeoutError, CredentialRetrievalError, EndpointConnectionError, NoCredentialsError)
 _THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
 _UNKNOWN_CALLER = (
@@ -42,7 +42,7 @@ _UNKNOWN_CALLER = (
 
 
 class EcsRefusal(Exception):
-    """ECS understood the call and will not do it: its code, its words, and what else it said."""
+    """ECS understood the call and refuses it. Holds its code, its message, and its other fields."""
 
     def __init__(self, code: str, message: str, details: Mapping[str, Any]) -> None:
         super().__init__(f"{code}: {message}")
@@ -52,7 +52,7 @@ class EcsRefusal(Exception):
 
 
 class EcsApi:
-    """One client for the life of the process, made by the first call: looking for credentials may take its time."""
+    """One client for the whole process, made by the first call, because finding credentials may take long."""
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class EcsApi:
         self._client: Any = None
 
     async def call(self, operation: str, *, is_patient: bool = True, **request: Any) -> dict[str, Any]:
-        """The answer. Repeats the very same call when ECS is busy or did not answer, unless told to be impatient.
+        """The answer. Repeats the same call if ECS is busy or did not answer, unless told to be impatient.
 
-        Raises EcsRefusal, Unavailable, and Unanswered where one of the tries may have had its effect.
+        Raises EcsRefusal, Unavailable, and Unanswered if one of the tries may have had an effect.
         """
         unanswered: Unanswered | None = None
         for pause in (*(self._pauses_seconds if is_patient else ()), None):
@@ -85,7 +85,7 @@ class EcsApi:
                 if pause is None:
                     raise unanswered or error from error.__cause__
                 log.info("ecs %s is repeated: %s", operation, error.sentence)
-                await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - gateways must not march in step
+                await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - spreads tries, no secret
         raise AssertionError("The last try has answered or raised.")
 
     async def _call_once(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class EcsApi:
             raise self._in_words(operation, error) from error
         except ParamValidationError as error:
             raise EcsRefusal("InvalidParameterException", " ".join(str(error).split()), {}) from error
-        # RuntimeError: botocore, where a role gives keys that have expired.
+        # RuntimeError: raised by botocore if a role gives expired keys.
         except (BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError, RuntimeError) as error:
             kind = Unavailable if isinstance(error, _NOT_SENT) else Unanswered
             raise kind(
@@ -153,13 +153,13 @@ class EcsApi:
 
 @contextlib.asynccontextmanager
 async def open_ecs_api(settings: config.Ecs, **timing: Any) -> AsyncIterator[EcsApi]:
-    """Makes no call yet. Raises ConfigError when the region is not known."""
+    """Makes no call yet. Raises ConfigError if the region is not known."""
     async with contextlib.AsyncExitStack() as stack:
         yield EcsApi(settings, stack, **timing)
 
 
 def find_region(settings: config.Ecs) -> str:
-    """As configured, else that of the cluster's ARN. Raises ConfigError when neither says it."""
+    """The configured region, else that of the cluster's ARN. Raises ConfigError without either."""
     parts = settings.cluster.split(":")
     region = settings.region or (parts[3] if parts[0] == "arn" and len(parts) > 5 else "")
     if not region:

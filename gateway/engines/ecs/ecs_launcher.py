@@ -1,4 +1,4 @@
-"""Builders as tasks on ECS Fargate. They are shared by the gateways of a cluster, and outlive each of them."""
+"""Builders as tasks on ECS Fargate. The gateways of a cluster share them, and they outlive each gateway."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from gateway.roles import BuilderState, LaunchOrder
 
 CHECK_SECONDS = 7.0
 DEFINITION_SECONDS = 60.0
-"""For so long a task definition that was right is believed to be so."""
+"""How long a successful check of the task definition is trusted."""
 DESCRIBE_LIMIT = 100
 REASON_LIMIT = 255
 MISSING_SECONDS = 60.0
-"""ECS may not know yet a task that it has just started: one that is missing is believed for so long."""
+"""ECS may not show a task that it has just started, so a missing task counts as running for this long."""
 _NOT_RUNNING = ("DEPROVISIONING", "STOPPED", "DELETED")
-"""Its containers have ended: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html"""
+"""States in which the containers have ended:
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html"""
 
 Task = Mapping[str, Any]
 
@@ -49,7 +50,7 @@ class EcsLauncher:
         self._definition_until = float("-inf")
 
     async def launch(self, order: LaunchOrder) -> str:
-        """The very same order makes the very same request, so ECS answers with the task that it started before."""
+        """The same order makes an identical request, so ECS answers with the task that it started before."""
         try:
             answer = await self._api.call("run_task", **task_request(order, self._settings, self._isolation))
         except EcsRefusal as error:
@@ -94,10 +95,10 @@ class EcsLauncher:
             raise Unavailable(f"ECS does not answer within {CHECK_SECONDS:.0f} s. Check the network.") from error
 
     async def close(self) -> None:
-        """Tasks go on: the next gateway finds them."""
+        """Tasks continue, and the next gateway finds them."""
 
     async def _describe(self, handles: list[str]) -> dict[str, Task | None]:
-        """The tasks, None for those that ECS does not know. One of which it says nothing is left out."""
+        """The tasks, None for those that ECS does not know. Tasks about which it says nothing are left out."""
         try:
             answer = await self._api.call("describe_tasks", cluster=self._settings.cluster, tasks=handles)
         except EcsRefusal as error:
@@ -113,12 +114,12 @@ class EcsLauncher:
 
     def _missing_seconds(self, handle: str) -> float:
         now = self._clock()
-        # Those that nobody asks about any more are forgotten.
+        # Forget tasks that are no longer asked about.
         self._missing_since = {each: since for each, since in self._missing_since.items() if now - since < 3600}
         return now - self._missing_since.setdefault(handle, now)
 
     def _is_own(self, handle: str) -> bool:
-        """One foreign handle would make ECS refuse the call for all."""
+        """ECS would refuse the whole call because of one handle of another launcher."""
         kind, _, name = handle.partition(":task/")
         is_task = kind.startswith("arn:") and ":ecs:" in kind
         return is_task and name.rpartition("/")[0] in ("", self._cluster_name)
@@ -131,7 +132,7 @@ class EcsLauncher:
 
 @contextlib.asynccontextmanager
 async def open_ecs(configuration: config.Config) -> AsyncIterator[EcsLauncher]:
-    """Makes no call yet. Raises ConfigError for an isolation that Fargate has not, and for an unknown region."""
+    """Makes no call yet. Raises ConfigError for an isolation that Fargate does not have, and for an unknown region."""
     isolation = choose_isolation(configuration.builder.isolation)
     async with open_ecs_api(configuration.ecs) as api:
         yield EcsLauncher(api, configuration.ecs, isolation)
@@ -143,7 +144,7 @@ def choose_isolation(wanted: str) -> str:
 
 
 def task_request(order: LaunchOrder, settings: config.Ecs, isolation: str) -> dict[str, Any]:
-    """Depends on nothing but its arguments, to the byte: `clientToken` holds only for an identical request."""
+    """Depends only on its arguments, byte for byte, because `clientToken` is accepted only for an identical request."""
     environment = order_environment(order, isolation)
     return {
         "cluster": settings.cluster,
@@ -172,7 +173,7 @@ def task_request(order: LaunchOrder, settings: config.Ecs, isolation: str) -> di
 
 
 def _started_before(error: EcsRefusal) -> str:
-    """This attempt's task was started under other settings: it is this attempt's builder all the same."""
+    """This attempt's task was started with other settings. It is still this attempt's builder."""
     known = error.details.get("resourceIds") or []
     if not known:
         raise LaunchRefused(

@@ -1,4 +1,4 @@
-"""What must be there on ECS before a task can run: the cluster, the task definition and the container in it."""
+"""Checks what a task on ECS needs: the cluster, the task definition and its container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.errors import Unavailable
 
 
 async def check_cluster(api: EcsApi, settings: config.Ecs, *, is_patient: bool = True) -> None:
-    """Raises Unavailable unless the cluster is there and active."""
+    """Raises Unavailable unless the cluster exists and is active."""
     try:
         answer = await api.call("describe_clusters", clusters=[settings.cluster], is_patient=is_patient)
     except EcsRefusal as error:
@@ -25,7 +25,7 @@ async def check_cluster(api: EcsApi, settings: config.Ecs, *, is_patient: bool =
 
 
 async def check_definition(api: EcsApi, settings: config.Ecs) -> None:
-    """Raises Unavailable where tasks would not start; says nothing where the gateway's role may not look."""
+    """Raises Unavailable if tasks would not start. Does nothing if the gateway's role may not read the definition."""
     try:
         definition = await find_definition(api, settings, is_patient=False)
     except Unavailable as error:
@@ -37,7 +37,7 @@ async def check_definition(api: EcsApi, settings: config.Ecs) -> None:
 
 
 async def find_definition(api: EcsApi, settings: config.Ecs, *, is_patient: bool = True) -> Mapping[str, Any]:
-    """Raises Unavailable where ECS does not show it."""
+    """Raises Unavailable if ECS does not return it."""
     try:
         answer = await api.call(
             "describe_task_definition", taskDefinition=settings.task_definition, is_patient=is_patient
@@ -52,7 +52,7 @@ async def find_definition(api: EcsApi, settings: config.Ecs, *, is_patient: bool
 
 
 def find_faults(definition: Mapping[str, Any], settings: config.Ecs) -> list[str]:
-    """Why tasks of this definition would not start, or would hold too much; a sentence for each."""
+    """Why tasks of this definition would not start, or would have too many rights. One sentence for each reason."""
     wrong: list[str] = []
     containers = definition.get("containerDefinitions", [])
     names = [container.get("name") for container in containers]

@@ -1,4 +1,4 @@
-"""What ECS says, in sentences: why it starts no task, and why one ended."""
+"""Turns ECS's answers into sentences: why it starts no task, and why a task ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.engines.ecs.ecs_api import EcsRefusal
 from gateway.errors import LaunchRefused
 
 _PASSES = ("capacity is unavailable", "reached the limit", "limit exceeded", "try again")
-"""Fargate says by the same codes that it has no room now and that the call is wrong."""
+"""Parts of messages that mean a temporary lack of room. Fargate has the same codes for wrong calls."""
 _NO_ROOM = {
     "RESOURCE:ENI": "no network interface is left; check the quota and the free addresses of ecs.subnets",
     "RESOURCE:CPU": "there are not enough processors",
@@ -22,7 +22,7 @@ _UNFORESEEN = "it refuses the call, which will be repeated"
 
 
 def refusal(error: EcsRefusal, settings: config.Ecs) -> LaunchRefused:
-    """Why RunTask was refused. Final where only another configuration helps: rights may still be spreading."""
+    """Why RunTask was refused. Final if only another configuration helps. New rights may take a while to work."""
     said = f"({error.code}: {error.message})"
     if error.code == "AccessDeniedException":
         return LaunchRefused(
@@ -53,7 +53,7 @@ def _advice(error: EcsRefusal, settings: config.Ecs) -> str:
 
 
 def no_room(failures: list[Mapping[str, Any]]) -> LaunchRefused:
-    """The `failures` of an answer that started nothing."""
+    """The sentence for the `failures` of an answer that started no task."""
     first = failures[0] if failures else {}
     reason, detail = str(first.get("reason", "")), str(first.get("detail", ""))
     words = _NO_ROOM.get(reason, "there is no room" if reason.startswith("RESOURCE") else "")
@@ -62,7 +62,7 @@ def no_room(failures: list[Mapping[str, Any]]) -> LaunchRefused:
 
 
 def last_words(task: Mapping[str, Any], container_name: str) -> str:
-    """Why a task ended, as far as ECS knows: the container's own end first, then that of the task."""
+    """Why a task ended, as far as ECS knows: the container's reason first, then the task's."""
     containers = [each for each in task.get("containers", ()) if each.get("name") == container_name]
     container = containers[0] if containers else {}
     parts: list[str] = []

@@ -1,4 +1,4 @@
-"""Chooses the isolation of builds at start, by trying it. Nothing falls back later."""
+"""Chooses the isolation of builds at start, by trying it. There is no fallback later."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ MEMORY = (sys.executable, "-P", "-m", "builder.sandbox", "memory")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Grade:
-    """`sentence` says what it holds, and why it is not a stronger one."""
+    """`sentence` says what it holds, and why no stronger grade was chosen."""
 
     name: str
     sentence: str
 
 
 async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = PROBE) -> Grade:
-    """The grade that builds get from now on. Raises ConfigError for a setting that means nothing, and LaunchRefused
-    with what is missing when builds must not run: the wanted grade is not to be had, or none is and others can reach
-    the gateway.
+    """The grade of all builds until the next start.
+
+    Raises ConfigError for an invalid setting. Raises LaunchRefused, with what is missing, if builds must not run: the
+    required grade is not available, or none is and the gateway can be reached from other machines.
     """
     if wanted not in WANTED:
         raise ConfigError(f"builder.isolation is {wanted!r}; it can be {', '.join(WANTED)}.")
@@ -59,20 +60,22 @@ async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = 
 
 
 async def find_memory_limit(gateway: int | None = None) -> str:
-    """What holds the limit of memory of builds, in a sentence. `gateway`, a process, is moved aside in a cgroup that
-    was delegated to it, so that builds can have some of their own there.
+    """How the memory of builds is limited, in a sentence.
+
+    `gateway`, a process, is moved into a leaf of the cgroup that was delegated to it, so that builds can have cgroups
+    beside it.
     """
     _, sentence = await _run([*MEMORY, *([str(gateway)] if gateway else [])])
     return sentence
 
 
 async def try_grade(name: str, probe: Sequence[str]) -> tuple[bool, str]:
-    """Whether it holds, and the probe's sentence."""
+    """Whether the grade holds, and the probe's sentence."""
     return await _run([*probe, name])
 
 
 async def _run(argv: Sequence[str]) -> tuple[bool, str]:
-    """Whether it succeeded, and its last line."""
+    """Whether the command succeeded, and its last line."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,

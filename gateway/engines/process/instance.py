@@ -1,4 +1,4 @@
-"""Who this gateway is among those that share a database: a random name, kept in its data directory."""
+"""The name of this gateway among those that share a database: random, kept in its data directory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NAME = re.compile(r"[0-9a-f]{16}\Z")
 
 
 def instance_name(data_directory: Path) -> str:
-    """The same after each start, and under whatever name the machine has; made at the first.
+    """The same after each start, whatever the machine's name. Created at the first start.
 
-    Call it while holding the data directory. Raises ConfigError for a file that holds no such name: a new one made in
-    silence would leave the running builders to nobody.
+    Call it while holding the data directory. Raises ConfigError for a damaged file: with a new name the gateway would
+    not recognise its running builders.
     """
     path = data_directory / FILE
     try:
@@ -35,7 +35,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, name: str) -> None:
-    """Whole or not at all, also when the machine goes down now."""
+    """Whole or not at all, even if the machine fails now."""
     new = path.with_name(f".{path.name}-{name}")
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

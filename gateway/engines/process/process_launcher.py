@@ -1,4 +1,4 @@
-"""Builders as processes of this machine, each in a session of its own: they outlive a gateway that is killed."""
+"""Builders as processes of this machine, each in a session of its own. They outlive a gateway that is killed."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from gateway.roles import BuilderState, LaunchOrder
 log = logging.getLogger(__name__)
 
 BUILDER = (sys.executable, "-P", "-m", "builder")
-"""-P: a builder must not import what a build has left in a folder."""
+"""-P: a builder must not import files that a build has left in a folder."""
 STARTER = Path(__file__).with_name("starter.py")
 START_SECONDS = 20.0
 POLITE_SECONDS = 4.0
 TIDY_SECONDS = 4.0
-"""A sandbox notices that its builder is gone and ends what it holds; this is how long it has for that."""
+"""A sandbox ends its processes when its builder is gone. This is how long it has for that."""
 KILL_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 SLOTS = 90
 
 
 class ProcessLauncher:
-    """`grade` is asked at each launch, and raises LaunchRefused where builds must not run.
+    """`grade` is called at each launch, and raises LaunchRefused while builds must not run.
 
-    `instance` tells the gateways on one database apart: each finds and stops only the processes of its own machine.
+    `instance` separates the gateways on one database: each finds and stops only the processes of its own machine.
     """
 
     needs_sandbox = True
@@ -94,19 +94,20 @@ class ProcessLauncher:
             await self._folders.clear(record)
 
     async def last_words(self, handle: str) -> str:
-        """What a builder that ended badly wrote last, not the build. Empty if it said nothing."""
+        """The last output of a builder that failed, not of its build. Empty if there is none."""
         return await asyncio.to_thread(self._folders.last_words, ProcessId.from_handle(handle))
 
     async def check(self) -> None:
-        """Raises Unavailable when a builder's programs are closed: a build of our account may have done that. What the
-        sandbox lacks is told by `grade`.
+        """Raises Unavailable if a builder's programs are closed, which a build of our account may have caused.
+
+        `grade` reports what the sandbox lacks.
         """
         for path in (self._builder[0], PACKAGE_ROOT / "builder"):
             if not await asyncio.to_thread(os.access, path, os.R_OK | os.X_OK):
                 raise Unavailable(f"No builder can be started: {path} is closed to this user. `chmod u+rwX` opens it.")
 
     async def close(self) -> None:
-        """A stop leaves no builder behind: the next start finds them gone and starts other attempts."""
+        """A stop leaves no builder behind. The next start finds them gone and begins other attempts."""
         running = [record.process.handle for record in self._folders.records() if record.is_running()]
         stops = [self.stop(handle, "The gateway stops.") for handle in running]
         for error in await asyncio.gather(*stops, return_exceptions=True):
@@ -114,7 +115,7 @@ class ProcessLauncher:
                 log.error("a builder could not be stopped: %s", error)
 
     async def _clear_gone(self) -> None:
-        """Builders that nobody had to stop leave their work behind."""
+        """Removes the files of builders that ended by themselves."""
         for record in await asyncio.to_thread(self._folders.records):
             if not record.is_running():
                 await self._folders.clear(record)
@@ -152,13 +153,13 @@ class ProcessLauncher:
 
 
 def free_slot(taken: Iterable[int]) -> int:
-    """The smallest number that no running builder has: builds that run at once get accounts of their own."""
+    """The smallest number that no running builder has, so that concurrent builds get different accounts."""
     used = set(taken)
     return next((slot for slot in range(SLOTS) if slot not in used), SLOTS)
 
 
 async def _end(process: ProcessId) -> None:
-    """Ask, then kill; then wait until what it had started is gone too, and kill what is not."""
+    """Send SIGTERM, later SIGKILL. Then wait until its children are gone too, and kill those that remain."""
     family = await asyncio.to_thread(processes.descendants, process.pid)
     processes.send_signal(process, signal.SIGTERM)
     if not await _gone({process}, POLITE_SECONDS):
@@ -172,7 +173,7 @@ async def _end(process: ProcessId) -> None:
 
 
 async def _gone(family: Collection[ProcessId], seconds: float) -> bool:
-    """Wait for the end of all. Says whether it came in time."""
+    """Wait until all have ended. False if the time limit came first."""
     deadline = asyncio.get_running_loop().time() + seconds
     while any(processes.is_running(process) for process in family):
         if asyncio.get_running_loop().time() >= deadline:

@@ -1,4 +1,4 @@
-"""Builders among the processes of this machine: told apart by number and time of start, which no other has again."""
+"""Builders among the processes of this machine, identified by process id and start time, a pair that never recurs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.errors import Unavailable
 
 _DEAD = frozenset("ZXx")
 _STATE, _PARENT, _START_TICKS = 0, 1, 19
-"""Places in /proc/PID/stat, behind the name."""
+"""Positions in /proc/PID/stat, counted behind the name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ProcessId:
 
     @classmethod
     def from_handle(cls, handle: str) -> Self:
-        """Of `process:PID:STARTTICKS`. Raises Unavailable for any other text: nothing can be said about it."""
+        """Reads `process:PID:STARTTICKS`. Raises Unavailable for any other text, because its state is unknown."""
         kind, _, rest = handle.partition(":")
         pid, _, ticks = rest.partition(":")
         if kind != "process" or not pid.isdigit() or not ticks.isdigit():
@@ -38,7 +38,7 @@ class ProcessId:
 
 
 def is_running(process: ProcessId) -> bool:
-    """False only if it certainly runs no more. Raises Unavailable when it cannot be said."""
+    """False only if it certainly does not run. Raises Unavailable if that cannot be found out."""
     fields = _stat(process.pid)
     if fields is None:
         return _may_be_hidden(process.pid)
@@ -52,7 +52,7 @@ def is_running(process: ProcessId) -> bool:
 
 
 def descendants(root: int) -> set[ProcessId]:
-    """The children of a process, theirs, and so on; without itself."""
+    """All descendants of a process, without itself."""
     children: dict[int, list[ProcessId]] = {}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         if fields := _stat(pid):
@@ -67,12 +67,12 @@ def descendants(root: int) -> set[ProcessId]:
 
 
 def boot_id() -> str:
-    """Another after each start of the machine."""
+    """Different after each start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def send_signal(process: ProcessId, number: int) -> None:
-    """To this process and to no other that got its number later. One that is gone is not an error."""
+    """Signal this process, and no other that got its id later. One that is gone is not an error."""
     try:
         opened = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -96,7 +96,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def _may_be_hidden(pid: int) -> bool:
-    """/proc may be mounted so that it does not show everything."""
+    """/proc may be mounted so that it hides processes of other accounts."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""Starts one builder, once: a script of its own, so that a gateway which dies meanwhile leaves no builder unrecorded.
+"""Starts one builder, once. A separate script, so that a gateway which dies meanwhile leaves no builder unrecorded.
 
-Arguments: the folder of the attempt, the slot, then the builder's command. The record is made in one piece before the
-builder begins; whoever comes second finds it and starts nothing. Prints the record.
+Arguments: the folder of the attempt, the slot, then the builder's command. The record is written atomically before the
+builder begins; a second call finds it and starts nothing. Prints the record.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _START_TICKS = 19
 
 def main(folder: str, slot: str, command: list[str]) -> None:
     if os.fork() != 0:
-        os._exit(0)  # the builder is nobody's child: it outlives the gateway, and another one reaps it
+        os._exit(0)  # the builder has no parent: it outlives the gateway, and process 1 reaps it
     os.setsid()
     os.chdir(folder)
     is_first = _record(int(slot))
@@ -32,7 +32,7 @@ def main(folder: str, slot: str, command: list[str]) -> None:
 
 
 def _record(slot: int) -> bool:
-    """Make the record unless there is one. Says whether it is ours."""
+    """Write the record unless it exists. True if this call wrote it."""
     with open("/proc/self/stat") as file:
         start_ticks = int(file.read().rpartition(")")[2].split()[_START_TICKS])
     with open("/proc/sys/kernel/random/boot_id") as file:
@@ -56,7 +56,7 @@ def _print(text: str) -> None:
     try:
         os.write(1, text.encode() + b"\n")
     except BrokenPipeError:
-        return  # the gateway is gone; the record is there
+        return  # the gateway is gone, but the record is written
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The folders of the attempts: who builds in them, what a builder said last, and their end."""
+"""The folders of the attempts: which builder runs in each, its last output, and their removal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEEP_LOGS_SECONDS = 24 * 3600.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """Who was started in a folder. `slot`: a small number that no other running builder has."""
+    """The builder that was started in a folder. `slot`: a small number that no other running builder has."""
 
     folder: Path
     process: ProcessId
@@ -34,12 +34,12 @@ class Record:
     slot: int
 
     def is_running(self) -> bool:
-        """False only if it certainly runs no more. Raises Unavailable when it cannot be said."""
+        """False only if it certainly does not run. Raises Unavailable if that cannot be found out."""
         return self.boot_id == processes.boot_id() and processes.is_running(self.process)
 
 
 class AttemptFolders:
-    """All below one folder, which belongs to the launcher alone."""
+    """All are below one folder that only the launcher uses."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,7 +62,7 @@ class AttemptFolders:
         return next((record for record in self.records() if record.process == process), None)
 
     def last_words(self, process: ProcessId) -> str:
-        """What the builder itself wrote last, not the build. Empty if it said nothing."""
+        """The last output of the builder itself, not of the build. Empty if there is none."""
         record = self.find(process)
         with contextlib.suppress(OSError):
             if record is not None:
@@ -70,14 +70,14 @@ class AttemptFolders:
         return ""
 
     async def clear(self, record: Record) -> None:
-        """Free what the attempt wrote; its record and its log stay for a day, so that it is not started again."""
+        """Delete the attempt's files. Its record and log stay for a day, so that the attempt is not started again."""
         await remove(record.folder / WORK)
         if await asyncio.to_thread(_is_old, record.folder / RECORD):
             await remove(record.folder)
 
 
 def read_record(folder: Path) -> Record | None:
-    """None: nobody was started here yet, or a damaged disk has forgotten who: that must hold no other build."""
+    """None if no builder was started here yet, or if the record is damaged, which must not hold up other builds."""
     try:
         return parse_record(folder, json.loads(_read(folder)))
     except (FileNotFoundError, NotADirectoryError):
@@ -90,7 +90,7 @@ def read_record(folder: Path) -> Record | None:
 def _read(folder: Path) -> bytes:
     try:
         return (folder / RECORD).read_bytes()
-    except PermissionError:  # another build of our account has closed it
+    except PermissionError:  # another build of our account has changed its mode
         if not set_back(folder, RECORD):
             raise
     return (folder / RECORD).read_bytes()
@@ -102,12 +102,12 @@ def parse_record(folder: Path, found: dict[str, object]) -> Record:
 
 
 def _is_old(path: Path) -> bool:
-    # Not st_mtime, which a build of our account can set.
+    # Not st_mtime, because a build of our account can set it.
     return path.exists() and time.time() - path.stat().st_ctime > KEEP_LOGS_SECONDS
 
 
 async def remove(path: Path) -> None:
-    """Remove a tree that strangers made: any depth, closed folders, no link followed. What stays is tried again."""
+    """Remove a tree of untrusted files: any depth, closed folders, no link followed. A later call retries the rest."""
     if not await asyncio.to_thread(os.path.lexists, path):
         return
     if await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path)) != 0:
