@@ -13,7 +13,8 @@ import os
 import re
 from collections.abc import Iterable
 
-OWN = (b"RssAnon:", b"VmSwap:")
+OWN = (b"RssAnon:", b"VmSwap:", b"VmPTE:")
+"""Page tables grow without anonymous memory: a mapping that is only read has them too."""
 TMPFS_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - those of the sandbox
 MAX_DESCRIPTORS = 200_000
 """More than any build needs. A build with more could delay the count."""
@@ -39,16 +40,17 @@ class _TooMany(Exception):
 
 def _own_memory(pid: int) -> int:
     """Readable for every account, whatever the process does."""
-    return sum(1024 * int(line.split()[1]) for line in _lines(pid, "status") if line.startswith(OWN))
+    return sum(_counts(pid, "status", OWN))
 
 
 def _exact_own_memory(pid: int) -> int:
-    found = [
-        1024 * int(line.split()[1])
-        for line in _lines(pid, "smaps_rollup")
-        if line.startswith((b"Pss_Anon:", b"SwapPss:"))
-    ]
-    return sum(found) if found else _own_memory(pid)
+    found = _counts(pid, "smaps_rollup", (b"Pss_Anon:", b"SwapPss:"))
+    return sum((*found, *_counts(pid, "status", (b"VmPTE:",)))) if found else _own_memory(pid)
+
+
+def _counts(pid: int, name: str, fields: tuple[bytes, ...]) -> list[int]:
+    """Bytes of each of these fields."""
+    return [1024 * int(line.split()[1]) for line in _lines(pid, name) if line.startswith(fields)]
 
 
 def _lines(pid: int, name: str) -> list[bytes]:

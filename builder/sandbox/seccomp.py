@@ -20,7 +20,7 @@ FORBIDDEN = (
     *("keyctl", "add_key", "request_key", "kexec_load", "kexec_file_load", "init_module", "finit_module"),
     *("shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl"),
     *("msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"),
-    *("move_pages", "migrate_pages"),
+    *("move_pages", "migrate_pages", "memfd_secret"),
 )
 ONLY_ON_ITSELF = {
     "prlimit64": 0,
@@ -42,11 +42,13 @@ SENDING = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
 class Family:
     kinds: tuple[int, ...]
     last_protocol: int
+    closed_protocols: tuple[int, ...] = ()
 
 
 FAMILIES: dict[int, Family] = {
     # MPTCP, SCTP and others have higher numbers than UDP. They reach TCP listeners or peers despite Landlock's rules.
-    socket.AF_INET: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
+    # ICMP tells which private addresses are in use.
+    socket.AF_INET: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP, (socket.IPPROTO_ICMP,)),
     socket.AF_INET6: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM), socket.IPPROTO_UDP),
     # NETLINK_ROUTE alone, with which glibc and Node list the addresses of the machine.
     socket.AF_NETLINK: Family((socket.SOCK_RAW, socket.SOCK_DGRAM), 0),
@@ -122,5 +124,6 @@ def _socket_conditions(seccomp: Any, allowed: Mapping[int, Family]) -> Iterable[
     for number, family in allowed.items():
         is_it = seccomp.Arg(0, seccomp.EQ, number)
         yield (is_it, seccomp.Arg(2, seccomp.GT, family.last_protocol))
+        yield from ((is_it, seccomp.Arg(2, seccomp.EQ, protocol)) for protocol in family.closed_protocols)
         kinds = (kind for kind in range(_TYPE_BITS + 1) if kind not in family.kinds)
         yield from ((is_it, seccomp.Arg(1, seccomp.MASKED_EQ, _TYPE_BITS, kind)) for kind in kinds)

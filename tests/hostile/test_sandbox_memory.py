@@ -55,6 +55,20 @@ for at in range(0, len(held), 2**20):
     held.madvise(mmap.MADV_DONTNEED, at, 2**20)
 time.sleep(60)
 """
+PAGE_TABLES = """
+import ctypes, mmap, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+size = 400 * 1024**3
+MAP_NORESERVE = 0x4000
+flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+begin = libc.mmap(None, ctypes.c_size_t(size), mmap.PROT_READ, flags, -1, 0)
+libc.madvise(begin, size, mmap.MADV_NOHUGEPAGE)
+for at in range(begin, begin + size, 2 * 1024**2):
+    ctypes.c_char.from_address(at).value
+time.sleep(60)
+"""
 SYSV = """
 import ctypes, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -113,7 +127,7 @@ async def run_build(grade: str, folder: Path, program: str) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("program", [MANY_PROCESSES, MEMFD, SHARED_MAPPING, FORGOTTEN_MAPPING])
+@pytest.mark.parametrize("program", [MANY_PROCESSES, MEMFD, SHARED_MAPPING, FORGOTTEN_MAPPING, PAGE_TABLES])
 async def test_memory_of_every_kind_counts_for_the_build_as_a_whole(grade: str, tmp_path: Path, program: str) -> None:
     with pytest.raises(BuildFailed, match="needed more memory than"):
         await run_build(grade, tmp_path, program)
@@ -141,7 +155,7 @@ def test_descriptors_without_end_are_no_way_to_hide(monkeypatch: pytest.MonkeyPa
 
 
 @NEEDS_CGROUP
-@pytest.mark.parametrize("program", [MANY_PROCESSES, MEMFD, SHARED_MAPPING, FORGOTTEN_MAPPING])
+@pytest.mark.parametrize("program", [MANY_PROCESSES, MEMFD, SHARED_MAPPING, FORGOTTEN_MAPPING, PAGE_TABLES])
 async def test_a_cgroup_holds_the_limit_by_itself(
     tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
