@@ -132,7 +132,7 @@ class Dispatcher:
             outcome = self._refuse(deployment, error.sentence)
         except Exception:  # an unforeseen failure of the launcher must not stop the queue
             log.exception("launch failed deployment %s attempt %d", deployment.id, deployment.attempt)
-            outcome = self._refuse(deployment, "The launcher failed; the gateway's log says how.")
+            outcome = self._refuse(deployment, "The launcher failed; the gateway's log says why.")
         else:
             outcome = self._record(deployment, handle)
         await self._quietly(deployment, outcome)

@@ -133,7 +133,7 @@ class Reconciler:
             return set()
         expired = await self._attempts.expired()
         for row in expired:
-            await self._lose(row, f"The builder gave no sign of life for {LEASE_SECONDS:.0f} seconds.")
+            await self._lose(row, f"The builder sent no heartbeat for {LEASE_SECONDS:.0f} seconds.")
         return {(row.id, row.attempt) for row in expired}
 
     async def _lose(self, row: Deployment, reason: str) -> None:
@@ -168,7 +168,7 @@ class Reconciler:
         if states is None:
             return {}
         unsaid = [handle for handle in handles if handle not in states]
-        self._troubles += [f"The launcher cannot say how the builder {handle} is." for handle in unsaid]
+        self._troubles += [f"The launcher does not know the state of the builder {handle}." for handle in unsaid]
         return states
 
     async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
@@ -185,7 +185,7 @@ class Reconciler:
             self._troubles.append(error.sentence)
         except Exception:  # a failure with one builder must not hold up the others; its lease still ends it
             log.exception("the launcher failed")
-            self._troubles.append("The launcher failed; the gateway's log says how.")
+            self._troubles.append("The launcher failed; the gateway's log says why.")
         return None
 
     async def _last_words(self, handle: str) -> str:
@@ -196,4 +196,4 @@ class Reconciler:
                 words = await self._launcher.last_words(handle)
         except Exception:  # the attempt must end even if its explanation fails
             log.exception("last words unreadable %s", handle)
-        return f"The builder ended without finishing. Its last words: {words}" if words else NO_WORDS
+        return f"The builder ended without finishing. Its last output: {words}" if words else NO_WORDS

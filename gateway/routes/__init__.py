@@ -110,7 +110,7 @@ API = (
         scope=READ,
         answer=answers.LogAnswer,
         about=Description(
-            summary="The log: the whole without `after` and `limit`; else the next lines, up to the first gap",
+            summary="The log: all of it without `after` and `limit`, otherwise the next lines up to the first gap",
             parameters=LOG_PAGE,
             media=("application/json", "text/plain"),
         ),

@@ -162,7 +162,7 @@ async def take_blob(request: web.Request) -> web.Response:
     deployment = await _running(request)
     _check_encoding(request)
     if request.content_length is None:
-        raise Invalid("A blob is sent with its Content-Length.")
+        raise Invalid("A blob needs a Content-Length.")
     sha256 = request.match_info["sha256"]
     await request.app[DESK].publisher.store_blob(deployment, sha256, request.content_length, _chunks(request))
     return web.Response(status=204)

@@ -262,7 +262,7 @@ def builder_network(api: DockerApi, configuration: config.Config) -> BuilderNetw
 
 
 def choose_isolation(configuration: config.Config) -> str:
-    """What the builder in the container is told. Raises ConfigError for what cannot be had there."""
+    """The isolation of the builder in the container. Raises ConfigError for a grade that is not available there."""
     wanted = configuration.builder.isolation
     told = isolation_inside(wanted, "Each build has a container of its own in Docker")
     if wanted == "none" and not configuration.is_loopback_only:

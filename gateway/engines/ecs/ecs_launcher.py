@@ -139,7 +139,7 @@ async def open_ecs(configuration: config.Config) -> AsyncIterator[EcsLauncher]:
 
 
 def choose_isolation(wanted: str) -> str:
-    """What the builder in the container is told. Raises ConfigError for what cannot be had there."""
+    """The isolation of the builder in the container. Raises ConfigError for a grade that is not available there."""
     return isolation_inside(wanted, "Each task has a machine of its own on Fargate")
 
 

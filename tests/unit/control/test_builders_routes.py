@@ -364,7 +364,7 @@ async def in_pieces(*pieces):
 async def test_a_blob_without_its_length_is_refused(call):
     await call("POST", "manifest", make_manifest(SITE).to_json())
     status, answer = await call("PUT", f"blobs/{sha256_of(b'1')}", in_pieces(b"1"))
-    assert (status, answer["details"]) == (400, "A blob is sent with its Content-Length.")
+    assert (status, answer["details"]) == (400, "A blob needs a Content-Length.")
 
 
 @pytest.mark.parametrize("path", ["step", "facts", "finish"])
