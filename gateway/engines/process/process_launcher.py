@@ -54,7 +54,7 @@ class ProcessLauncher:
         builder: Sequence[str] = BUILDER,
     ) -> None:
         self.name = f"process:{instance}"
-        self._folders = AttemptFolders(work_directory.absolute())
+        self._folders = AttemptFolders(work_directory.absolute(), instance)
         self._grade = grade
         self._environ = environ
         self._builder = builder

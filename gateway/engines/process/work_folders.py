@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
+import hmac
 import json
 import logging
 import os
@@ -39,13 +41,20 @@ class Record:
 
 
 class AttemptFolders:
-    """All are below one folder that only the launcher uses."""
+    """All are below one folder that only the launcher uses.
 
-    def __init__(self, root: Path) -> None:
+    Paths show in the command lines of builds, which every account of the machine can read under some grades of
+    isolation. So a folder's name tells nothing about its deployment to a reader who does not know `instance`.
+    """
+
+    def __init__(self, root: Path, instance: str) -> None:
         self.root = root
+        self._key = instance.encode()
 
     def of(self, deployment_id: uuid.UUID, attempt: int) -> Path:
-        return self.root / f"{deployment_id}-{attempt}"
+        """The same folder each time, so that an order given twice finds its first builder."""
+        name = hmac.new(self._key, f"work folder|{deployment_id}|{attempt}".encode(), hashlib.sha256)
+        return self.root / name.hexdigest()[:32]
 
     def make(self, deployment_id: uuid.UUID, attempt: int) -> Path:
         folder = self.of(deployment_id, attempt)

@@ -21,6 +21,7 @@ from gateway.engines.process import processes
 from gateway.engines.process.grades import Grade
 from gateway.engines.process.process_launcher import ProcessLauncher, free_slot
 from gateway.engines.process.processes import ProcessId
+from gateway.engines.process.work_folders import AttemptFolders
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.roles import BuilderState, LaunchOrder
 from tests.engines.builder_state import state_of
@@ -80,7 +81,7 @@ async def a_launcher(work: Path, program: str, **settings: object) -> AsyncItera
 
 
 def folder_of(work: Path, order: LaunchOrder) -> Path:
-    return work / f"{order.deployment_id}-{order.attempt}"
+    return AttemptFolders(work, "here").of(order.deployment_id, order.attempt)
 
 
 async def is_gone(launcher: ProcessLauncher, handle: str) -> bool:
@@ -92,6 +93,14 @@ def is_dead(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+def test_a_folder_names_its_attempt_to_its_own_gateway_alone(tmp_path):
+    order = an_order()
+    name = folder_of(tmp_path, order).name
+    assert str(order.deployment_id)[:8] not in name
+    assert AttemptFolders(tmp_path, "there").of(order.deployment_id, order.attempt).name != name
+    assert AttemptFolders(tmp_path, "here").of(order.deployment_id, order.attempt + 1).name != name
 
 
 async def report_of(work: Path, order: LaunchOrder) -> dict[str, object]:
