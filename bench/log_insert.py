@@ -1,7 +1,7 @@
-"""How long inserts into ClickHouse hold the loop: `python -m bench.log_insert` starts a server of its own.
+"""How long inserts into ClickHouse block the loop: `python -m bench.log_insert` starts a server of its own.
 
-Held by us is the time that the loop's thread computes between two turns; late is what a timer of the loop sees, which
-other programs on the machine lengthen too.
+"Held by us" is the time that the loop's thread computes between two turns. "Late" is the delay that a timer of the loop
+sees, which other programs on the machine lengthen too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TICK_SECONDS = 0.001
 
 
 class NoDatabase:
-    """There is one gateway only, so nobody needs to be locked out."""
+    """There is only one gateway, so no lock is needed."""
 
     @contextlib.asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""How soon a gateway tells that an engine is away, and how soon it uses it again: python -m bench.recovery [ROUNDS]"""
+"""How soon a gateway notices that an engine is away, and uses it again: python -m bench.recovery [ROUNDS]"""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class ConfigError(GatewayError):
 
 
 class PortTaken(ConfigError):
-    """Another program listens on a port of ours: it may end, so the same call may succeed later."""
+    """Another program listens on one of our ports. It may end, so the same call may succeed later."""
 
 
 class LaunchRefused(GatewayError):

@@ -1,6 +1,6 @@
 """What Buildspace costs a month at 10, 1,000 and 100,000 sites: the model behind docs/going-to-production.md.
 
-`python -m scripts.costs` prints what stands there. A test holds the page against it.
+`python -m scripts.costs` prints the tables of that page. A test compares them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Site:
     files: int = 200
     megabytes: float = 20.0
     changed_share: float = 0.1
-    """Of its files with each build; ten replaced releases are kept."""
+    """The share of its files that changes with each build; ten replaced releases are kept."""
     requests: int = 20_000
     kilobytes_a_request: float = 30.0
     download_megabytes_a_build: float = 150.0
@@ -47,7 +47,7 @@ class Site:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setup:
-    """What runs all the time. Dollars an hour are of the machine types that are named."""
+    """What runs all the time. Prices are dollars an hour of the named machine types."""
 
     sites: int
     gateways: int
@@ -63,12 +63,12 @@ class Setup:
     machine: str = "–"
     machine_hour: float = 0.0
     machine_disk_gb: int = 0
-    """One machine that does all of it by the embedded engines, where that is enough."""
+    """One machine that does everything with the embedded engines, if that is enough."""
 
 
 BUILDER_VCPUS, BUILDER_GB = 2.0, 4.0
 MISSES = 0.1
-"""So many of the requests that visitors make lead to a call of S3."""
+"""The share of visitors' requests that leads to a call of S3."""
 SWEEP_LISTS, SWEEP_GETS = 3, 11
 """Once a day each site is swept: S3 lists its blobs and releases, page by page, and hands out each release."""
 BYTES_A_LINE = 61
@@ -148,7 +148,7 @@ def monthly(setup: Setup, site: Site | None = None, prices: Prices | None = None
 
 
 def needed_concurrency(setup: Setup, site: Site | None = None) -> int:
-    """Builds at once, when those of a month fall into its 220 working hours."""
+    """Concurrent builds, if those of a month are spread over its 220 working hours."""
     site = site or Site()
     return math.ceil(setup.sites * site.builds * site.minutes_a_build / 60 / 220)
 
@@ -173,7 +173,7 @@ def table() -> str:
 
 
 def assumptions() -> str:
-    """Markdown: every number that goes into the table."""
+    """Markdown: every number that the table uses."""
     values = {**dataclasses.asdict(Site()), **dataclasses.asdict(Prices())}
     values |= {"builder_vcpus": BUILDER_VCPUS, "builder_gb": BUILDER_GB, "share_of_requests_that_ask_s3": MISSES}
     values |= {"lists_a_sweep": SWEEP_LISTS, "gets_a_sweep": SWEEP_GETS, "sweeps_a_day": 1}

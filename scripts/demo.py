@@ -34,11 +34,11 @@ class DemoFailed(Exception):
 
 
 class GatewayEnded(Exception):
-    """The gateway has ended while the demo was showing it."""
+    """The gateway ended during the demo."""
 
 
 class Screen:
-    """Log lines scroll; below them one line says what is being done and for how long."""
+    """Log lines scroll. The line below them shows the present work and its duration."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stdout.isatty()
@@ -89,7 +89,7 @@ async def main() -> int:
 
 
 async def first_of(work: asyncio.Task[object], gateway: asyncio.subprocess.Process, stop: asyncio.Event) -> None:
-    """Wait for the work. A gateway that ends, or Ctrl-C, ends the waiting."""
+    """Wait for the work. The wait ends early with the gateway, or by Ctrl-C."""
     ends = [asyncio.create_task(gateway.wait()), asyncio.create_task(stop.wait())]
     await asyncio.wait([work, *ends], return_when=asyncio.FIRST_COMPLETED)
     ended = gateway.returncode is not None and not stop.is_set()
@@ -147,7 +147,7 @@ async def running_gateway(screen: Screen) -> AsyncIterator[asyncio.subprocess.Pr
 
 
 async def refuse_another_gateway() -> None:
-    """The demo's deployment would go there."""
+    """Stops the demo, because its deployment would go to that gateway."""
     limit = aiohttp.ClientTimeout(total=2)
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
         async with aiohttp.ClientSession(timeout=limit) as session, session.get(f"{API}/health"):
@@ -194,7 +194,7 @@ async def show(session: aiohttp.ClientSession, git_url: str, screen: Screen) -> 
 
 
 async def deploy(session: aiohttp.ClientSession, git_url: str, screen: Screen) -> str:
-    """Deploy again the project of this repository where there is one; else a new one."""
+    """Deploy the project of this repository again, or create one."""
     known = await call(session, "GET", "/project?limit=100")
     slugs = [project["slug"] for project in known["projects"] if project["gitUrl"] == git_url]
     name = re.sub(r"\.git$", "", git_url.rstrip("/").rsplit("/", 1)[-1]) or "demo"
@@ -207,13 +207,13 @@ async def deploy(session: aiohttp.ClientSession, git_url: str, screen: Screen) -
 
 
 def as_curl(path: str, body: dict[str, str]) -> str:
-    """The command that makes the same call, to be pasted into a shell."""
+    """The same call as a command for a shell."""
     words = ["curl", "-X", "POST", f"{API}{path}", "-H", "Content-Type: application/json", "-d", json.dumps(body)]
     return f"$ {shlex.join(words)}"
 
 
 async def follow(session: aiohttp.ClientSession, deployment_id: str, screen: Screen) -> dict[str, object]:
-    """Show the lines as they come, until the deployment has ended and its log with it."""
+    """Show lines as they arrive, until the deployment and its log have ended."""
     after = ""
     while True:
         page = await call(session, "GET", f"/logs/{deployment_id}?limit=1000&after={after}")
@@ -230,7 +230,7 @@ async def follow(session: aiohttp.ClientSession, deployment_id: str, screen: Scr
 
 
 async def fetch_title(session: aiohttp.ClientSession, url: str) -> str:
-    """Fetch the site as a browser would; names under .localhost do not resolve everywhere, so the Host is said."""
+    """Fetch the site as a browser would. Not every system resolves names under .localhost, so Host is set by hand."""
     host, port = url.removeprefix("http://").partition(":")[::2]
     async with session.get(f"http://127.0.0.1:{port}/", headers={"Host": f"{host}:{port}"}) as response:
         body = await response.text()

@@ -32,7 +32,7 @@ async def serve_git(
     folder: Path, port: int = 0, middlewares: Sequence[Middleware] = (), *, host: str = "127.0.0.1"
 ) -> AsyncIterator[str]:
     """Serve every bare repository below `folder` on that address; the folder's URL. A taken port raises OSError."""
-    # Git sends compressed bodies, and the backend wants them as they are.
+    # Git sends compressed bodies, which the backend decompresses itself.
     app = web.Application(middlewares=middlewares, handler_args={"auto_decompress": False})
     app.router.add_route("*", "/{path:.*}", functools.partial(_answer, folder=folder))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -60,7 +60,7 @@ async def _answer(request: web.Request, folder: Path) -> web.StreamResponse:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
         if process.returncode is None:
-            # Not `process.kill()`, which buries one that has just ended before the loop hears of it.
+            # Not `process.kill()`, which reaps a process that has just ended before the loop notices.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         await _empty(process)
@@ -100,7 +100,7 @@ async def _feed(request: web.Request, process: asyncio.subprocess.Process) -> No
 
 
 async def _empty(process: asyncio.subprocess.Process) -> None:
-    """A process whose pipe is full is never seen to end."""
+    """Empties the pipe, because a process with a full pipe never seems to end."""
     assert process.stdout is not None
     while await process.stdout.read(CHUNK_BYTES):
         pass
@@ -115,7 +115,7 @@ async def _relay(request: web.Request, process: asyncio.subprocess.Process) -> w
             response.set_status(int(value.split()[0]))
         else:
             response.headers[name] = value.strip()
-    with contextlib.suppress(ConnectionError):  # a client may hang up when it knows enough
+    with contextlib.suppress(ConnectionError):  # a client may disconnect before the end
         await response.prepare(request)
         while chunk := await process.stdout.read(CHUNK_BYTES):
             await response.write(chunk)
@@ -124,7 +124,7 @@ async def _relay(request: web.Request, process: asyncio.subprocess.Process) -> w
 
 
 def commit_folder(folder: Path, repository: Path, *, branch: str = "main") -> str:
-    """Commit the files of a folder to a bare repository, made if missing; the newest commit's id."""
+    """Commit the files of a folder to a bare repository, creating it if needed. Returns the commit's id."""
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch) / "work"
         shutil.copytree(folder, work, symlinks=True, ignore=shutil.ignore_patterns("node_modules", "dist"))
@@ -132,7 +132,7 @@ def commit_folder(folder: Path, repository: Path, *, branch: str = "main") -> st
 
 
 def commit_files(files: Mapping[str, str], repository: Path, *, branch: str = "main") -> str:
-    """Add these files to what the repository has, and commit."""
+    """Add these files to the repository, and commit."""
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch) / "work"
         work.mkdir()
@@ -161,7 +161,7 @@ def _has_commit(repository: Path) -> bool:
 
 
 def run_git(*arguments: str) -> str:
-    """What git prints. Raises RuntimeError with what it complains of."""
+    """Returns git's output. Raises RuntimeError with git's error message."""
     done = subprocess.run(
         ["git", *arguments], env={"PATH": os.environ["PATH"], **IDENTITY}, capture_output=True, text=True, check=False
     )

@@ -49,7 +49,7 @@ def _call(name: str, operation: dict[str, Any]) -> str:
 
 
 def _answer(answer: dict[str, Any]) -> str:
-    """What a good answer holds; empty for an error."""
+    """The content of a successful answer. Empty for an error."""
     content = answer.get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
     if schema.get("$ref", "").endswith("ErrorAnswer"):

@@ -1,5 +1,4 @@
-"""Turns errors into responses, which no other module does. Gives each call an id, an access log line and a check of
-access."""
+"""Turns errors into responses, which no other module does. Gives each call an id, a log line and a check of access."""
 
 from __future__ import annotations
 

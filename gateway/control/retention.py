@@ -39,8 +39,7 @@ AT_ONCE = 500
 
 
 class Sweeper:
-    """Keeps what is live, retained, recently replaced or pending. Deletes other releases, and blobs that none refers
-    to.
+    """Keeps what is live, retained, recently replaced or pending. Deletes other releases, and unused blobs.
 
     Gateways share the work: one of them retires each release, and one sweeps all projects. The database's clock counts,
     so a gateway whose own clock is fast deletes nothing early.

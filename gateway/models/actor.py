@@ -1,4 +1,4 @@
-"""Who calls: the value that goes from the guard into handlers and stores."""
+"""The caller: the value that the guard passes to handlers and stores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Scope(enum.StrEnum):
-    """What an actor may do. READ: look at everything that is its own; DEPLOY: change it."""
+    """What an actor may do. READ: see everything that is its own; DEPLOY: change it."""
 
     READ = "read"
     DEPLOY = "deploy"

@@ -72,8 +72,7 @@ def random_long_slug() -> str:
 
 
 def check_slug(slug: str, api_labels: Collection[str]) -> None:
-    """Raises Invalid for a slug that is no label, that means addresses of other projects, or that looks like the
-    platform's.
+    """Raises Invalid for a slug that is no label, means addresses of other projects, or looks like the platform's.
 
     `api_labels`: the slugs whose addresses are those of the API.
     """

@@ -1,4 +1,4 @@
-"""All addresses of the API, the pages and the builders' API, on one screen: who may call each, and what it answers."""
+"""All addresses of the API, the pages and the builders' API in one place, with access and answer of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers are answered: marshmallow schemas, which dump the answers and are the source of /openapi.json."""
+"""The answers of the API: marshmallow schemas, which dump the answers and are the source of /openapi.json."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.services import SERVICES
 
 
 def answer(request: web.Request, value: object, status: int | None = None, **headers: str) -> web.Response:
-    """The value as the schema of the called route dumps it, with the route's status if none is given."""
+    """The value, dumped by the schema of the called route, with the route's status unless one is given."""
     route = route_of(request)
     if route.answer is None:
         raise TypeError(f"The route {route.path} states no schema for its answer.")
@@ -59,7 +59,7 @@ class Moment(fields.DateTime):
 
 
 class Link(fields.String):
-    """An address that `Addresses` makes of these attributes."""
+    """An address that `Addresses` makes from these attributes."""
 
     _CHECK_ATTRIBUTE = False
 
@@ -76,7 +76,7 @@ class Link(fields.String):
 
 
 def iso_of_milliseconds(milliseconds: int) -> str:
-    """Whole numbers all the way: a float would lose the last millisecond."""
+    """Computed in whole numbers, because a float would lose the last millisecond."""
     seconds, rest = divmod(milliseconds, 1000)
     moment = datetime.datetime.fromtimestamp(min(seconds, 253402300799), datetime.UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03}Z"

@@ -48,7 +48,7 @@ InstallKey = Callable[[], Awaitable[bytes]]
 
 @dataclasses.dataclass(slots=True)
 class BuildersDesk:
-    """What the builders' API stands on."""
+    """What the handlers of the builders' API share."""
 
     deployments: DeploymentStore
     attempts: AttemptStore

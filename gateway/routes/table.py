@@ -1,4 +1,4 @@
-"""What a line of the route table says, and how the router, the guard and the description read it."""
+"""A route of the table, and how the router, the guard and the API's description use it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.models.actor import Scope
 
 
 class Access(enum.Enum):
-    """What a call must bring along to reach a route."""
+    """What a call needs to reach a route."""
 
     OPEN = enum.auto()
     ACTOR = enum.auto()
@@ -24,7 +24,7 @@ class Access(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Parameter:
-    """`place`: path, query or header. `schema`: as OpenAPI writes it."""
+    """`place`: path, query or header. `schema`: in OpenAPI's format."""
 
     place: str
     name: str
@@ -34,9 +34,7 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Description:
-    """What OpenAPI adds to a route. `media`: its content types, where it is not JSON alone. `errors`: besides the usual
-    ones.
-    """
+    """What the API's description adds to a route. `media`: its content types, if not JSON alone."""
 
     summary: str
     success: str = "It is here."
@@ -50,9 +48,7 @@ class Description:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """One endpoint. `body` and `answer` check what enters and dump what leaves; without `about` it is not part of the
-    described API.
-    """
+    """One endpoint. `body` checks what enters, `answer` dumps what leaves. Without `about` it is not described."""
 
     method: str
     path: str
@@ -74,7 +70,7 @@ ROUTES: web.AppKey[dict[web.AbstractRoute, Route]] = web.AppKey("routes", dict)
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
-    """Make these lines the routes of the app. GET answers HEAD too."""
+    """Add these routes to the app. GET routes also answer HEAD."""
     known = app[ROUTES] = {}
     for route in routes:
         resource = app.router.add_resource(route.path)
@@ -83,15 +79,15 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 def route_of(request: web.Request) -> Route:
-    """The line of the table that this call has reached. Raises KeyError for what is no route."""
+    """The route that this call reached. Raises KeyError if there is none."""
     return request.app[ROUTES][request.match_info.route]
 
 
 async def asked_scope(request: web.Request) -> Scope | None:
-    """The scope that the called route asks of its actor; None for an open one.
+    """The scope that the called route requires of its actor. None for an open route.
 
-    What is no route asks for an actor too, so that a 404 tells a stranger nothing. A 405 asks for no more than the path
-    does under a method that it knows.
+    A call without a route needs an actor too, so that a 404 reveals nothing to others. A 405 requires what the path
+    requires under a method that it has.
     """
     match = request.match_info
     if isinstance(match.http_exception, web.HTTPMethodNotAllowed):

@@ -13,7 +13,7 @@ UNKNOWN = "another program"
 
 
 def holder_of(port: int) -> str:
-    """Its name and process; of another account's program, which may be hidden, the account; or UNKNOWN."""
+    """Its name and process id. For a hidden program of another account, the account. Otherwise UNKNOWN."""
     for inode, uid in _listeners(port):
         for process in _processes_with(f"socket:[{inode}]"):
             with contextlib.suppress(OSError):

@@ -102,7 +102,7 @@ class KafkaCluster:
     async def reading(
         self, topic: str, group: str | None
     ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-        """A consumer of the whole topic, and its partitions. It starts at the group's position but does not join the
+        """A consumer of the whole topic, and its partitions. It starts at the group's position without joining the
         group.
 
         So members of the group keep their partitions. Errors of the driver in the block are raised in our words.

@@ -40,7 +40,7 @@ def is_signed(record: Record) -> bool:
 
 
 def read_signed(record: Record, install_key: bytes) -> LineBatch:
-    """Raises ValueError, with a reason for a person, for every record that no builder of ours wrote."""
+    """Raises ValueError, with a reason for a person, for every record without the signature of a builder."""
     value = record.value or b""
     try:
         batch = decode_batch(value)
