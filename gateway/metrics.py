@@ -15,7 +15,7 @@ from builder.protocol.lines import LineBatch
 from gateway.access.middlewares import Handler
 from gateway.background import Health
 from gateway.errors import GatewayError
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.roles import LogStore
 
 log = logging.getLogger(__name__)

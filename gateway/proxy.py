@@ -10,7 +10,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from gateway.errors import Invalid, NotFound, Unavailable
-from gateway.models import SitePointer, Status
+from gateway.models.deployment import Status
+from gateway.models.host import SitePointer
 from gateway.models.object_keys import blob_key, output_key
 from gateway.roles import ObjectStore
 from gateway.sites import pages

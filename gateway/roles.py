@@ -12,7 +12,7 @@ from typing import Protocol
 
 from builder.protocol.calls import KafkaTarget
 from builder.protocol.lines import LineBatch
-from gateway.models import LogLine, LogPosition
+from gateway.models.log import LogLine, LogPosition
 
 
 class LogStore(Protocol):

@@ -13,7 +13,7 @@ from builder.protocol.tokens import make_token
 from gateway import config
 from gateway.background import wait_until_any
 from gateway.errors import Conflict, GatewayError, LaunchRefused, NotFound, Unanswered, Unavailable
-from gateway.models import Deployment
+from gateway.models.deployment import Deployment
 from gateway.roles import Launcher, LaunchOrder
 from gateway.stores.attempts import AttemptStore
 

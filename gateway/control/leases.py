@@ -14,7 +14,9 @@ from builder.protocol.calls import LEASE_SECONDS
 from gateway import config
 from gateway.background import Since, each_of, wait_until_any
 from gateway.errors import Conflict, Unavailable
-from gateway.models import Deployment, EndedBuilder, lifecycle
+from gateway.models import lifecycle
+from gateway.models.attempt import EndedBuilder
+from gateway.models.deployment import Deployment
 from gateway.roles import BuilderState, Launcher
 from gateway.stores.attempts import AttemptStore
 

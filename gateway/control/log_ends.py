@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from gateway.background import Since, wait_until_any
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import Deployment, lifecycle
+from gateway.models import lifecycle
+from gateway.models.deployment import Deployment
 from gateway.roles import LogStore
 from gateway.stores.deployments import DeploymentStore
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from gateway.background import each_of, wait_until
 from gateway.engines.postgres.database import Held
 from gateway.errors import GatewayError, NotFound, Unavailable
-from gateway.models import Release
 from gateway.models.object_keys import blob_key, blobs_prefix, output_key, outputs_prefix
+from gateway.models.release import Release
 from gateway.roles import ObjectInfo, ObjectStore
 from gateway.sites.content_types import content_type_of
 from gateway.sites.releases import Releases

@@ -16,7 +16,8 @@ from builder.protocol.calls import EXIT_FAILED, EXIT_OK, Finish, Manifest, Manif
 from gateway import config
 from gateway.background import each_of
 from gateway.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
-from gateway.models import Deployment, Status, lifecycle
+from gateway.models import lifecycle
+from gateway.models.deployment import Deployment, Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.roles import ObjectStore
 from gateway.sites.compile import compile_release

@@ -14,8 +14,8 @@ from gateway import config
 from gateway.background import wait_until
 from gateway.engines.postgres.database import Held
 from gateway.errors import Conflict, GatewayError, NotFound, Unavailable
-from gateway.models import Release
 from gateway.models.object_keys import blob_key, blobs_prefix, release_key, releases_prefix
+from gateway.models.release import Release
 from gateway.roles import LogStore, ObjectStore
 from gateway.sites.release_format import decode_release
 from gateway.stores.deployments import DeploymentStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from builder.protocol.lines import MAX_SEQ
-from gateway.models import Deployment, Status
+from gateway.models.deployment import Deployment, Status
 
 REFUSALS = 20
 """How often the launcher may refuse one deployment. The wait doubles after each refusal, about an hour in all."""

@@ -13,8 +13,10 @@ from aiohttp import web
 from marshmallow import fields, validate
 from marshmallow.experimental.context import Context
 
-from gateway.models import Attempt, Deployment, Project, Status, Trigger
 from gateway.models.addresses import Addresses
+from gateway.models.attempt import Attempt
+from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.project import Project
 from gateway.routes.table import route_of
 from gateway.services import SERVICES
 

@@ -22,7 +22,8 @@ from gateway.access.wrong_tokens import WrongTokens
 from gateway.control.publishing import Publisher
 from gateway.engines.log_meter import LogMeter
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
-from gateway.models import Deployment, lifecycle
+from gateway.models import lifecycle
+from gateway.models.deployment import Deployment
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
 from gateway.routes.table import ROUTES, Access

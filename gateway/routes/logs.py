@@ -13,7 +13,8 @@ from aiohttp import web
 
 from builder.protocol.lines import MAX_ATTEMPT
 from gateway.errors import Invalid, NotFound, Unavailable
-from gateway.models import Deployment, LogLine, LogPosition
+from gateway.models.deployment import Deployment
+from gateway.models.log import LogLine, LogPosition
 from gateway.roles import LogStore
 from gateway.routes.answers import iso_of_milliseconds
 from gateway.routes.compression import compress

@@ -18,7 +18,7 @@ from aiohttp import web
 from gateway.access.calls import SESSION_SECONDS, cookie_name, is_open
 from gateway.access.middlewares import ERROR_PAGE, describe
 from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
-from gateway.models import Deployment, Trigger
+from gateway.models.deployment import Deployment, Trigger
 from gateway.routes import views
 from gateway.routes.assets import ASSETS, Assets
 from gateway.routes.bodies import read_body

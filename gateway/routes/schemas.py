@@ -14,7 +14,8 @@ from marshmallow import ValidationError, fields, validate
 from builder.protocol.branches import MAX_BRANCH, check_branch
 from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
 from gateway.errors import Invalid, NotFound
-from gateway.models import BuildSettings, LogPosition
+from gateway.models.log import LogPosition
+from gateway.models.project import BuildSettings
 from gateway.models.slugs import LABEL
 
 MAX_NAME = 100

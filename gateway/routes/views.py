@@ -7,8 +7,10 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming, Trigger
 from gateway.models.addresses import Addresses
+from gateway.models.attempt import Attempt, StepTiming
+from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.project import BuildSettings, Project
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 FIRST_COMMIT_DIGITS = 7

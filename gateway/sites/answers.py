@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
-from gateway.models import Blob, Release
+from gateway.models.release import Blob, Release
 from gateway.sites.conditionals import Verdict, format_date, judge, may_send_part
 from gateway.sites.content_types import content_type_of
 from gateway.sites.encodings import choose_coding

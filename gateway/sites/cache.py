@@ -6,8 +6,8 @@ import asyncio
 import uuid
 
 from gateway.errors import Unavailable
-from gateway.models import Blob
 from gateway.models.object_keys import blob_key
+from gateway.models.release import Blob
 from gateway.roles import ObjectStore
 from gateway.sites.flights import Flights
 from gateway.sites.lru import LeastRecentlyUsed

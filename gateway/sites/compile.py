@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 
 from builder.protocol.calls import Manifest
-from gateway.models import Blob, Deployment, Release, ReleaseFile
+from gateway.models.deployment import Deployment
+from gateway.models.release import Blob, Release, ReleaseFile
 
 SIBLINGS = {".br": "br", ".gz": "gzip"}
 """The ending of a precompressed sibling, and its name in Content-Encoding."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.errors import NotFound, Unavailable
-from gateway.models import SitePointer
+from gateway.models.host import SitePointer
 from gateway.sites.flights import Flights
 from gateway.sites.hosts import SiteNames, is_address
 from gateway.sites.lru import LeastRecentlyUsed

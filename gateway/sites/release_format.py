@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.models import Blob, Release, ReleaseFile
+from gateway.models.release import Blob, Release, ReleaseFile
 from gateway.sites.paths import check_file_path
 
 # A feature gets a name here if an older gateway would serve such a release wrongly. Readers refuse only releases with

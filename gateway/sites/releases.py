@@ -8,8 +8,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 
 from gateway.errors import Unavailable
-from gateway.models import Release
 from gateway.models.object_keys import release_key
+from gateway.models.release import Release
 from gateway.roles import ObjectStore
 from gateway.sites.flights import Flights
 from gateway.sites.lru import LeastRecentlyUsed

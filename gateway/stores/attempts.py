@@ -7,7 +7,9 @@ import uuid
 from builder.protocol.calls import Facts
 from gateway.engines.postgres.database import Database, storable
 from gateway.errors import NotFound
-from gateway.models import Deployment, EndedBuilder, Status, lifecycle
+from gateway.models import lifecycle
+from gateway.models.attempt import EndedBuilder
+from gateway.models.deployment import Deployment, Status
 from gateway.stores.rows import NO_LIMIT, stale, to_deployment
 
 MESSAGE_LIMIT = 1000

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 
 from gateway.engines.postgres.database import Database, decode_cursor, encode_cursor
 from gateway.errors import Conflict, NotFound
-from gateway.models import Attempt, Deployment, Trigger
+from gateway.models.attempt import Attempt
+from gateway.models.deployment import Deployment, Trigger
 from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, stale, to_attempt, to_deployment
 
 CANCELED = "It was canceled."

@@ -8,8 +8,9 @@ import asyncpg
 
 from gateway.engines.postgres.database import Database
 from gateway.errors import NotFound, Unavailable
-from gateway.models import SitePointer, Status
 from gateway.models.addresses import deployment_label
+from gateway.models.deployment import Status
+from gateway.models.host import SitePointer
 
 ID_TRIES = 10
 

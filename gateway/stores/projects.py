@@ -12,7 +12,8 @@ import asyncpg
 
 from gateway.engines.postgres.database import Database, decode_cursor, encode_cursor
 from gateway.errors import Conflict, Invalid, NotFound, Unavailable
-from gateway.models import BuildSettings, Deployment, Project, Trigger
+from gateway.models.deployment import Deployment, Trigger
+from gateway.models.project import BuildSettings, Project
 from gateway.models.slugs import check_slug, random_long_slug, random_slug
 from gateway.stores.hosts import reserve_slug
 from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, to_project

@@ -10,7 +10,7 @@ import asyncpg
 
 from gateway.engines.postgres.database import Database, Held
 from gateway.errors import Conflict
-from gateway.models import Deployment, Status
+from gateway.models.deployment import Deployment, Status
 from gateway.stores.projects import SITE_CHANGED
 from gateway.stores.rows import fetch_deployment, stale, to_deployment
 

@@ -1,4 +1,4 @@
-"""Rows of PostgreSQL as values of gateway.models."""
+"""Rows of PostgreSQL as values of gateway/models/."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import Conflict, NotFound, TooMany
-from gateway.models import Attempt, BuildSettings, Deployment, Project, Status, StepTiming, Trigger
+from gateway.models.attempt import Attempt, StepTiming
+from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.project import BuildSettings, Project
 from gateway.stores.hosts import reserve_deployment
 
 NO_LIMIT = 2**31 - 1

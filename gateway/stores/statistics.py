@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.engines.postgres.database import Database
-from gateway.models import Status
+from gateway.models.deployment import Status
 
 
 class StatisticsStore:

@@ -12,18 +12,11 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.access.guard import Access
 from gateway.config import Builder, Config, Secret
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import (
-    Attempt,
-    BuildSettings,
-    Deployment,
-    LogLine,
-    LogPosition,
-    Project,
-    Status,
-    StepTiming,
-    Trigger,
-)
 from gateway.models.addresses import Addresses
+from gateway.models.attempt import Attempt, StepTiming
+from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.log import LogLine, LogPosition
+from gateway.models.project import BuildSettings, Project
 
 TOKEN = "correct-horse-battery-staple"
 STEP_SECONDS = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 
-from gateway.models import BuildSettings, Deployment, Project, Status
+from gateway.models.deployment import Deployment, Status
+from gateway.models.project import BuildSettings, Project
 from tests.browser.fakes import FakeServices, now, timings
 
 MINUTE = datetime.timedelta(minutes=1)

@@ -7,7 +7,8 @@ import re
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from gateway.models import Deployment, LogPosition, Status
+from gateway.models.deployment import Deployment, Status
+from gateway.models.log import LogPosition
 from tests.browser import scenes
 from tests.browser.conftest import Stage
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from gateway.models import BuildSettings
+from gateway.models.project import BuildSettings
 from tests.browser import scenes
 from tests.browser.conftest import Stage
 

@@ -9,7 +9,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from yarl import URL
 
-from gateway.models import BuildSettings, Status
+from gateway.models.deployment import Status
+from gateway.models.project import BuildSettings
 from tests.browser import scenes
 from tests.browser.conftest import Stage
 from tests.browser.fakes import TOKEN

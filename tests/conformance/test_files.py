@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Invalid
-from gateway.models import Blob, Release, ReleaseFile
+from gateway.models.release import Blob, Release, ReleaseFile
 from gateway.sites.answers import Answer, decide
 from gateway.sites.pages import NOT_FOUND
 from gateway.sites.requests import read_request

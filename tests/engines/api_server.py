@@ -17,7 +17,7 @@ from gateway.app import Running, create_api_app, running
 from gateway.background import Health
 from gateway.config import load_config
 from gateway.metrics import Metrics
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.roles import BuilderState, LaunchOrder
 from gateway.wire.listeners import AppRunner, bound_sockets, listening, url_of
 from tests.browser.fakes import FakeServices

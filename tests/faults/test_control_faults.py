@@ -21,7 +21,7 @@ from gateway.engines.http_transport import HttpLogTransport
 from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import Conflict, GatewayError, Unavailable
-from gateway.models import Status
+from gateway.models.deployment import Status
 from tests.engines.postgres import MIGRATIONS, UNSAFE_BUT_QUICK, running_postgres
 from tests.integration.control_parts import open_parts
 from tests.unit.control.fakes import until

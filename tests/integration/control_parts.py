@@ -23,7 +23,9 @@ from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.engines.http_transport import HttpLogTransport
 from gateway.engines.postgres.database import Database, open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
-from gateway.models import BuildSettings, Deployment, LogPosition
+from gateway.models.deployment import Deployment
+from gateway.models.log import LogPosition
+from gateway.models.project import BuildSettings
 from gateway.routes import create_builders_app
 from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore

@@ -13,7 +13,7 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.access.guard import Access
 from gateway.config import Api, Secret
 from gateway.errors import ConfigError
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
 from tests.engines.api_server import GIT_URL, api_over_database

@@ -12,7 +12,7 @@ from builder.protocol.calls import Facts, Finish, Manifest, ManifestFile
 from builder.protocol.steps import Stream
 from gateway import consumer
 from gateway.config import Builder, Retention
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from tests.integration.control_parts import open_parts
 from tests.unit.control.outputs import sha256_of

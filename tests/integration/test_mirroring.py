@@ -17,8 +17,8 @@ from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import Unavailable
-from gateway.models import BuildSettings
 from gateway.models.object_keys import blob_key, release_key
+from gateway.models.project import BuildSettings
 from gateway.sites.release_format import encode_release
 from gateway.stores.mirrors import MirrorStore
 from gateway.stores.projects import ProjectStore

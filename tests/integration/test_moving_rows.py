@@ -14,7 +14,8 @@ from gateway.config import Clickhouse, Config, Postgres, Secret
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.errors import ConfigError, Conflict, Unavailable
-from gateway.models import BuildSettings, LogPosition
+from gateway.models.log import LogPosition
+from gateway.models.project import BuildSettings
 from gateway.stores import tables
 from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from tests.integration.site_server import Sites, running_sites, until
 from tests.unit.sites.fakes import PROJECT, make_release, sha256_of

@@ -11,8 +11,8 @@ from pathlib import Path
 import uvloop
 
 from gateway.engines.directory.directory_objects import DirectoryObjectStore
-from gateway.models import Release
 from gateway.models.object_keys import blob_key, release_key
+from gateway.models.release import Release
 from gateway.sites.release_format import encode_release
 from tests.integration.site_server import Sites, running_sites
 from tests.unit.sites.fakes import make_release, sha256_of

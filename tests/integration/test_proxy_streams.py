@@ -14,8 +14,8 @@ import pytest
 import uvloop
 
 from gateway.engines.directory.directory_objects import DirectoryObjectStore
-from gateway.models import Blob, ReleaseFile
 from gateway.models.object_keys import blob_key, release_key
+from gateway.models.release import Blob, ReleaseFile
 from gateway.sites.release_format import encode_release
 from tests.integration.site_server import RawResponse, Sites, running_sites, until
 from tests.unit.sites.fakes import DEPLOYMENT, PROJECT, make_release, sha256_of

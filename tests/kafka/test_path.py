@@ -14,7 +14,7 @@ from builder.protocol.steps import Stream
 from builder.protocol.tokens import make_token
 from gateway.background import Health, kept_running
 from gateway.consumer import LogConsumer
-from gateway.models import LogPosition
+from gateway.models.log import LogPosition
 from tests.engines.gateway import eventually
 from tests.kafka.parts import KEY, make_batch, new_id
 

@@ -11,7 +11,7 @@ from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
 from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_migrations import migrate
-from gateway.models import BuildSettings
+from gateway.models.project import BuildSettings
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore

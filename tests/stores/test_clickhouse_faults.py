@@ -16,7 +16,7 @@ from gateway.engines.clickhouse.clickhouse_logs import INSERT, ClickhouseLogStor
 from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
 from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.errors import ConfigError, Unavailable
-from gateway.models import LogPosition
+from gateway.models.log import LogPosition
 from tests.engines.certificates import make_certificates
 from tests.engines.clickhouse import PASSWORD, READER
 from tests.engines.gateway import eventually

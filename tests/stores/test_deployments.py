@@ -7,7 +7,9 @@ import pytest
 
 from builder.protocol.calls import Facts
 from gateway.errors import Conflict, Invalid, NotFound
-from gateway.models import BuildSettings, Status, Trigger, lifecycle
+from gateway.models import lifecycle
+from gateway.models.deployment import Status, Trigger
+from gateway.models.project import BuildSettings
 from tests.engines.gateway import eventually
 from tests.engines.stores import LifeStore
 

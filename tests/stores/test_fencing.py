@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from builder.protocol.calls import Facts
 from gateway.errors import Conflict, NotFound
-from gateway.models import Status
+from gateway.models.deployment import Status
 
 FENCED = {
     "launched": lambda store, build, attempt: store.launched(build, attempt, "handle"),

@@ -8,8 +8,9 @@ import pytest
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import NotFound, Unavailable
-from gateway.models import BuildSettings, Status
 from gateway.models.addresses import deployment_label
+from gateway.models.deployment import Status
+from gateway.models.project import BuildSettings
 from gateway.stores import hosts as module
 from gateway.stores.hosts import HostStore, reserve_slug
 from gateway.stores.projects import ProjectStore

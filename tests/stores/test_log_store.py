@@ -10,7 +10,7 @@ import pytest
 from builder.protocol.lines import MAX_LINE_BYTES, Line, LineBatch
 from gateway.engines.clickhouse.clickhouse_logs import ClickhouseLogStore
 from gateway.engines.postgres.postgres_logs import ROW_LINES, PostgresLogStore
-from gateway.models import LogPosition
+from gateway.models.log import LogPosition
 
 BUILD = uuid.UUID(int=1)
 OTHER = uuid.UUID(int=2)

@@ -11,7 +11,9 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.postgres.postgres_migrations import migrate
-from gateway.models import LogPosition, Status, StepTiming
+from gateway.models.attempt import StepTiming
+from gateway.models.deployment import Status
+from gateway.models.log import LogPosition
 from gateway.stores.hosts import HostStore
 from tests.engines.postgres import MIGRATIONS
 from tests.engines.stores import LifeStore

@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from gateway.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
-from gateway.models import BuildSettings, Deployment, Status, Trigger
+from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.project import BuildSettings
 from gateway.models.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.projects import ProjectStore

@@ -6,8 +6,8 @@ import uuid
 import pytest
 
 from gateway.errors import Conflict, NotFound
-from gateway.models import Status
 from gateway.models.addresses import deployment_label
+from gateway.models.deployment import Status
 
 
 @pytest.fixture

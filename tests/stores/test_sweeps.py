@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.models import BuildSettings
+from gateway.models.project import BuildSettings
 from gateway.stores.sweeps import SweepStore
 
 DAY, SILENT = 86400.0, 600.0

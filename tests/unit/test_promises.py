@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.models import Status
+from gateway.models.deployment import Status
 from scripts.reference import API_PAGE, api_page
 from tests.engines.programs import fail_without
 

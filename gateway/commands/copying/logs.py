@@ -14,7 +14,8 @@ from gateway.config.resources import migrations_folder
 from gateway.engines import opening
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import ConfigError
-from gateway.models import Deployment, LogLine, LogPosition
+from gateway.models.deployment import Deployment
+from gateway.models.log import LogLine, LogPosition
 from gateway.roles import LogStore
 from gateway.stores.deployments import DeploymentStore
 

@@ -12,7 +12,7 @@ from typing import Any
 from builder.protocol.lines import LineBatch
 from gateway.engines.clickhouse.clickhouse_pool import NOT_THERE, QUERY_SECONDS, ClickhouseError, ClickhousePool
 from gateway.errors import ConfigError, Unavailable
-from gateway.models import LogLine, LogPosition
+from gateway.models.log import LogLine, LogPosition
 
 INSERT_ROWS = 5_000
 INSERT_BYTES = 4 * 1024 * 1024

@@ -15,7 +15,7 @@ from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.postgres.postgres_migrations import check_encoding, describe_missing, missing_migrations
 from gateway.engines.postgres.postgres_url import describe_url
 from gateway.errors import ConfigError, Unavailable
-from gateway.models import LogPosition
+from gateway.models.log import LogPosition
 from gateway.roles import LogStore
 
 

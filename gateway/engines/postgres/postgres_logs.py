@@ -15,7 +15,7 @@ import asyncpg
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.engines.postgres.database import Database
-from gateway.models import LogLine, LogPosition
+from gateway.models.log import LogLine, LogPosition
 
 ROW_LINES = 2000
 """No row holds more lines, so a line is in a row that begins at most this many lines before it."""

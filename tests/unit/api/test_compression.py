@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.roles import LogStore
 from tests.engines.api_server import GIT_URL
 

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.access.middlewares import ANSWERS
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
-from gateway.models import Attempt, Status, StepTiming
+from gateway.models.attempt import Attempt, StepTiming
+from gateway.models.deployment import Status
 from tests.engines.api_server import GIT_URL, api_over_memory
 
 UNKNOWN = uuid.UUID(int=1)

@@ -9,7 +9,8 @@ import pytest
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.errors import Unavailable
-from gateway.models import LogLine, LogPosition, Status
+from gateway.models.deployment import Status
+from gateway.models.log import LogLine, LogPosition
 from gateway.routes import logs as log_routes
 from gateway.routes.answers import LogLineAnswer
 

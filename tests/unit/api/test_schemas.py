@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import Invalid, NotFound
-from gateway.models import LogPosition
+from gateway.models.log import LogPosition
 from gateway.routes.schemas import (
     EmptyRequest,
     load,

@@ -9,7 +9,7 @@ import itertools
 import uuid
 
 from gateway.errors import Unavailable
-from gateway.models import LogLine
+from gateway.models.log import LogLine
 from gateway.roles import BuilderState
 from tests.memory.objects import MemoryObjects
 from tests.unit.control.fakes import Clock

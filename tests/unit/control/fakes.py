@@ -10,7 +10,10 @@ import datetime
 import uuid
 
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models import BuildSettings, Deployment, EndedBuilder, Status, StepTiming, Trigger, lifecycle
+from gateway.models import lifecycle
+from gateway.models.attempt import EndedBuilder, StepTiming
+from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.project import BuildSettings
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 

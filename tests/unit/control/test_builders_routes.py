@@ -18,7 +18,8 @@ from gateway.control.publishing import Publisher
 from gateway.engines import log_meter
 from gateway.engines.http_transport import HttpLogTransport
 from gateway.errors import Invalid, NotFound, Unavailable
-from gateway.models import BuildSettings, Status
+from gateway.models.deployment import Status
+from gateway.models.project import BuildSettings
 from gateway.routes import builders, create_builders_app
 from tests.unit.control.fakes import until
 from tests.unit.control.outputs import make_manifest, sha256_of

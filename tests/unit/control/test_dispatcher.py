@@ -10,7 +10,8 @@ from gateway.config import Builder
 from gateway.control import dispatcher
 from gateway.control.dispatcher import Dispatcher
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
-from gateway.models import Status, lifecycle
+from gateway.models import lifecycle
+from gateway.models.deployment import Status
 from tests.unit.control.fakes import until
 
 KEY = b"k" * 32

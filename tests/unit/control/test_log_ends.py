@@ -10,7 +10,7 @@ from gateway.control import log_ends
 from gateway.control.leases import Reconciler
 from gateway.control.log_ends import LogEnds
 from gateway.errors import Unavailable
-from gateway.models import Status
+from gateway.models.deployment import Status
 
 
 @pytest.fixture

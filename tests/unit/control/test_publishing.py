@@ -10,7 +10,7 @@ from gateway.config import Builder
 from gateway.control import publishing
 from gateway.control.publishing import Publisher, check_manifest
 from gateway.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from tests.unit.control.outputs import OK, make_manifest, one_chunk, sha256_of, upload

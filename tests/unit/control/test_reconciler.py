@@ -9,7 +9,8 @@ import pytest
 from gateway.background import Health, kept_running
 from gateway.control import leases as reconciler
 from gateway.errors import Conflict, Unavailable
-from gateway.models import Status, StepTiming
+from gateway.models.attempt import StepTiming
+from gateway.models.deployment import Status
 from tests.unit.control.fakes import until
 
 

@@ -14,7 +14,7 @@ from gateway.control import retention
 from gateway.control.publishing import Publisher
 from gateway.control.retention import Sweeper
 from gateway.errors import Conflict, Unavailable
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from tests.unit.control.fake_engines import BreakingObjects, MemoryLogs

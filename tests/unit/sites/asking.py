@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.models import Release
+from gateway.models.release import Release
 from gateway.sites.answers import Answer, decide
 from gateway.sites.requests import SiteRequest, read_request
 

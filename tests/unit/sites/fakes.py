@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.errors import NotFound, Unavailable
-from gateway.models import Blob, Release, ReleaseFile, SitePointer, Status
 from gateway.models.addresses import deployment_label
+from gateway.models.deployment import Status
+from gateway.models.host import SitePointer
 from gateway.models.object_keys import blob_key, release_key
+from gateway.models.release import Blob, Release, ReleaseFile
 from gateway.roles import ObjectInfo
 from gateway.sites.release_format import encode_release
 

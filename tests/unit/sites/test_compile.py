@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.protocol.calls import Manifest, ManifestFile
-from gateway.models import Blob, BuildSettings, Deployment, ReleaseFile, Status
+from gateway.models.deployment import Deployment, Status
 from gateway.models.object_keys import blob_key, output_key, release_key
+from gateway.models.project import BuildSettings
+from gateway.models.release import Blob, ReleaseFile
 from gateway.sites.compile import compile_release
 from gateway.sites.release_format import FEATURES, UnknownFeatures, decode_release, encode_release
 from tests.unit.sites.fakes import DEPLOYMENT, PROJECT, PUBLISHED, blob_of, make_release, sha256_of

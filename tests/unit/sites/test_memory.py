@@ -11,8 +11,8 @@ import uuid
 import pytest
 
 from gateway.errors import NotFound, Unavailable
-from gateway.models import Blob
 from gateway.models.object_keys import blob_key, release_key
+from gateway.models.release import Blob
 from gateway.sites import cache, releases
 from gateway.sites.cache import BlobCache
 from gateway.sites.flights import Flights

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import NotFound, Unavailable
-from gateway.models import Status
+from gateway.models.deployment import Status
 from gateway.sites import pointers as module
 from gateway.sites.pointers import SitePointers
 from tests.unit.sites.fakes import Clock, MemoryHosts, make_release

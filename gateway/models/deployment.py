@@ -1,0 +1,69 @@
+"""A deployment and its state."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import uuid
+
+from gateway.models.attempt import StepTiming
+from gateway.models.project import BuildSettings
+
+
+class Status(enum.StrEnum):
+    """The state of a deployment. READY, FAILED and CANCELED are final."""
+
+    QUEUE = "QUEUE"
+    BUILDING = "BUILDING"
+    READY = "READY"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (Status.READY, Status.FAILED, Status.CANCELED)
+
+
+class Trigger(enum.StrEnum):
+    """By what a deployment was asked for."""
+
+    API = "api"
+    FORM = "form"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deployment:
+    """One try to publish one commit. `launcher`, `handle`, `steps` and so on are those of its last attempt."""
+
+    id: uuid.UUID
+    project_id: uuid.UUID
+    project_slug: str
+    project_name: str
+    number: int
+    status: Status
+    attempt: int
+    trigger: Trigger
+    git_url: str
+    settings: BuildSettings
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    completed_at: datetime.datetime | None
+    lease_until: datetime.datetime | None
+    launcher: str | None
+    handle: str | None
+    queue_reason: str | None
+    reason: str | None
+    exit_code: int | None
+    commit_sha: str | None
+    commit_message: str | None
+    framework: str | None
+    node_version: str | None
+    steps: tuple[StepTiming, ...]
+    files: int | None
+    bytes: int | None
+    last_seq: int | None
+    log_complete: bool | None
+    log_missing: tuple[tuple[int, int], ...]
+    is_live: bool
+    isolation: str | None = None
