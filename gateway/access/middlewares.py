@@ -139,14 +139,15 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal handler: every answer of the API and the pages forbids frames, MIME sniffing and use by other sites."""
+    """A signal handler: every answer of the APIs and the pages forbids frames, MIME sniffing, use by other sites."""
     is_page = response.content_type == "text/html"
     response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
     # Under no-referrer browsers send a form of our own pages with `Origin: null`.
     response.headers.setdefault("Referrer-Policy", "same-origin" if is_page else "no-referrer")
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "-")
+    if REQUEST_ID in request:
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
 
 
 def describe(request: web.BaseRequest) -> Caller:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from builder.protocol.tokens import NONCE_BYTES
 from gateway import config
-from gateway.access.middlewares import errors_to_responses
+from gateway.access.middlewares import add_headers, errors_to_responses
 from gateway.control.publishing import Publisher
 from gateway.engines.log_meter import LogMeter
 from gateway.models.actor import Scope
@@ -196,6 +196,7 @@ def create_builders_app(
         deployments, attempts, publisher, transport, settings, install_key, proxies, LogMeter(settings.log_bytes)
     )
     add_routes(app, BUILDERS)
+    app.on_response_prepare.append(add_headers)
     return app
 
 

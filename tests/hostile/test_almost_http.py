@@ -179,10 +179,11 @@ async def test_an_unknown_expectation_is_refused_like_all_errors(front, listener
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/project", "/nothing", "/login", "/metrics", "/favicon.ico"])
 @pytest.mark.parametrize("listener", LISTENERS)
-async def test_every_answer_names_the_server_once(front, listener, path):
+async def test_every_answer_names_the_server_once_and_forbids_sniffing(front, listener, path):
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     _, headers, _ = parse(await front.converse(listener, request.encode()))
     assert [value for name, value in headers if name == "server"] == ["buildspace"]
+    assert [value for name, value in headers if name == "x-content-type-options"] == ["nosniff"]
 
 
 @pytest.mark.parametrize("request_bytes", [*MALFORMED, PREFACE], ids=lambda sent: ascii(sent[:50]))
