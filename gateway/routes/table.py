@@ -37,13 +37,13 @@ class Description:
     """What the API's description adds to a route. `media`: its content types, if not JSON alone."""
 
     summary: str
-    success: str = "It is here."
+    success: str = "Success."
     parameters: tuple[Parameter, ...] = ()
     media: tuple[str, ...] = ("application/json",)
     errors: tuple[int, ...] = ()
     needs_body: bool = False
     trouble: str = ""
-    """What a 503 says that has the shape of the answer; empty: a 503 is an error."""
+    """The description of a 503 whose body has the shape of the answer. Empty: a 503 is an error."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
