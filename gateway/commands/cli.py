@@ -1,4 +1,4 @@
-"""The `buildspace` command."""
+"""The `buildspace` command. Each command imports what it needs inside, so that it starts without the others."""
 
 from __future__ import annotations
 
@@ -11,26 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
-
-from gateway.access.guard import Access
-from gateway.app import serve
-from gateway.commands.copying.logs import copy_logs
-from gateway.commands.copying.objects import copy_objects
-from gateway.commands.copying.projects import copy_projects
-from gateway.commands.copying.source import check_source
-from gateway.commands.databases import reach_database
-from gateway.commands.doctor import examine
 from gateway.config import Config, load_config
-from gateway.config.resources import clickhouse_migrations_folder, migrations_folder
+from gateway.config.resources import migrations_folder, version
 from gateway.config.sources import describe_source, read_config
-from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
-from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
-from gateway.engines.kafka.dead_letter_desk import DeadLetterDesk
-from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import ConfigError, GatewayError
-from gateway.routes.health import version
-from gateway.stores.installation import InstallationStore
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 WRONG_CONFIG, INTERRUPTED = 2, 130
@@ -103,10 +87,16 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
     if arguments.command in ("serve", "doctor"):
         _say(f"Configuration: {describe_source(arguments.config)}")
     if arguments.command == "serve":
+        import uvloop
+
+        from gateway.app import serve
+
         uvloop.run(serve(config, say=_say))
         return 0
     _treat_like_ctrl_c(signal.SIGTERM, signal.SIGHUP)
     if arguments.command == "doctor":
+        from gateway.commands.doctor import examine
+
         return asyncio.run(examine(config, say=_say))
     if arguments.command == "migrate":
         return asyncio.run(_migrate(config))
@@ -119,11 +109,13 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
 
 
 async def _migrate(config: Config) -> int:
+    from gateway.commands.databases import reach_database
+    from gateway.engines.opening import migrate_logs
+    from gateway.engines.postgres.postgres_migrations import migrate
+
     async with reach_database(config) as database:
         applied = await migrate(database, migrations_folder())
-        if config.clickhouse.host:
-            async with open_clickhouse(config.clickhouse) as pool:
-                applied += await migrate_clickhouse(pool, database, clickhouse_migrations_folder())
+        applied += await migrate_logs(config, database)
     for name in applied:
         print(f"Applied {name}")
     print("The database is up to date." if not applied else f"Applied {len(applied)} migrations.")
@@ -131,12 +123,19 @@ async def _migrate(config: Config) -> int:
 
 
 async def _dead_letters(arguments: argparse.Namespace, config: Config) -> int:
+    from gateway.engines.kafka.dead_letter_desk import DeadLetterDesk
+
     desk = DeadLetterDesk(config.kafka, _say)
     await (desk.replay() if arguments.action == "replay" else desk.show(max(1, arguments.limit)))
     return 0
 
 
 async def _copy(what: str, old: Config, new: Config) -> int:
+    from gateway.commands.copying.logs import copy_logs
+    from gateway.commands.copying.objects import copy_objects
+    from gateway.commands.copying.projects import copy_projects
+    from gateway.commands.copying.source import check_source
+
     copies = {"objects": copy_objects, "projects": copy_projects, "logs": copy_logs}
     await asyncio.to_thread(check_source, what, old)
     await copies[what](old, new, _tell)
@@ -146,6 +145,11 @@ async def _copy(what: str, old: Config, new: Config) -> int:
 async def _rotate(config: Config) -> int:
     if config.auth.token:
         raise ConfigError("The token is set by auth.token: change it there.")
+    from gateway.access.guard import Access
+    from gateway.commands.databases import reach_database
+    from gateway.engines.postgres.postgres_migrations import migrate
+    from gateway.stores.installation import InstallationStore
+
     async with reach_database(config) as database:
         await migrate(database, migrations_folder())
         token = await Access(config.api, InstallationStore(database), config.auth.token).rotate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -30,3 +31,10 @@ def clickhouse_migrations_folder() -> Traversable:
 
 def default_config() -> Traversable:
     return find_resource("config.toml")
+
+
+def version() -> str:
+    try:
+        return importlib.metadata.version("buildspace")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 from aiohttp import web
 
 from gateway.access.middlewares import describe
+from gateway.config.resources import version
 from gateway.routes.answers import answer, json_response
 from gateway.routes.openapi import describe_api
 from gateway.routes.table import ROUTES
@@ -38,10 +37,3 @@ async def show_metrics(request: web.Request) -> web.Response:
 
 async def show_openapi(request: web.Request) -> web.Response:
     return json_response(describe_api(version(), tuple(request.app[ROUTES].values())))
-
-
-def version() -> str:
-    try:
-        return importlib.metadata.version("buildspace")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
