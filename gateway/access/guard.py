@@ -13,11 +13,13 @@ from gateway.access.calls import Caller
 from gateway.access.middlewares import Handler, describe
 from gateway.access.wrong_tokens import WrongTokens
 from gateway.config import Api, Secret
-from gateway.errors import TooMany, Unauthorized, Unavailable
-from gateway.models.actor import Scope
+from gateway.errors import Forbidden, TooMany, Unauthorized, Unavailable
+from gateway.models.actor import OWNER, Actor, Scope
 from gateway.stores.installation import InstallationStore
 
 PREFLIGHT_SECONDS = 600
+ACTOR = web.RequestKey("actor", Actor)
+"""Who calls. Set for every route that is not open."""
 
 
 class Access:
@@ -54,14 +56,19 @@ class Access:
         await self._installation.set_token_hash(calls.hash_token(token))
         return token
 
-    async def admit(self, caller: Caller) -> None:
-        """Raises Unauthorized without a valid token or session, and TooMany for a client that tries many tokens."""
+    async def admit(self, caller: Caller) -> Actor:
+        """The actor whose token or session this is. A client on this machine needs neither.
+
+        Raises Unauthorized, and TooMany for a client that tries many tokens.
+        """
+        if calls.is_open(caller):
+            return OWNER
         if (token := calls.bearer_token(caller)) is not None:
             await self._check(token, caller.client)
-            return
+            return OWNER
         value = caller.session
         if value and calls.is_session(value, await self.install_key(), await self._current_hash(), time.time()):
-            return
+            return OWNER
         raise Unauthorized(
             "The access token is needed: send it as `Authorization: Bearer <token>`, or log in at /login."
             " It was printed at the first start; `buildspace token rotate` makes a new one."
@@ -69,8 +76,6 @@ class Access:
 
     async def is_admitted(self, caller: Caller) -> bool:
         """Whether this caller is admitted. False if that cannot be found out now."""
-        if calls.is_open(caller):
-            return True
         try:
             await self.admit(caller)
         except (Unauthorized, Unavailable, TooMany):
@@ -118,8 +123,11 @@ def guard(door: Access, asked_scope: Callable[[web.Request], Awaitable[Scope | N
         if _is_preflight(caller, door.api):
             return web.Response(status=204)
         calls.check_origin(caller, host, door.api)
-        if await asked_scope(request) is not None and not calls.is_open(caller):
-            await door.admit(caller)
+        scope = await asked_scope(request)
+        if scope is not None:
+            request[ACTOR] = actor = await door.admit(caller)
+            if scope not in actor.scopes:
+                raise Forbidden(f"This call needs the scope '{scope}', which this token does not have.")
         return await handler(request)
 
     return who_may_call

@@ -17,6 +17,7 @@ from gateway import config
 from gateway.background import each_of
 from gateway.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from gateway.models import lifecycle
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Deployment, Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.roles import ObjectStore
@@ -98,7 +99,7 @@ class Publisher:
 
     async def _publish(self, deployment: Deployment, attempt: int, finish: Finish) -> None:
         async with self._releases.project_lock(deployment.project_id):
-            now = await self._deployments.get(deployment.id)
+            now = await self._deployments.get(OWNER, deployment.id)
             if _is_repeated(now, attempt, finish):
                 return  # an earlier call held the lock
             if not lifecycle.is_running(now, attempt):

@@ -23,6 +23,7 @@ from gateway.control.publishing import Publisher
 from gateway.engines.log_meter import LogMeter
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
 from gateway.models import lifecycle
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Deployment
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
@@ -172,7 +173,7 @@ async def take_blob(request: web.Request) -> web.Response:
 async def take_finish(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     deployment_id, attempt = request[BUILD]
-    deployment = await _ended_if_unknown(desk.deployments.get(deployment_id))
+    deployment = await _ended_if_unknown(desk.deployments.get(OWNER, deployment_id))
     finish = _parsed(calls.Finish.from_json, await _body(request, MAX_BODY_BYTES))
     await desk.publisher.finish(deployment, attempt, _plain_finish(finish, desk.meter.most_lines))
     return web.Response(status=204)
@@ -181,7 +182,7 @@ async def take_finish(request: web.Request) -> web.Response:
 async def _running(request: web.Request) -> Deployment:
     """The deployment whose running attempt makes this call. Raises Conflict if the attempt has ended."""
     deployment_id, attempt = request[BUILD]
-    deployment = await _ended_if_unknown(request.app[DESK].deployments.get(deployment_id))
+    deployment = await _ended_if_unknown(request.app[DESK].deployments.get(OWNER, deployment_id))
     if not lifecycle.is_running(deployment, attempt):
         raise Conflict(f"Attempt {attempt} of deployment {deployment_id} has ended.")
     return deployment

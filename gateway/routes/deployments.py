@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.access.guard import ACTOR
 from gateway.routes.answers import DeploymentHistory, answer
 from gateway.routes.projects import expect_nothing
 from gateway.routes.schemas import read_deployment_id
@@ -11,9 +12,9 @@ from gateway.services import SERVICES
 
 
 async def show_deployment(request: web.Request) -> web.Response:
-    services = request.app[SERVICES]
-    deployment = await services.deployments.get(read_deployment_id(request.match_info["id"]))
-    return answer(request, DeploymentHistory(deployment, await services.deployments.attempts(deployment.id)))
+    deployments, actor = request.app[SERVICES].deployments, request[ACTOR]
+    deployment = await deployments.get(actor, read_deployment_id(request.match_info["id"]))
+    return answer(request, DeploymentHistory(deployment, await deployments.attempts(actor, deployment.id)))
 
 
 async def cancel_deployment(request: web.Request) -> web.Response:
@@ -21,7 +22,7 @@ async def cancel_deployment(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     deployment_id = read_deployment_id(request.match_info["id"])
     await expect_nothing(request)
-    deployment = await services.deployments.cancel(deployment_id)
+    deployment = await services.deployments.cancel(request[ACTOR], deployment_id)
     services.dispatcher.wake()
     services.reconciler.wake()
     return answer(request, deployment)
@@ -30,4 +31,4 @@ async def cancel_deployment(request: web.Request) -> web.Response:
 async def promote_deployment(request: web.Request) -> web.Response:
     deployment_id = read_deployment_id(request.match_info["id"])
     await expect_nothing(request)
-    return answer(request, await request.app[SERVICES].releases.promote(deployment_id))
+    return answer(request, await request.app[SERVICES].releases.promote(request[ACTOR], deployment_id))

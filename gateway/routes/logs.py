@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from aiohttp import web
 
 from builder.protocol.lines import MAX_ATTEMPT
+from gateway.access.guard import ACTOR
 from gateway.errors import Invalid, NotFound, Unavailable
+from gateway.models.actor import Actor
 from gateway.models.deployment import Deployment
 from gateway.models.log import LogLine, LogPosition
 from gateway.roles import LogStore
@@ -91,7 +93,7 @@ async def show_log(request: web.Request) -> web.StreamResponse:
     limit = read_limit(request.query, 1000, MAX_LOG_PAGE) if request.query.keys() & {"after", "limit"} else None
     is_text = _wants_text(request)
     # The deployment is read first: its report on the log's end must not be newer than the lines.
-    owner = await _find_owner(services, deployment_id)
+    owner = await _find_owner(services, request[ACTOR], deployment_id)
     page = LogPage(after)
     lines = read_lines(services.logs, owner, page, limit)
     first: list[LogLine] = await anext(lines, [])  # raises while the status can still say that an engine is away
@@ -150,12 +152,13 @@ def _wants_text(request: web.Request) -> bool:
     return wanted == "text"
 
 
-async def _find_owner(services: Services, deployment_id: uuid.UUID) -> LogOwner:
+async def _find_owner(services: Services, actor: Actor, deployment_id: uuid.UUID) -> LogOwner:
     """Raises NotFound."""
     try:
-        return LogOwner.of(await services.deployments.get(deployment_id))
+        return LogOwner.of(await services.deployments.get(actor, deployment_id))
     except NotFound:
-        if not services.config.kafka.accept_unsigned or not await _read(services.logs, deployment_id, LogPosition(), 1):
+        is_everyones = actor.owner_id is None and services.config.kafka.accept_unsigned
+        if not is_everyones or not await _read(services.logs, deployment_id, LogPosition(), 1):
             raise
         # Another system's build: nothing reports its end, and its numbers have gaps (transports/kafka_reading.py).
         return LogOwner(deployment_id, attempt=MAX_ATTEMPT + 1, name=str(deployment_id))

@@ -16,6 +16,7 @@ import jinja2
 from aiohttp import web
 
 from gateway.access.calls import SESSION_SECONDS, cookie_name, is_open
+from gateway.access.guard import ACTOR
 from gateway.access.middlewares import ERROR_PAGE, describe
 from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
 from gateway.models.deployment import Deployment, Trigger
@@ -77,7 +78,12 @@ async def deploy(request: web.Request) -> web.Response:
     try:
         wanted = read_new_project(asked, services.config.builder.allow_private_hosts)
         deployment = await services.projects.create(
-            wanted.name, wanted.git_url, wanted.settings, trigger=Trigger.FORM, idempotency=_idempotency(key, asked)
+            request[ACTOR],
+            wanted.name,
+            wanted.git_url,
+            wanted.settings,
+            trigger=Trigger.FORM,
+            idempotency=_idempotency(key, asked),
         )
     except Invalid as error:
         form = views.view_form(typed, error.fields, error.sentence, key)
@@ -87,13 +93,13 @@ async def deploy(request: web.Request) -> web.Response:
 
 
 async def show_project(request: web.Request) -> web.Response:
-    services, now = request.app[SERVICES], _now()
+    services, actor, now = request.app[SERVICES], request[ACTOR], _now()
     addresses = services.addresses
-    project = await services.projects.get(read_slug(request.match_info["slug"]))
+    project = await services.projects.get(actor, read_slug(request.match_info["slug"]))
     _, cursor = read_page(request.query)
-    deployments, following = await services.deployments.list(project.slug, DEPLOYMENTS_ON_A_PAGE, cursor)
-    newest = await services.deployments.newest([project.id])
-    live = await services.deployments.get(project.live_deployment_id) if project.live_deployment_id else None
+    deployments, following = await services.deployments.list(actor, project.slug, DEPLOYMENTS_ON_A_PAGE, cursor)
+    newest = await services.deployments.newest(actor, [project.id])
+    live = await services.deployments.get(actor, project.live_deployment_id) if project.live_deployment_id else None
     usual = views.usual_seconds([*deployments, *([live] if live else [])])
     page = views.ProjectPage(
         frame=await _frame(request, is_busy=_is_busy(deployments), current=project.slug),
@@ -109,21 +115,23 @@ async def show_project(request: web.Request) -> web.Response:
 async def deploy_again(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     await _read_form(request)
-    deployment = await services.deployments.create_again(read_slug(request.match_info["slug"]), trigger=Trigger.FORM)
+    deployment = await services.deployments.create_again(
+        request[ACTOR], read_slug(request.match_info["slug"]), trigger=Trigger.FORM
+    )
     services.dispatcher.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
 
 
 async def show_deployment(request: web.Request) -> web.Response:
-    services, now = request.app[SERVICES], _now()
+    services, actor, now = request.app[SERVICES], request[ACTOR], _now()
     addresses = services.addresses
-    deployment = await services.deployments.get(_deployment_id(request))
-    project = await services.projects.get(deployment.project_slug)
+    deployment = await services.deployments.get(actor, _deployment_id(request))
+    project = await services.projects.get(actor, deployment.project_slug)
     page = views.DeploymentPage(
         frame=await _frame(request, is_busy=not deployment.status.is_final, current=project.slug, has_find=False),
         project=views.view_project(project, deployment, addresses, now),
         deployment=views.view_deployment(deployment, addresses, now),
-        attempts=views.view_attempts(await services.deployments.attempts(deployment.id)),
+        attempts=views.view_attempts(await services.deployments.attempts(actor, deployment.id)),
     )
     return _render(request, "deployment.html", page)
 
@@ -131,7 +139,7 @@ async def show_deployment(request: web.Request) -> web.Response:
 async def cancel(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     await _read_form(request)
-    deployment = await services.deployments.cancel(_deployment_id(request))
+    deployment = await services.deployments.cancel(request[ACTOR], _deployment_id(request))
     services.dispatcher.wake()
     services.reconciler.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
@@ -139,7 +147,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 async def promote(request: web.Request) -> web.Response:
     await _read_form(request)
-    deployment = await request.app[SERVICES].releases.promote(_deployment_id(request))
+    deployment = await request.app[SERVICES].releases.promote(request[ACTOR], _deployment_id(request))
     raise web.HTTPSeeOther(f"/p/{deployment.project_slug}")
 
 
@@ -188,11 +196,11 @@ async def show_error(request: web.Request, status: int, sentence: str) -> web.Re
 
 
 async def _projects_page(request: web.Request, form: views.FormView, status: int = 200) -> web.Response:
-    services, now = request.app[SERVICES], _now()
+    services, actor, now = request.app[SERVICES], request[ACTOR], _now()
     addresses = services.addresses
     _, cursor = read_page(request.query)
-    projects, following = await services.projects.list(PROJECTS_ON_A_PAGE, cursor)
-    newest = await services.deployments.newest([project.id for project in projects])
+    projects, following = await services.projects.list(actor, PROJECTS_ON_A_PAGE, cursor)
+    newest = await services.deployments.newest(actor, [project.id for project in projects])
     page = views.ProjectsPage(
         frame=await _frame(request, is_busy=request.method == "GET" and _is_busy(newest.values())),
         form=form,
@@ -209,10 +217,10 @@ def _login_page(request: web.Request, following: str, *, error: str = "") -> web
 
 
 async def _frame(request: web.Request, *, is_busy: bool, current: str = "", has_find: bool = True) -> views.FrameView:
-    services, now = request.app[SERVICES], _now()
+    services, actor, now = request.app[SERVICES], request[ACTOR], _now()
     addresses = services.addresses
-    projects, _ = await services.projects.list(PROJECTS_BESIDE)
-    newest = await services.deployments.newest([project.id for project in projects])
+    projects, _ = await services.projects.list(actor, PROJECTS_BESIDE)
+    newest = await services.deployments.newest(actor, [project.id for project in projects])
     beside = tuple(views.view_project(project, newest.get(project.id), addresses, now) for project in projects)
     return views.FrameView(beside, current, _has_session(request), REFRESH_MS if is_busy else None, has_find)
 

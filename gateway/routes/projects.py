@@ -7,6 +7,7 @@ import json
 
 from aiohttp import web
 
+from gateway.access.guard import ACTOR
 from gateway.routes.answers import ProjectNow, answer
 from gateway.routes.bodies import parse_object, read_body, read_json
 from gateway.routes.schemas import (
@@ -28,7 +29,9 @@ async def create_project(request: web.Request) -> web.Response:
     # Compares what was asked for, not how the JSON was written.
     asked = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
     idempotency = (key, asked) if key is not None else None
-    deployment = await services.projects.create(wanted.name, wanted.git_url, wanted.settings, idempotency=idempotency)
+    deployment = await services.projects.create(
+        request[ACTOR], wanted.name, wanted.git_url, wanted.settings, idempotency=idempotency
+    )
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/project/{deployment.project_slug}")
 
@@ -36,16 +39,16 @@ async def create_project(request: web.Request) -> web.Response:
 async def list_projects(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     limit, cursor = read_page(request.query)
-    projects, following = await services.projects.list(limit, cursor)
-    newest = await services.deployments.newest([project.id for project in projects])
+    projects, following = await services.projects.list(request[ACTOR], limit, cursor)
+    newest = await services.deployments.newest(request[ACTOR], [project.id for project in projects])
     shown = [ProjectNow(project, newest.get(project.id)) for project in projects]
     return answer(request, {"projects": shown, "next": following})
 
 
 async def show_project(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
-    project = await services.projects.get(read_slug(request.match_info["slug"]))
-    newest = await services.deployments.newest([project.id])
+    project = await services.projects.get(request[ACTOR], read_slug(request.match_info["slug"]))
+    newest = await services.deployments.newest(request[ACTOR], [project.id])
     return answer(request, ProjectNow(project, newest.get(project.id)))
 
 
@@ -53,14 +56,14 @@ async def list_deployments(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     limit, cursor = read_page(request.query)
     slug = read_slug(request.match_info["slug"])
-    deployments, following = await services.deployments.list(slug, limit, cursor)
+    deployments, following = await services.deployments.list(request[ACTOR], slug, limit, cursor)
     return answer(request, {"deployments": deployments, "next": following})
 
 
 async def deploy_again(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     await expect_nothing(request)
-    deployment = await services.deployments.create_again(read_slug(request.match_info["slug"]))
+    deployment = await services.deployments.create_again(request[ACTOR], read_slug(request.match_info["slug"]))
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/deployment/{deployment.id}")
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from gateway.engines.postgres.database import Database, decode_cursor, encode_cursor
 from gateway.errors import Conflict, NotFound
+from gateway.models.actor import Actor
 from gateway.models.attempt import Attempt
 from gateway.models.deployment import Deployment, Trigger
 from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, stale, to_attempt, to_deployment
@@ -28,10 +29,10 @@ class DeploymentStore:
             found: datetime.datetime = await connection.fetchval("SELECT now()")
         return found
 
-    async def get(self, deployment_id: uuid.UUID) -> Deployment:
+    async def get(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         """Raises NotFound."""
         async with self._database.acquire() as connection:
-            return await fetch_deployment(connection, deployment_id)
+            return await fetch_deployment(connection, deployment_id, actor)
 
     async def is_known(self, deployment_id: uuid.UUID) -> bool:
         """Whether it is a deployment of this installation, in any state."""
@@ -59,7 +60,7 @@ class DeploymentStore:
             )
         return [to_deployment(row) for row in rows]
 
-    async def newest(self, project_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Deployment]:
+    async def newest(self, actor: Actor, project_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Deployment]:
         """The newest deployment of each of these projects."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
@@ -73,14 +74,17 @@ class DeploymentStore:
                     ORDER BY number DESC
                     LIMIT 1
                 ) AS newest
+                WHERE $2::uuid IS NULL OR asked.project_id IN (SELECT id FROM projects WHERE created_by = $2)
                 """,
                 list(project_ids),
+                actor.owner_id,
             )
         return {row["project_id"]: to_deployment(row) for row in rows}
 
-    async def attempts(self, deployment_id: uuid.UUID) -> list[Attempt]:
-        """All attempts that a launcher started, in order."""
+    async def attempts(self, actor: Actor, deployment_id: uuid.UUID) -> list[Attempt]:
+        """All attempts that a launcher started, in order. Raises NotFound."""
         async with self._database.acquire() as connection:
+            await fetch_deployment(connection, deployment_id, actor)
             rows = await connection.fetch(
                 """
                 SELECT
@@ -97,25 +101,27 @@ class DeploymentStore:
             )
         return [to_attempt(row) for row in rows]
 
-    async def create_again(self, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
+    async def create_again(self, actor: Actor, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
         """A new deployment of the project with its present settings. Raises NotFound, and TooMany for a full queue."""
         async with self._database.transaction() as connection:
             project_id = await connection.fetchval(
                 """
                 SELECT id
                 FROM projects
-                WHERE subdomain = $1
+                WHERE subdomain = $1 AND ($2::uuid IS NULL OR created_by = $2)
                 FOR NO KEY UPDATE
                 """,
                 slug,
+                actor.owner_id,
             )
             if project_id is None:
                 raise NotFound(f"No project is called '{slug}'.")
             return await add_deployment(connection, project_id, trigger, self._queue_length)
 
-    async def cancel(self, deployment_id: uuid.UUID) -> Deployment:
+    async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict if it has already ended."""
         async with self._database.transaction() as connection:
+            await fetch_deployment(connection, deployment_id, actor)
             canceled = await connection.fetchval(
                 """
                 WITH canceled AS (
@@ -178,11 +184,21 @@ class DeploymentStore:
             )
         return [to_deployment(row) for row in rows]
 
-    async def list(self, slug: str, limit: int, cursor: str | None = None) -> tuple[list[Deployment], str | None]:
+    async def list(
+        self, actor: Actor, slug: str, limit: int, cursor: str | None = None
+    ) -> tuple[list[Deployment], str | None]:
         """The project's deployments, newest first, and the cursor of the next page. Raises NotFound, Invalid."""
         (before,) = decode_cursor(cursor, _number) if cursor else (MAX_NUMBER,)
         async with self._database.acquire() as connection:
-            project_id = await connection.fetchval("SELECT id FROM projects WHERE subdomain = $1", slug)
+            project_id = await connection.fetchval(
+                """
+                SELECT id
+                FROM projects
+                WHERE subdomain = $1 AND ($2::uuid IS NULL OR created_by = $2)
+                """,
+                slug,
+                actor.owner_id,
+            )
             if project_id is None:
                 raise NotFound(f"No project is called '{slug}'.")
             rows = await connection.fetch(

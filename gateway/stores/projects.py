@@ -12,6 +12,7 @@ import asyncpg
 
 from gateway.engines.postgres.database import Database, decode_cursor, encode_cursor
 from gateway.errors import Conflict, Invalid, NotFound, Unavailable
+from gateway.models.actor import Actor
 from gateway.models.deployment import Deployment, Trigger
 from gateway.models.project import BuildSettings, Project
 from gateway.models.slugs import check_slug, random_long_slug, random_slug
@@ -41,6 +42,7 @@ class ProjectStore:
 
     async def create(
         self,
+        actor: Actor,
         name: str,
         git_url: str,
         settings: BuildSettings,
@@ -54,21 +56,29 @@ class ProjectStore:
         the same key with another request raises Conflict. Raises TooMany if the queue is full.
         """
         async with self._database.transaction() as connection:
-            if idempotency and (first := await _first_with(connection, *idempotency)):
+            if idempotency and (first := await _first_with(connection, actor, *idempotency)):
                 return first
-            project_id = await self._insert(connection, name, git_url, settings)
+            project_id = await self._insert(connection, actor, name, git_url, settings)
             deployment = await add_deployment(connection, project_id, trigger, self._queue_length)
             if idempotency:
                 await _remember_key(connection, *idempotency, deployment.id)
             return deployment
 
-    async def get(self, slug: str) -> Project:
+    async def get(self, actor: Actor, slug: str) -> Project:
         """Raises NotFound."""
         async with self._database.acquire() as connection:
-            row = await connection.fetchrow("SELECT * FROM projects WHERE subdomain = $1", slug)
+            row = await connection.fetchrow(
+                """
+                SELECT *
+                FROM projects
+                WHERE subdomain = $1 AND ($2::uuid IS NULL OR created_by = $2)
+                """,
+                slug,
+                actor.owner_id,
+            )
         return to_project(_found(row, slug))
 
-    async def list(self, limit: int, cursor: str | None = None) -> tuple[list[Project], str | None]:
+    async def list(self, actor: Actor, limit: int, cursor: str | None = None) -> tuple[list[Project], str | None]:
         """The newest first, at most `limit`, and the cursor of the next page. Raises Invalid for a bad cursor."""
         before, before_id = decode_cursor(cursor, _moment, uuid.UUID) if cursor else (None, None)
         async with self._database.acquire() as connection:
@@ -76,20 +86,22 @@ class ProjectStore:
                 """
                 SELECT *
                 FROM projects
-                WHERE $2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid)
+                WHERE ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+                    AND ($4::uuid IS NULL OR created_by = $4)
                 ORDER BY created_at DESC, id DESC
                 LIMIT $1 + 1
                 """,
                 limit,
                 before,
                 before_id,
+                actor.owner_id,
             )
         projects = [to_project(row) for row in rows[:limit]]
         more = len(rows) > limit and projects
         return projects, _cursor_after(projects[-1]) if more else None
 
     async def _insert(
-        self, connection: asyncpg.Connection, name: str, git_url: str, settings: BuildSettings
+        self, connection: asyncpg.Connection, actor: Actor, name: str, git_url: str, settings: BuildSettings
     ) -> uuid.UUID:
         project_id = uuid.uuid4()
         await connection.execute(
@@ -99,6 +111,7 @@ class ProjectStore:
                 name,
                 git_url,
                 subdomain,
+                created_by,
                 branch,
                 root_directory,
                 install_command,
@@ -106,12 +119,13 @@ class ProjectStore:
                 output_directory,
                 node_version
             )
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
             """,
             project_id,
             name,
             git_url,
             await self._reserve_slug(connection, project_id),
+            actor.owner_id,
             settings.branch,
             settings.root_directory,
             settings.install_command,
@@ -131,7 +145,7 @@ class ProjectStore:
         raise Unavailable("No free name was found for the project. Try again.")
 
 
-async def _first_with(connection: asyncpg.Connection, key: str, sha256: bytes) -> Deployment | None:
+async def _first_with(connection: asyncpg.Connection, actor: Actor, key: str, sha256: bytes) -> Deployment | None:
     # A concurrent call with the same key waits here until the first one has committed.
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", key)
     row = await connection.fetchrow(
@@ -146,7 +160,7 @@ async def _first_with(connection: asyncpg.Connection, key: str, sha256: bytes) -
         return None
     if row["body_sha256"] != sha256:
         raise Conflict("This Idempotency-Key was used for a different request. Use a new key for each new project.")
-    return await fetch_deployment(connection, row["deployment_id"])
+    return await fetch_deployment(connection, row["deployment_id"], actor)
 
 
 async def _remember_key(connection: asyncpg.Connection, key: str, sha256: bytes, deployment_id: uuid.UUID) -> None:

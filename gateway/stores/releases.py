@@ -10,6 +10,7 @@ import asyncpg
 
 from gateway.engines.postgres.database import Database, Held
 from gateway.errors import Conflict
+from gateway.models.actor import Actor
 from gateway.models.deployment import Deployment, Status
 from gateway.stores.projects import SITE_CHANGED
 from gateway.stores.rows import fetch_deployment, stale, to_deployment
@@ -62,14 +63,14 @@ class ReleaseStore:
                 await _go_live(connection, deployment)
             return await fetch_deployment(connection, deployment_id)
 
-    async def promote(self, deployment_id: uuid.UUID) -> Deployment:
+    async def promote(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         """Make a READY deployment live, older or newer. Deployments queued before this do not replace it.
 
         Raises Conflict if it has no release.
         """
         async with self._database.transaction() as connection:
             await _lock_project(connection, deployment_id)
-            deployment = await fetch_deployment(connection, deployment_id)
+            deployment = await fetch_deployment(connection, deployment_id, actor)
             await _require_release(connection, deployment)
             await connection.execute(
                 """

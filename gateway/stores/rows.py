@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from gateway.errors import Conflict, NotFound, TooMany
+from gateway.models.actor import OWNER, Actor
 from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.deployment import Deployment, Status, Trigger
 from gateway.models.project import BuildSettings, Project
@@ -74,9 +75,20 @@ def to_attempt(row: Mapping[str, Any]) -> Attempt:
     return Attempt(row["number"], row["launcher"], row["started_at"], _to_steps(row["steps"]), row["reason"])
 
 
-async def fetch_deployment(connection: asyncpg.Connection, deployment_id: uuid.UUID) -> Deployment:
-    """Raises NotFound."""
-    row = await connection.fetchrow("SELECT * FROM deployment_rows WHERE id = $1", deployment_id)
+async def fetch_deployment(
+    connection: asyncpg.Connection, deployment_id: uuid.UUID, actor: Actor = OWNER
+) -> Deployment:
+    """Raises NotFound, also if it belongs to another owner."""
+    row = await connection.fetchrow(
+        """
+        SELECT *
+        FROM deployment_rows
+        WHERE id = $1
+            AND ($2::uuid IS NULL OR project_id IN (SELECT id FROM projects WHERE created_by = $2))
+        """,
+        deployment_id,
+        actor.owner_id,
+    )
     if row is None:
         raise NotFound(f"There is no deployment {deployment_id}.")
     return to_deployment(row)

@@ -12,6 +12,7 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.access.guard import Access
 from gateway.config import Builder, Config, Secret
 from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.models.actor import Actor
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.deployment import Deployment, Status, Trigger
@@ -57,6 +58,7 @@ class FakeProjects:
 
     async def create(
         self,
+        actor: Actor,
         name: str,
         git_url: str,
         settings: BuildSettings,
@@ -73,14 +75,14 @@ class FakeProjects:
             self.keys[idempotency[0]] = deployment
         return deployment
 
-    async def get(self, slug: str) -> Project:
+    async def get(self, actor: Actor, slug: str) -> Project:
         self._answer()
         for project in self.all:
             if project.slug == slug:
                 return project
         raise NotFound(f"No project is called '{slug}'.")
 
-    async def list(self, limit: int, cursor: str | None = None) -> tuple[list[Project], str | None]:
+    async def list(self, actor: Actor, limit: int, cursor: str | None = None) -> tuple[list[Project], str | None]:
         self._answer()
         newest_first = list(reversed(self.all))
         start = int(cursor or 0)
@@ -119,34 +121,36 @@ class FakeDeployments:
         self._projects = projects
         projects.deployments = self
 
-    async def get(self, deployment_id: uuid.UUID) -> Deployment:
+    async def get(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         if deployment_id not in self.all:
             raise NotFound(f"No deployment has the id {deployment_id}.")
         return self.all[deployment_id]
 
-    async def attempts(self, deployment_id: uuid.UUID) -> list[Attempt]:
+    async def attempts(self, actor: Actor, deployment_id: uuid.UUID) -> list[Attempt]:
         return self.history.get(deployment_id, [])
 
-    async def list(self, slug: str, limit: int, cursor: str | None = None) -> tuple[list[Deployment], str | None]:
+    async def list(
+        self, actor: Actor, slug: str, limit: int, cursor: str | None = None
+    ) -> tuple[list[Deployment], str | None]:
         ours = [deployment for deployment in self.all.values() if deployment.project_slug == slug]
         ours.sort(key=lambda deployment: -deployment.number)
         start = int(cursor or 0)
         return ours[start : start + limit], str(start + limit) if len(ours) > start + limit else None
 
-    async def newest(self, project_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Deployment]:
+    async def newest(self, actor: Actor, project_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Deployment]:
         by_number = sorted(self.all.values(), key=lambda deployment: deployment.number)
         return {deployment.project_id: deployment for deployment in by_number if deployment.project_id in project_ids}
 
-    async def create_again(self, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
-        return self.add(await self._projects.get(slug), trigger=trigger)
+    async def create_again(self, actor: Actor, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
+        return self.add(await self._projects.get(actor, slug), trigger=trigger)
 
-    async def cancel(self, deployment_id: uuid.UUID) -> Deployment:
-        if (await self.get(deployment_id)).status.is_final:
+    async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
+        if (await self.get(actor, deployment_id)).status.is_final:
             raise Conflict("This deployment has ended already.")
         return self.change(deployment_id, status=Status.CANCELED, completed_at=now())
 
-    async def promote(self, deployment_id: uuid.UUID) -> Deployment:
-        chosen = await self.get(deployment_id)
+    async def promote(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
+        chosen = await self.get(actor, deployment_id)
         for other in list(self.all.values()):
             if other.project_id == chosen.project_id:
                 self.change(other.id, is_live=other.id == deployment_id)

@@ -21,6 +21,7 @@ from gateway.engines.http_transport import HttpLogTransport
 from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import Conflict, GatewayError, Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from tests.engines.postgres import MIGRATIONS, UNSAFE_BUT_QUICK, running_postgres
 from tests.integration.control_parts import open_parts
@@ -139,7 +140,7 @@ async def test_a_log_store_that_is_away_for_a_while_loses_nothing(parts, tmp_pat
         await api.finish(Finish(EXIT_FAILED, sender.last_seq, "It failed."))
     await parts.look()
     assert await parts.texts(building.id) == lines(3000)
-    assert (await parts.deployments.get(building.id)).log_complete is True
+    assert (await parts.deployments.get(OWNER, building.id)).log_complete is True
     assert parts.health.troubles == {}
 
 
@@ -166,7 +167,7 @@ async def test_a_database_that_restarts_in_mid_build_costs_nothing(tmp_path):
                 await sending
                 await api.finish(Finish(EXIT_FAILED, sender.last_seq, "It failed."))
             await until_looked(parts)
-            found = await parts.deployments.get(building.id)
+            found = await parts.deployments.get(OWNER, building.id)
             assert (found.status, found.attempt, found.log_complete) == (Status.FAILED, 1, True)
             assert await parts.texts(building.id) == lines(1500)
     finally:
@@ -193,7 +194,7 @@ async def test_a_gateway_killed_between_claim_and_launch_launches_the_same_order
         await parts.dispatcher.dispatch()
     parts.launcher.launch = launch
     await parts.make_dispatcher(adopt_seconds=0).dispatch()
-    found = await parts.deployments.get(waiting.id)
+    found = await parts.deployments.get(OWNER, waiting.id)
     assert (found.status, found.attempt, found.handle) == (Status.BUILDING, 1, f"fake:{waiting.id}/1")
     assert parts.launcher.orders == orders
 
@@ -211,7 +212,7 @@ async def test_a_gateway_killed_between_launch_and_record_finds_its_builder(part
     parts.deployments.launched = launched
     await parts.make_dispatcher(adopt_seconds=0).dispatch()
     assert parts.launcher.running == {f"fake:{waiting.id}/1"}
-    assert (await parts.deployments.get(waiting.id)).handle == f"fake:{waiting.id}/1"
+    assert (await parts.deployments.get(OWNER, waiting.id)).handle == f"fake:{waiting.id}/1"
 
 
 async def test_a_gateway_killed_before_it_is_published_keeps_the_old_site(parts):
@@ -226,25 +227,25 @@ async def test_a_gateway_killed_before_it_is_published_keeps_the_old_site(parts)
     with pytest.raises(Killed):
         await parts.publisher.finish(building, 1, Finish(EXIT_OK, 0))
     parts.deployments.publish = publish
-    assert (await parts.projects.get(building.project_slug)).live_deployment_id is None
+    assert (await parts.projects.get(OWNER, building.project_slug)).live_deployment_id is None
     await parts.publisher.finish(building, 1, Finish(EXIT_OK, 0))
-    assert (await parts.projects.get(building.project_slug)).live_deployment_id == building.id
+    assert (await parts.projects.get(OWNER, building.project_slug)).live_deployment_id == building.id
 
 
 async def test_a_gateway_killed_after_it_was_published_answers_the_repeated_call(parts):
     building = await parts.launch()
     await upload(parts.publisher, building, SITE)
     await parts.publisher.finish(building, 1, Finish(EXIT_OK, 0))
-    ready = await parts.deployments.get(building.id)
+    ready = await parts.deployments.get(OWNER, building.id)
     async with parts.builder(building.id) as api:
         await api.finish(Finish(EXIT_OK, 0))
-    assert await parts.deployments.get(building.id) == ready
+    assert await parts.deployments.get(OWNER, building.id) == ready
 
 
 async def test_a_late_builder_changes_nothing(parts):
     building = await parts.launch()
     await parts.deployments.lost(building.id, 1, "It was gone.", 3)
-    waiting = await parts.deployments.get(building.id)
+    waiting = await parts.deployments.get(OWNER, building.id)
     async with parts.builder(building.id, 1) as late:
         for call in (
             late.fetch_job(),
@@ -258,7 +259,7 @@ async def test_a_late_builder_changes_nothing(parts):
         ):
             with pytest.raises(Ended):
                 await call
-    assert await parts.deployments.get(building.id) == waiting
+    assert await parts.deployments.get(OWNER, building.id) == waiting
 
 
 @pytest.mark.parametrize("call", ["heartbeat", "finish", "lines", "manifest", "step", "facts"])
@@ -274,7 +275,7 @@ async def test_a_forged_call_changes_nothing(parts, call):
         ) as response,
     ):
         assert response.status == 401
-    assert await parts.deployments.get(building.id) == building
+    assert await parts.deployments.get(OWNER, building.id) == building
 
 
 ENDS = st.sampled_from([EXIT_OK, EXIT_FAILED, EXIT_LOST])
@@ -294,14 +295,17 @@ async def test_in_whatever_order_calls_arrive_a_life_goes_forward_and_ends_once(
     deployment_id = (await parts.create()).id
     try:
         for name, attempt, end in events:
-            before = await parts.deployments.get(deployment_id)
+            before = await parts.deployments.get(OWNER, deployment_id)
             with contextlib.suppress(GatewayError):
                 await act(parts, before, name, attempt, end)
-            check_step(before, await parts.deployments.get(deployment_id), attempt)
-        check_history(await parts.deployments.get(deployment_id), await parts.deployments.attempts(deployment_id))
+            check_step(before, await parts.deployments.get(OWNER, deployment_id), attempt)
+        check_history(
+            await parts.deployments.get(OWNER, deployment_id),
+            await parts.deployments.attempts(OWNER, deployment_id),
+        )
     finally:
         with contextlib.suppress(Conflict):  # the next example finds an empty queue
-            await parts.deployments.cancel(deployment_id)
+            await parts.deployments.cancel(OWNER, deployment_id)
 
 
 async def act(parts, row, name, attempt, end):
@@ -311,9 +315,9 @@ async def act(parts, row, name, attempt, end):
         case "claim":
             await deployments.claim("fake", 60)
         case "cancel":
-            await deployments.cancel(row.id)
+            await deployments.cancel(OWNER, row.id)
         case "promote":
-            await deployments.promote(row.id)
+            await deployments.promote(OWNER, row.id)
         case "lost":
             await deployments.lost(row.id, attempt, "It was gone.", 3)
         case "heartbeat":

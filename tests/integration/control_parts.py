@@ -23,6 +23,7 @@ from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.engines.http_transport import HttpLogTransport
 from gateway.engines.postgres.database import Database, open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Deployment
 from gateway.models.log import LogPosition
 from gateway.models.project import BuildSettings
@@ -67,13 +68,13 @@ class Parts:
         )
 
     async def create(self, name: str = "Blog") -> Deployment:
-        return await self.projects.create(name, "https://example.com/blog.git", BuildSettings())
+        return await self.projects.create(OWNER, name, "https://example.com/blog.git", BuildSettings())
 
     async def launch(self) -> Deployment:
         """A deployment of a new project whose builder was launched."""
         waiting = await self.create()
         await self.dispatcher.dispatch()
-        return await self.deployments.get(waiting.id)
+        return await self.deployments.get(OWNER, waiting.id)
 
     async def look(self, seconds: float = 0.0) -> None:
         """The next look of the reconciler and of the log ends, so much later."""

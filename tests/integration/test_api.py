@@ -13,6 +13,7 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.access.guard import Access
 from gateway.config import Api, Secret
 from gateway.errors import ConfigError
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import encode_release
@@ -113,7 +114,7 @@ async def test_the_builder_of_a_canceled_deployment_is_stopped_soon(api):
     deployed = await api.deploy()
 
     async def handle():
-        return (await api.services.deployments.get(uuid.UUID(deployed["deploymentId"]))).handle
+        return (await api.services.deployments.get(OWNER, uuid.UUID(deployed["deploymentId"]))).handle
 
     await eventually(handle, "the builder is launched", 5)
     await api.post(f"/deployment/{deployed['deploymentId']}/cancel")
@@ -135,7 +136,7 @@ async def test_a_log_is_streamed_while_it_grows_and_ends_complete(api):
     deployment_id = uuid.UUID(deployed["deploymentId"])
 
     async def is_building():
-        return (await api.services.deployments.get(deployment_id)).status is Status.BUILDING
+        return (await api.services.deployments.get(OWNER, deployment_id)).status is Status.BUILDING
 
     await eventually(is_building, "the deployment builds", 5)
     lines = tuple(Line(1_764_000_000_000 + seq, "stdout", "build", f"line {seq}") for seq in range(1, 2501))
@@ -336,10 +337,10 @@ async def test_a_release_that_needs_a_newer_gateway_is_named_in_ready_and_other_
 async def publish(api, features):
     """A new live site, whose release names these features; its slug."""
     deployed = await api.deploy()
-    deployment = await api.services.deployments.get(uuid.UUID(deployed["deploymentId"]))
+    deployment = await api.services.deployments.get(OWNER, uuid.UUID(deployed["deploymentId"]))
 
     async def is_building():
-        return (await api.services.deployments.get(deployment.id)).status is Status.BUILDING
+        return (await api.services.deployments.get(OWNER, deployment.id)).status is Status.BUILDING
 
     await eventually(is_building, "it is launched", 10)
     release = make_release(["index.html"], project_id=deployment.project_id, deployment_id=deployment.id)

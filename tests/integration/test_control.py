@@ -12,6 +12,7 @@ from builder.protocol.calls import Facts, Finish, Manifest, ManifestFile
 from builder.protocol.steps import Stream
 from gateway import consumer
 from gateway.config import Builder, Retention
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from tests.integration.control_parts import open_parts
@@ -78,7 +79,7 @@ async def test_a_build_becomes_a_live_site_with_a_whole_log(parts, tmp_path):
         assert await upload(api, SITE) == 2
         await api.finish(Finish("ok", last_seq))
     await parts.look()
-    found = await parts.deployments.get(building.id)
+    found = await parts.deployments.get(OWNER, building.id)
     assert job.git_url == building.git_url
     assert (found.status, found.is_live, found.files, found.bytes) == (Status.READY, True, 2, 700014)
     assert (found.commit_sha, found.commit_message, found.framework) == ("abc", "First", "vite")
@@ -92,13 +93,13 @@ async def test_a_second_deployment_uploads_only_what_changed(parts):
     async with parts.builder(first.id) as api:
         await upload(api, SITE)
         await api.finish(Finish("ok", 0))
-    second = await parts.deployments.create_again(first.project_slug)
+    second = await parts.deployments.create_again(OWNER, first.project_slug)
     await parts.dispatcher.dispatch()
     async with parts.builder(second.id) as api:
         assert await upload(api, SITE | {"new.html": b"new"}) == 1
         await api.finish(Finish("ok", 0))
-    assert (await parts.deployments.get(second.id)).is_live
-    assert not (await parts.deployments.get(first.id)).is_live
+    assert (await parts.deployments.get(OWNER, second.id)).is_live
+    assert not (await parts.deployments.get(OWNER, first.id)).is_live
 
 
 async def test_a_build_that_fails_keeps_the_old_site(parts):
@@ -106,14 +107,14 @@ async def test_a_build_that_fails_keeps_the_old_site(parts):
     async with parts.builder(first.id) as api:
         await upload(api, SITE)
         await api.finish(Finish("ok", 0))
-    second = await parts.deployments.create_again(first.project_slug)
+    second = await parts.deployments.create_again(OWNER, first.project_slug)
     await parts.dispatcher.dispatch()
     async with parts.builder(second.id) as api:
         await upload(api, {"index.html": b"broken"})
         await api.finish(Finish("failed", 0, "npm run build ended with 1.", "build", 1))
-    found = await parts.deployments.get(second.id)
+    found = await parts.deployments.get(OWNER, second.id)
     assert (found.status, found.reason, found.exit_code) == (Status.FAILED, "npm run build ended with 1.", 1)
-    assert (await parts.deployments.get(first.id)).is_live
+    assert (await parts.deployments.get(OWNER, first.id)).is_live
 
 
 async def test_a_killed_builder_is_replaced_by_another_attempt_that_succeeds(parts):
@@ -122,14 +123,14 @@ async def test_a_killed_builder_is_replaced_by_another_attempt_that_succeeds(par
     await parts.look()
     await parts.look(3)
     await parts.dispatcher.dispatch()
-    again = await parts.deployments.get(building.id)
+    again = await parts.deployments.get(OWNER, building.id)
     assert (again.status, again.attempt) == (Status.BUILDING, 2)
     async with parts.builder(building.id, 1) as late, parts.builder(building.id, 2) as api:
         with pytest.raises(Ended):
             await late.finish(Finish("ok", 0))
         await upload(api, SITE)
         await api.finish(Finish("ok", 0))
-    assert (await parts.deployments.get(building.id)).status is Status.READY
+    assert (await parts.deployments.get(OWNER, building.id)).status is Status.READY
 
 
 async def test_a_builder_that_is_always_killed_fails_at_last(parts):
@@ -139,7 +140,7 @@ async def test_a_builder_that_is_always_killed_fails_at_last(parts):
         await parts.look()
         await parts.look(3)
         await parts.dispatcher.dispatch()
-    found = await parts.deployments.get(building.id)
+    found = await parts.deployments.get(OWNER, building.id)
     assert (found.status, found.attempt) == (Status.FAILED, 3)
     assert "ended without finishing" in found.reason
 
@@ -147,13 +148,13 @@ async def test_a_builder_that_is_always_killed_fails_at_last(parts):
 async def test_a_canceled_build_is_stopped_and_its_builder_hears_of_it(parts):
     building = await parts.launch()
     async with parts.builder(building.id) as api:
-        await parts.deployments.cancel(building.id)
+        await parts.deployments.cancel(OWNER, building.id)
         with pytest.raises(Ended):
             await api.heartbeat()
     await parts.look()
     assert parts.launcher.running == set()
     await parts.look(5)
-    found = await parts.deployments.get(building.id)
+    found = await parts.deployments.get(OWNER, building.id)
     assert (found.status, found.handle, found.log_complete) == (Status.CANCELED, None, False)
 
 
@@ -161,7 +162,7 @@ async def test_a_log_store_that_is_silent_delays_no_cancel(parts):
     canceled, ended = await parts.launch(), await parts.launch()
     parts.logs.missing = lambda *question: asyncio.Event().wait()
     await parts.deployments.fail(ended.id, 1, "It failed.", last_seq=5)
-    await parts.deployments.cancel(canceled.id)
+    await parts.deployments.cancel(OWNER, canceled.id)
     async with asyncio.timeout(5):
         await parts.reconciler.look()
     assert canceled.handle not in parts.launcher.running
@@ -171,10 +172,10 @@ async def test_an_expired_lease_is_noticed_by_the_databases_clock(parts):
     building = await parts.launch()
     await parts.database.pool.execute("UPDATE attempts SET lease_until = now() - interval '1 second'")
     await parts.look()
-    assert (await parts.deployments.get(building.id)).status is Status.BUILDING
+    assert (await parts.deployments.get(OWNER, building.id)).status is Status.BUILDING
     for _ in range(6):
         await parts.look(10)
-    found = await parts.deployments.get(building.id)
+    found = await parts.deployments.get(OWNER, building.id)
     assert (found.status, found.attempt) == (Status.QUEUE, 2)
     assert parts.launcher.running == set()
 
@@ -186,7 +187,7 @@ async def test_lines_that_never_came_are_named_in_the_end(parts, tmp_path):
         await api.finish(Finish("failed", last_seq + 2, "It failed.", "build", 1))
     await parts.look()
     await parts.look(61)
-    found = await parts.deployments.get(building.id)
+    found = await parts.deployments.get(OWNER, building.id)
     assert (found.log_complete, found.log_missing) == (False, ((11, 12),))
 
 
@@ -221,7 +222,7 @@ async def test_the_sweep_removes_what_is_out_of_retention(parts, tmp_path):
         async with parts.builder(ids[-1]) as api:
             await upload(api, {"index.html": text, "same.css": b"same"})
             await api.finish(Finish("ok", 0))
-        ids.append((await parts.deployments.create_again(first.project_slug)).id)
+        ids.append((await parts.deployments.create_again(OWNER, first.project_slug)).id)
         await parts.dispatcher.dispatch()
 
     async def later():

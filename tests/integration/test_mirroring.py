@@ -17,6 +17,7 @@ from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.object_keys import blob_key, release_key
 from gateway.models.project import BuildSettings
 from gateway.sites.release_format import encode_release
@@ -82,11 +83,11 @@ class Gateway:
     async def create(self, files):
         """A new project with these files live."""
         return await self._publish(
-            await self.projects.create("Blog", "https://example.com/b.git", BuildSettings()), files
+            await self.projects.create(OWNER, "Blog", "https://example.com/b.git", BuildSettings()), files
         )
 
     async def deploy(self, slug, files):
-        return await self._publish(await self.deployments.create_again(slug), files)
+        return await self._publish(await self.deployments.create_again(OWNER, slug), files)
 
     async def _publish(self, deployment, files):
         await self.deployments.claim("process", 60)
@@ -186,7 +187,7 @@ async def test_a_rollback_is_followed(gateway):
     first = await gateway.create(FIRST)
     await gateway.deploy(first.project_slug, SECOND)
     await gateway.mirror.catch_up()
-    await gateway.deployments.promote(first.id)
+    await gateway.deployments.promote(OWNER, first.id)
     await gateway.mirror.catch_up()
     assert await gateway.outputs(first.project_slug) == FIRST
 
@@ -252,7 +253,7 @@ async def test_a_mirror_moves_with_the_slug(gateway):
 
 
 async def test_the_files_of_a_project_that_has_published_nothing_are_left_alone(gateway):
-    slug = (await gateway.projects.create("Blog", "https://example.com/b.git", BuildSettings())).project_slug
+    slug = (await gateway.projects.create(OWNER, "Blog", "https://example.com/b.git", BuildSettings())).project_slug
     await put(gateway.objects, f"__outputs/{slug}/index.html", b"theirs")
     await gateway.mirror.catch_up()
     assert await gateway.outputs(slug) == {"index.html": b"theirs"}

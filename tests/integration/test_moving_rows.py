@@ -14,6 +14,7 @@ from gateway.config import Clickhouse, Config, Postgres, Secret
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.errors import ConfigError, Conflict, Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.log import LogPosition
 from gateway.models.project import BuildSettings
 from gateway.stores import tables
@@ -67,11 +68,11 @@ async def fill(url):
     async with open_pool(url, 4, application_name="test") as database:
         projects, deployments = ProjectStore(database), LifeStore(database)
         settings = BuildSettings(branch="tab\tback\\slash\nümlaut")
-        live = await projects.create("Blog", "https://e.com/b", settings, idempotency=("key", b"\0\xff"))
+        live = await projects.create(OWNER, "Blog", "https://e.com/b", settings, idempotency=("key", b"\0\xff"))
         await deployments.claim("process", 60)
         await deployments.publish(live.id, 1, 1, 1, 3)
-        await projects.create("Shop", "https://e.com/s", BuildSettings())
-        building = await deployments.create_again(live.project_slug)
+        await projects.create(OWNER, "Shop", "https://e.com/s", BuildSettings())
+        building = await deployments.create_again(OWNER, live.project_slug)
         await database.pool.execute(
             "INSERT INTO users (first_name, last_name, email, password) VALUES ('A','B','c','d')"
         )
@@ -99,8 +100,8 @@ async def test_every_table_moves_row_by_row(old, new):
     everything = (*tables.TABLES, "log_batches")
     assert [await rows_of(new, table) for table in everything] == [await rows_of(old, table) for table in everything]
     async with open_pool(new, 4) as database:
-        assert (await ProjectStore(database).get(live.project_slug)).live_deployment_id == live.id
-        assert (await LifeStore(database).create_again(live.project_slug)).number == building.number + 1
+        assert (await ProjectStore(database).get(OWNER, live.project_slug)).live_deployment_id == live.id
+        assert (await LifeStore(database).create_again(OWNER, live.project_slug)).number == building.number + 1
         assert [line.seq for line in await PostgresLogStore(database).read(live.id, LogPosition(), 9)] == [1, 2, 3, 4]
 
 
@@ -175,7 +176,7 @@ async def test_logs_of_nobody_whom_the_new_database_knows_are_told(old, postgres
     await fill(old)
     another = await postgres.create_database()
     async with open_pool(another, 2) as database:
-        await ProjectStore(database).create("Blog", "https://e.com/b", BuildSettings())
+        await ProjectStore(database).create(OWNER, "Blog", "https://e.com/b", BuildSettings())
     await copy_logs(at(old), dataclasses.replace(at(another), clickhouse=clickhouse), said.append)
     assert said[0].startswith("0 logs copied")
     assert said[1].endswith("Copy the projects first.")
@@ -185,7 +186,7 @@ async def test_how_many_logs_the_old_store_lacks_is_told(old, postgres, clickhou
     said = []
     live, _ = await fill(old)
     async with open_pool(old, 2) as database:
-        other = await ProjectStore(database).create("Other", "https://e.com/o", BuildSettings())
+        other = await ProjectStore(database).create(OWNER, "Other", "https://e.com/o", BuildSettings())
         await database.pool.execute("UPDATE deployments SET last_seq = 7 WHERE id = ANY($1)", [live.id, other.id])
     await copy_logs(at(old), dataclasses.replace(at(old), clickhouse=clickhouse), said.append)
     assert said[-1].startswith("Of 1 logs the old store has no line")

@@ -11,6 +11,7 @@ from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
 from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_migrations import migrate
+from gateway.models.actor import OWNER
 from gateway.models.project import BuildSettings
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
@@ -64,7 +65,7 @@ async def database(url, way):
     """Empty. One for all tests, emptied before each: six times quicker than a new one."""
     async with open_pool(url, 10, is_pooled=way == "pooler") as database:
         await database.pool.execute(
-            "TRUNCATE projects, deployments, hosts, installation, idempotency_keys, mirrors, sweeps CASCADE"
+            "TRUNCATE users, projects, deployments, hosts, installation, idempotency_keys, mirrors, sweeps CASCADE"
         )
         await database.pool.execute("SELECT drop_log_partitions('9999-01-01')")
         yield database
@@ -131,7 +132,7 @@ def installation(database):
 @pytest.fixture
 async def queued(projects):
     """The first deployment of a new project."""
-    return await projects.create("Blog", "https://example.com/blog.git", BuildSettings())
+    return await projects.create(OWNER, "Blog", "https://example.com/blog.git", BuildSettings())
 
 
 @pytest.fixture

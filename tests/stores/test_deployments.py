@@ -8,6 +8,7 @@ import pytest
 from builder.protocol.calls import Facts
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import lifecycle
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status, Trigger
 from gateway.models.project import BuildSettings
 from tests.engines.gateway import eventually
@@ -17,8 +18,8 @@ NOBODY = uuid.UUID(int=7)
 
 
 async def test_a_claim_takes_the_oldest_first(projects, deployments, queued):
-    second = await projects.create("Two", "https://example.com/2", BuildSettings())
-    third = await projects.create("Three", "https://example.com/3", BuildSettings())
+    second = await projects.create(OWNER, "Two", "https://example.com/2", BuildSettings())
+    third = await projects.create(OWNER, "Three", "https://example.com/3", BuildSettings())
     first_two = await deployments.claim("process", 60, limit=2)
     rest = await deployments.claim("process", 60, limit=2)
     assert [found.id for found in first_two] == [queued.id, second.id]
@@ -33,14 +34,14 @@ async def test_a_claim_says_who_builds_and_until_when(deployments, queued):
 
 
 async def test_many_claims_at_once_never_share_a_deployment(projects, deployments):
-    await asyncio.gather(*(projects.create("P", "https://example.com", BuildSettings()) for _ in range(20)))
+    await asyncio.gather(*(projects.create(OWNER, "P", "https://example.com", BuildSettings()) for _ in range(20)))
     claims = await asyncio.gather(*(deployments.claim("process", 60, limit=3) for _ in range(12)))
     claimed = [deployment.id for claim in claims for deployment in claim]
     assert len(claimed) == len(set(claimed)) == 20
 
 
 async def test_gateways_that_share_a_launcher_stay_under_its_limit_together(projects, deployments):
-    await asyncio.gather(*(projects.create("P", "https://example.com", BuildSettings()) for _ in range(20)))
+    await asyncio.gather(*(projects.create(OWNER, "P", "https://example.com", BuildSettings()) for _ in range(20)))
     claims = await asyncio.gather(*(deployments.claim("ecs:builds", 60, limit=5, concurrency=7) for _ in range(8)))
     assert sum(map(len, claims)) == await deployments.count_building("ecs:builds") == 7
     assert await deployments.claim("ecs:builds", 60, concurrency=7) == []
@@ -56,7 +57,7 @@ async def stop_all(deployments):
 
 
 async def test_builds_of_another_gateway_take_no_place_of_this_one(projects, deployments):
-    await asyncio.gather(*(projects.create("P", "https://example.com", BuildSettings()) for _ in range(4)))
+    await asyncio.gather(*(projects.create(OWNER, "P", "https://example.com", BuildSettings()) for _ in range(4)))
     assert len(await deployments.claim("process:one", 60, limit=9, concurrency=2)) == 2
     assert len(await deployments.claim("process:two", 60, limit=9, concurrency=2)) == 2
     assert await deployments.count_building("process:one") == 2
@@ -64,45 +65,45 @@ async def test_builds_of_another_gateway_take_no_place_of_this_one(projects, dep
 
 async def test_the_builder_of_another_gateway_is_not_ours_to_stop(deployments, building):
     await deployments.launched(building.id, 1, "process:1:2")
-    await deployments.cancel(building.id)
+    await deployments.cancel(OWNER, building.id)
     assert await to_stop(deployments, "process:elsewhere") == []
 
 
 async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
     await database.pool.execute("UPDATE projects SET build_command = 'make', git_url = 'https://example.com/new'")
-    again = await deployments.create_again(queued.project_slug, trigger=Trigger.FORM)
+    again = await deployments.create_again(OWNER, queued.project_slug, trigger=Trigger.FORM)
     assert (again.number, again.settings.build_command, again.git_url) == (2, "make", "https://example.com/new")
-    assert (await deployments.get(queued.id)).settings.build_command is None
+    assert (await deployments.get(OWNER, queued.id)).settings.build_command is None
 
 
 async def test_deployments_of_one_project_get_different_numbers_at_once(deployments, queued):
-    made = await asyncio.gather(*(deployments.create_again(queued.project_slug) for _ in range(20)))
+    made = await asyncio.gather(*(deployments.create_again(OWNER, queued.project_slug) for _ in range(20)))
     assert sorted(deployment.number for deployment in made) == list(range(2, 22))
 
 
 async def test_deploying_an_unknown_project_again_is_not_found(deployments):
     with pytest.raises(NotFound):
-        await deployments.create_again("nothing")
+        await deployments.create_again(OWNER, "nothing")
 
 
 async def test_a_list_is_read_page_by_page_newest_first(deployments, queued):
     for _ in range(4):
-        await deployments.create_again(queued.project_slug)
-    first, cursor = await deployments.list(queued.project_slug, 3)
-    second, end = await deployments.list(queued.project_slug, 3, cursor)
+        await deployments.create_again(OWNER, queued.project_slug)
+    first, cursor = await deployments.list(OWNER, queued.project_slug, 3)
+    second, end = await deployments.list(OWNER, queued.project_slug, 3, cursor)
     assert [deployment.number for deployment in (*first, *second)] == [5, 4, 3, 2, 1]
     assert end is None
 
 
 async def test_the_list_of_an_unknown_project_is_not_found(deployments):
     with pytest.raises(NotFound):
-        await deployments.list("nothing", 10)
+        await deployments.list(OWNER, "nothing", 10)
 
 
 async def test_the_newest_deployment_of_each_project(projects, deployments, queued):
-    other = await projects.create("Two", "https://example.com/2", BuildSettings())
-    again = await deployments.create_again(queued.project_slug)
-    newest = await deployments.newest([queued.project_id, other.project_id, NOBODY])
+    other = await projects.create(OWNER, "Two", "https://example.com/2", BuildSettings())
+    again = await deployments.create_again(OWNER, queued.project_slug)
+    newest = await deployments.newest(OWNER, [queued.project_id, other.project_id, NOBODY])
     assert {project: found.id for project, found in newest.items()} == {
         queued.project_id: again.id,
         other.project_id: other.id,
@@ -111,7 +112,7 @@ async def test_the_newest_deployment_of_each_project(projects, deployments, queu
 
 async def test_an_unknown_deployment_is_not_found(deployments):
     with pytest.raises(NotFound, match=str(NOBODY)):
-        await deployments.get(NOBODY)
+        await deployments.get(OWNER, NOBODY)
 
 
 async def test_a_launched_attempt_has_a_handle(deployments, building):
@@ -121,7 +122,7 @@ async def test_a_launched_attempt_has_a_handle(deployments, building):
 
 async def test_a_refusal_waits_in_the_queue_with_the_launchers_words(deployments, building):
     assert await deployments.refused(building.id, 1, "No room.") is Status.QUEUE
-    found = await deployments.get(building.id)
+    found = await deployments.get(OWNER, building.id)
     assert (found.attempt, found.queue_reason, found.reason) == (1, "No room.", None)
     assert await deployments.claim("process", 60) == []
 
@@ -145,7 +146,7 @@ async def test_a_refused_deployment_gives_up_after_about_an_hour(deployments, da
     delays = [await waits(deployments, database, building) for _ in range(lifecycle.REFUSALS)]
     assert max(delays) <= lifecycle.LONGEST_REFUSAL_SECONDS
     assert 45 * 60 < sum(delays) < 75 * 60
-    assert (await deployments.get(building.id)).status is Status.FAILED
+    assert (await deployments.get(OWNER, building.id)).status is Status.FAILED
 
 
 async def test_a_builder_whose_attempt_is_followed_by_another_is_to_be_stopped(deployments, building):
@@ -157,7 +158,7 @@ async def test_a_builder_whose_attempt_is_followed_by_another_is_to_be_stopped(d
     assert await to_stop(deployments) == [(1, "process:1:2")]
     await stop_all(deployments)
     assert await to_stop(deployments) == []
-    assert (await deployments.get(building.id)).handle == "process:3:4"
+    assert (await deployments.get(OWNER, building.id)).handle == "process:3:4"
 
 
 async def test_a_lost_attempt_keeps_its_steps_and_its_reason(deployments, building):
@@ -165,17 +166,17 @@ async def test_a_lost_attempt_keeps_its_steps_and_its_reason(deployments, buildi
     await deployments.lost(building.id, 1, "It gave no sign of life.", 3)
     await deployments.claim("other", 60)
     await deployments.start_step(building.id, 2, "clone", 9_000)
-    first, second = await deployments.attempts(building.id)
+    first, second = await deployments.attempts(OWNER, building.id)
     assert (first.number, first.launcher, first.reason) == (1, "process", "It gave no sign of life.")
     assert [(step.name, step.started_at) for step in first.steps] == [("clone", 1_000)]
     assert first.steps[0].seconds > 0
     assert (second.number, second.launcher, second.reason) == (2, "other", None)
-    assert (await deployments.get(building.id)).steps == second.steps
+    assert (await deployments.get(OWNER, building.id)).steps == second.steps
 
 
 async def test_a_refused_launch_is_no_attempt(deployments, building):
     await deployments.refused(building.id, 1, "No room.")
-    assert await deployments.attempts(building.id) == []
+    assert await deployments.attempts(OWNER, building.id) == []
 
 
 async def test_a_refused_number_is_used_again_by_the_launcher_that_refused_it(deployments, database, building):
@@ -225,19 +226,19 @@ async def test_a_refusal_that_waits_for_a_launch_to_be_recorded_finds_the_builde
         await eventually(is_waiting, "the refusal waits for the row")
     with pytest.raises(Conflict):
         await refusing
-    assert (await deployments.get(building.id)).status is Status.BUILDING
+    assert (await deployments.get(OWNER, building.id)).status is Status.BUILDING
 
 
 async def test_a_cancel_and_a_heartbeat_at_once_leave_no_lease(deployments, projects):
     for _ in range(20):
-        waiting = await projects.create("P", "https://example.com", BuildSettings())
+        waiting = await projects.create(OWNER, "P", "https://example.com", BuildSettings())
         await deployments.claim("process", 60)
         await asyncio.gather(
             *(deployments.heartbeat(waiting.id, 1, 60) for _ in range(3)),
-            deployments.cancel(waiting.id),
+            deployments.cancel(OWNER, waiting.id),
             return_exceptions=True,
         )
-        assert (await deployments.get(waiting.id)).lease_until is None
+        assert (await deployments.get(OWNER, waiting.id)).lease_until is None
 
 
 async def test_steps_and_heartbeats_at_once_lose_nothing(deployments, building):
@@ -246,7 +247,11 @@ async def test_steps_and_heartbeats_at_once_lose_nothing(deployments, building):
         *(deployments.start_step(building.id, 1, step, 1_000) for step in ("clone", "install", "build")),
         deployments.set_manifest(building.id, 1, b"{}"),
     )
-    assert {step.name for step in (await deployments.get(building.id)).steps} == {"clone", "install", "build"}
+    assert {step.name for step in (await deployments.get(OWNER, building.id)).steps} == {
+        "clone",
+        "install",
+        "build",
+    }
     assert await deployments.get_manifest(building.id, 1) == b"{}"
 
 
@@ -254,7 +259,7 @@ async def test_what_runs_can_not_be_refused(deployments, building):
     await deployments.launched(building.id, 1, "ecs:1")
     with pytest.raises(Conflict):
         await deployments.refused(building.id, 1, "No capacity.")
-    assert (await deployments.get(building.id)).status is Status.BUILDING
+    assert (await deployments.get(OWNER, building.id)).status is Status.BUILDING
 
 
 async def test_what_has_given_a_sign_of_life_can_not_be_refused(deployments, building):
@@ -265,7 +270,7 @@ async def test_what_has_given_a_sign_of_life_can_not_be_refused(deployments, bui
 
 async def test_a_final_refusal_fails_at_once_with_the_launchers_words(deployments, building):
     assert await deployments.refused(building.id, 1, "Still no room.", final=True) is Status.FAILED
-    found = await deployments.get(building.id)
+    found = await deployments.get(OWNER, building.id)
     assert (found.reason, found.queue_reason, found.completed_at is None) == ("Still no room.", None, False)
 
 
@@ -278,7 +283,7 @@ async def test_a_lost_attempt_is_followed_by_another(deployments, building):
 
 async def test_the_last_attempt_that_is_lost_fails(deployments, building):
     assert await deployments.lost(building.id, 1, "It vanished.", 1) is Status.FAILED
-    found = await deployments.get(building.id)
+    found = await deployments.get(OWNER, building.id)
     assert (found.attempt, found.reason) == (1, "It vanished.")
 
 
@@ -308,7 +313,7 @@ async def test_the_time_is_that_of_the_database(deployments, database):
 async def test_a_step_ends_the_one_before_it(deployments, building):
     await deployments.start_step(building.id, 1, "clone", 1_000)
     await deployments.start_step(building.id, 1, "install", 3_500)
-    steps = (await deployments.get(building.id)).steps
+    steps = (await deployments.get(OWNER, building.id)).steps
     assert [(step.name, step.started_at, step.seconds) for step in steps] == [
         ("clone", 1_000, 2.5),
         ("install", 3_500, None),
@@ -318,22 +323,22 @@ async def test_a_step_ends_the_one_before_it(deployments, building):
 async def test_a_step_that_began_is_not_begun_again(deployments, building):
     await deployments.start_step(building.id, 1, "clone", 1_000)
     await deployments.start_step(building.id, 1, "install", 2_000)
-    before = await deployments.get(building.id)
+    before = await deployments.get(OWNER, building.id)
     await deployments.start_step(building.id, 1, "clone", 9_000)
     await deployments.start_step(building.id, 1, "install", 9_000)
-    assert await deployments.get(building.id) == before
+    assert await deployments.get(OWNER, building.id) == before
 
 
 async def test_a_clock_that_goes_back_makes_no_negative_duration(deployments, building):
     await deployments.start_step(building.id, 1, "clone", 9_000)
     await deployments.start_step(building.id, 1, "install", 1_000)
-    assert (await deployments.get(building.id)).steps[0].seconds == 0
+    assert (await deployments.get(OWNER, building.id)).steps[0].seconds == 0
 
 
 async def test_the_end_of_a_deployment_ends_its_last_step(deployments, building):
     await deployments.start_step(building.id, 1, "build", 1_000)
     await deployments.fail(building.id, 1, "The command failed.", "build", 1, 40)
-    found = await deployments.get(building.id)
+    found = await deployments.get(OWNER, building.id)
     assert (found.status, found.reason) == (Status.FAILED, "The command failed.")
     assert (found.exit_code, found.last_seq) == (1, 40)
     assert found.steps[-1].seconds > 0
@@ -342,7 +347,7 @@ async def test_the_end_of_a_deployment_ends_its_last_step(deployments, building)
 async def test_facts_add_up(deployments, building):
     await deployments.add_facts(building.id, 1, Facts(commit_sha="abc", commit_message="Fix\0it\ud800"))
     await deployments.add_facts(building.id, 1, Facts(framework="vite", node_version="24", isolation="strong"))
-    found = await deployments.get(building.id)
+    found = await deployments.get(OWNER, building.id)
     assert (found.commit_sha, found.commit_message) == ("abc", "Fix\ufffdit?")
     assert (found.framework, found.node_version, found.isolation) == ("vite", "24", "strong")
 
@@ -350,7 +355,7 @@ async def test_facts_add_up(deployments, building):
 async def test_a_value_out_of_range_is_invalid(deployments, building):
     with pytest.raises(Invalid):
         await deployments.fail(building.id, 1, "reason", "build", 2**80, 1)
-    assert (await deployments.get(building.id)).status is Status.BUILDING
+    assert (await deployments.get(OWNER, building.id)).status is Status.BUILDING
 
 
 async def test_a_manifest_is_kept_until_the_end(deployments, building):
@@ -366,14 +371,14 @@ async def test_a_manifest_is_kept_until_the_end(deployments, building):
 
 
 async def test_what_waits_can_be_canceled(deployments, queued):
-    canceled = await deployments.cancel(queued.id)
+    canceled = await deployments.cancel(OWNER, queued.id)
     assert (canceled.status, canceled.completed_at is None) == (Status.CANCELED, False)
     assert await deployments.claim("process", 60) == []
 
 
 async def test_what_builds_can_be_canceled_and_its_builder_is_to_be_stopped(deployments, building):
     await deployments.launched(building.id, 1, "process:1:2")
-    assert (await deployments.cancel(building.id)).status is Status.CANCELED
+    assert (await deployments.cancel(OWNER, building.id)).status is Status.CANCELED
     (builder,) = await deployments.builders_to_stop("process")
     assert (builder.handle, builder.reason, builder.is_canceled) == ("process:1:2", "It was canceled.", True)
     with pytest.raises(Conflict):
@@ -393,7 +398,7 @@ async def test_a_builder_whose_log_lacks_lines_may_bring_them(deployments, build
 
 
 async def test_a_builder_launched_into_a_canceled_deployment_is_to_be_stopped(deployments, building):
-    await deployments.cancel(building.id)
+    await deployments.cancel(OWNER, building.id)
     with pytest.raises(Conflict):
         await deployments.launched(building.id, 1, "process:1:2")
     assert await to_stop(deployments) == [(1, "process:1:2")]
@@ -401,7 +406,7 @@ async def test_a_builder_launched_into_a_canceled_deployment_is_to_be_stopped(de
 
 async def test_stopping_an_old_builder_does_not_forget_a_new_one(deployments, building):
     await deployments.launched(building.id, 1, "old")
-    await deployments.cancel(building.id)
+    await deployments.cancel(OWNER, building.id)
     (old,) = await deployments.builders_to_stop("process")
     with pytest.raises(Conflict):
         await deployments.launched(building.id, 1, "new")
@@ -414,10 +419,10 @@ async def test_whether_the_log_is_whole_is_kept(deployments, building):
     await deployments.fail(building.id, 1, "reason", "build", 1, 40)
     assert [found.id for found in await deployments.undecided_logs(uuid.UUID(int=0), 10)] == [building.id]
     await deployments.set_log_end(building.id, 1, False, [(3, 5)])
-    found = await deployments.get(building.id)
+    found = await deployments.get(OWNER, building.id)
     assert (found.log_complete, found.log_missing) == (False, ((3, 5),))
     assert await deployments.undecided_logs(uuid.UUID(int=0), 10) == []
     await deployments.set_log_end(building.id, 1, True, [])
     await deployments.set_log_end(building.id, 1, False, [(1, 1)])
-    found = await deployments.get(building.id)
+    found = await deployments.get(OWNER, building.id)
     assert (found.log_complete, found.log_missing) == (True, ())

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from builder.protocol.calls import Facts
 from gateway.errors import Conflict, NotFound
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 
 FENCED = {
@@ -25,7 +26,7 @@ FENCED = {
 ENDINGS = {
     "READY": lambda store, found: store.publish(found.id, 1, 1, 1, 1),
     "FAILED": lambda store, found: store.fail(found.id, 1, "reason", "build", 1, 9),
-    "CANCELED": lambda store, found: store.cancel(found.id),
+    "CANCELED": lambda store, found: store.cancel(OWNER, found.id),
 }
 
 
@@ -72,10 +73,10 @@ async def test_an_event_of_an_unknown_deployment_is_not_found(deployments, build
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_what_has_ended_cannot_be_canceled(deployments, building, ending):
     await ENDINGS[ending](deployments, building)
-    before = await deployments.get(building.id)
+    before = await deployments.get(OWNER, building.id)
     with pytest.raises(Conflict, match=str(before.status)):
-        await deployments.cancel(building.id)
-    assert await deployments.get(building.id) == before
+        await deployments.cancel(OWNER, building.id)
+    assert await deployments.get(OWNER, building.id) == before
 
 
 async def test_the_attempt_before_the_last_is_not_heard(deployments, building):
@@ -83,7 +84,7 @@ async def test_the_attempt_before_the_last_is_not_heard(deployments, building):
     (second,) = await deployments.claim("process", 60)
     with pytest.raises(Conflict, match="attempt 2"):
         await deployments.publish(building.id, 1, 1, 1, 1)
-    assert (await deployments.get(building.id)) == second
+    assert (await deployments.get(OWNER, building.id)) == second
 
 
 EVENTS = st.lists(st.tuples(st.sampled_from([*FENCED, "claim", "cancel"]), st.integers(1, 3)), max_size=12)
@@ -93,11 +94,11 @@ EVENTS = st.lists(st.tuples(st.sampled_from([*FENCED, "claim", "cancel"]), st.in
 @given(events=EVENTS)
 async def test_no_order_of_events_leaves_the_path(deployments, queued, events):
     """Attempts never go back, what is final stays, and what is live is READY."""
-    deployment = await deployments.create_again(queued.project_slug)
+    deployment = await deployments.create_again(OWNER, queued.project_slug)
     for event, attempt in events:
-        before = await deployments.get(deployment.id)
+        before = await deployments.get(OWNER, deployment.id)
         await happen(deployments, deployment.id, event, attempt)
-        after = await deployments.get(deployment.id)
+        after = await deployments.get(OWNER, deployment.id)
         assert after.attempt - before.attempt in (0, 1)
         assert after.status is before.status or not before.status.is_final
         assert (after.completed_at is not None) == after.status.is_final
@@ -108,7 +109,7 @@ async def test_no_order_of_events_leaves_the_path(deployments, queued, events):
 async def happen(deployments, deployment_id, event, attempt):
     others = {
         "claim": lambda: deployments.claim("process", 60, limit=9),
-        "cancel": lambda: deployments.cancel(deployment_id),
+        "cancel": lambda: deployments.cancel(OWNER, deployment_id),
     }
     try:
         await others.get(event, lambda: FENCED[event](deployments, deployment_id, attempt))()

@@ -11,6 +11,7 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.postgres.postgres_migrations import migrate
+from gateway.models.actor import OWNER
 from gateway.models.attempt import StepTiming
 from gateway.models.deployment import Status
 from gateway.models.log import LogPosition
@@ -170,7 +171,7 @@ def deployments(upgraded):
 
 @pytest.mark.parametrize("name", ROWS)
 async def test_every_deployment_keeps_its_state(deployments, name):
-    found = await deployments.get(IDS[name])
+    found = await deployments.get(OWNER, IDS[name])
     wanted = ROWS[name]
     assert (found.status, found.attempt) == (wanted["status"], wanted.get("attempt", 1))
     assert (found.reason, found.queue_reason) == (wanted.get("reason"), wanted.get("queue_reason"))
@@ -180,7 +181,7 @@ async def test_every_deployment_keeps_its_state(deployments, name):
 
 @pytest.mark.parametrize("name", ["building", "launching", "live", "replaced", "failed", "canceled"])
 async def test_what_is_known_of_the_last_attempt_is_kept(deployments, name):
-    found, wanted = await deployments.get(IDS[name]), ROWS[name]
+    found, wanted = await deployments.get(OWNER, IDS[name]), ROWS[name]
     assert (found.launcher, found.handle) == (wanted["launcher"], wanted.get("handle"))
     assert [step.name for step in found.steps] == [step["name"] for step in json.loads(wanted.get("steps", "[]"))]
     assert found.started_at.year == 2030
@@ -188,13 +189,13 @@ async def test_what_is_known_of_the_last_attempt_is_kept(deployments, name):
 
 
 async def test_a_lost_attempt_keeps_its_steps_and_its_reason(deployments):
-    (lost,) = await deployments.attempts(IDS["lost"])
+    (lost,) = await deployments.attempts(OWNER, IDS["lost"])
     assert (lost.number, lost.launcher, lost.steps, lost.reason) == (1, "ecs", TIMINGS, "It vanished.")
 
 
 @pytest.mark.parametrize("name", ["waiting", "refused", "refused for good", "canceled in the queue"])
 async def test_what_was_never_started_has_no_attempts(deployments, name):
-    assert await deployments.attempts(IDS[name]) == []
+    assert await deployments.attempts(OWNER, IDS[name]) == []
 
 
 async def test_every_builder_that_may_still_run_is_to_be_stopped(deployments):
@@ -210,7 +211,7 @@ async def test_every_builder_that_may_still_run_is_to_be_stopped(deployments):
 
 
 async def test_builders_that_are_left_over_are_no_part_of_the_history(deployments):
-    assert [attempt.number for attempt in await deployments.attempts(IDS["building"])] == [2]
+    assert [attempt.number for attempt in await deployments.attempts(OWNER, IDS["building"])] == [2]
 
 
 async def test_what_runs_and_what_waits_goes_on(in_use):
@@ -220,7 +221,7 @@ async def test_what_runs_and_what_waits_goes_on(in_use):
     await in_use.heartbeat(IDS["building"], 2, 60)
     published = await in_use.publish(IDS["building"], 2, 1, 1, 1)
     assert (published.status, published.steps) == (Status.READY, TIMINGS[:1])
-    assert (await in_use.promote(IDS["replaced"])).is_live
+    assert (await in_use.promote(OWNER, IDS["replaced"])).is_live
 
 
 async def test_the_site_and_what_it_can_go_back_to_are_kept(upgraded, deployments):

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.models.actor import OWNER
 from gateway.models.project import BuildSettings
 from gateway.stores.sweeps import SweepStore
 
@@ -29,7 +30,9 @@ def move_back(database):
 
 
 async def make_projects(projects, count):
-    made = [await projects.create(f"P{number}", "https://example.com/p", BuildSettings()) for number in range(count)]
+    made = [
+        await projects.create(OWNER, f"P{number}", "https://example.com/p", BuildSettings()) for number in range(count)
+    ]
     return sorted(deployment.project_id for deployment in made)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.errors import Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from gateway.models.log import LogLine, LogPosition
 from gateway.routes import logs as log_routes
@@ -278,6 +279,16 @@ async def test_such_a_log_goes_on_after_a_cursor(api, accepting, foreign):
 
 async def test_a_deployment_without_any_line_is_unknown_there_too(api, accepting):
     assert (await api.get(f"/logs/{uuid.uuid4()}"))[0] == 404
+
+
+async def test_an_actor_with_projects_of_its_own_sees_no_lines_of_another_systems_build(
+    api, accepting, foreign, monkeypatch
+):
+    async def admit(caller):
+        return dataclasses.replace(OWNER, owner_id=uuid.uuid4())
+
+    monkeypatch.setattr(api.services.access, "admit", admit)
+    assert (await api.get(f"/logs/{await foreign(1)}"))[0] == 404
 
 
 async def test_such_lines_are_not_shown_elsewhere(api, foreign):

@@ -1,12 +1,16 @@
 """The route table: each line states its access, and the guard keeps to it."""
 
+import dataclasses
+import uuid
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.models.actor import Scope
+from gateway.models.actor import OWNER, Scope
 from gateway.routes import API, PAGES
 from gateway.routes.table import ROUTES, Access, Route, add_routes, asked_scope
+from tests.engines.api_server import GIT_URL
 
 ELSEWHERE = {"X-Forwarded-For": "203.0.113.7"}
 
@@ -99,3 +103,43 @@ async def test_a_route_beside_the_table_asks_for_an_actor():
     app.router.add_get("/beside", handle)
     async with TestClient(TestServer(app)) as client, client.get("/beside") as response:
         assert await response.text() == "read"
+
+
+@pytest.fixture
+def only_reads(api, monkeypatch):
+    """Every caller may look, and do no more."""
+
+    async def admit(caller):
+        return dataclasses.replace(OWNER, scopes=frozenset({Scope.READ}))
+
+    monkeypatch.setattr(api.services.access, "admit", admit)
+
+
+@pytest.mark.usefixtures("only_reads")
+async def test_an_actor_without_the_scope_of_a_route_is_refused_with_a_sentence(api):
+    status, answer = await api.post("/project", {"name": "Blog", "gitUrl": GIT_URL})
+    assert (status, answer["error"]) == (403, "Forbidden")
+    assert answer["details"] == "This call needs the scope 'deploy', which this token does not have."
+    assert api.services.projects.all == []
+
+
+@pytest.mark.usefixtures("only_reads")
+async def test_an_actor_with_the_scope_of_a_route_is_admitted(api):
+    assert (await api.get("/project"))[0] == 200
+
+
+async def test_the_actor_that_the_guard_admits_reaches_the_store(api, monkeypatch):
+    actor = dataclasses.replace(OWNER, kind="user", owner_id=uuid.uuid4())
+    asked = []
+
+    async def admit(caller):
+        return actor
+
+    async def listed(*given):
+        asked.append(given[0])
+        return [], None
+
+    monkeypatch.setattr(api.services.access, "admit", admit)
+    monkeypatch.setattr(api.services.projects, "list", listed)
+    await api.get("/project")
+    assert asked == [actor]

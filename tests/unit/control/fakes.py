@@ -11,6 +11,7 @@ import uuid
 
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import lifecycle
+from gateway.models.actor import OWNER
 from gateway.models.attempt import EndedBuilder, StepTiming
 from gateway.models.deployment import Deployment, Status, Trigger
 from gateway.models.project import BuildSettings
@@ -106,7 +107,7 @@ class MemoryDeployments:
         self._reach()
         return [row for row in self.rows.values() if row.status is Status.BUILDING]
 
-    async def get(self, deployment_id) -> Deployment:
+    async def get(self, actor, deployment_id) -> Deployment:
         self._reach()
         if deployment_id not in self.rows:
             raise NotFound("There is no such deployment.")
@@ -116,7 +117,7 @@ class MemoryDeployments:
         self._reach()
         return self.rows.keys() & set(ids)
 
-    async def newest(self, project_ids) -> dict[uuid.UUID, Deployment]:
+    async def newest(self, actor, project_ids) -> dict[uuid.UUID, Deployment]:
         return {row.project_id: row for row in self.rows.values() if row.project_id in project_ids}
 
     async def count_building(self, launcher) -> int:
@@ -198,8 +199,8 @@ class MemoryDeployments:
         self._set(row, status=status, **changes, **_reason(status, reason))
         return status
 
-    async def cancel(self, deployment_id) -> Deployment:
-        row = await self.get(deployment_id)
+    async def cancel(self, actor, deployment_id) -> Deployment:
+        row = await self.get(actor, deployment_id)
         if row.status.is_final:
             raise Conflict("It has ended already.")
         self.manifests.pop(row.id, None)
@@ -233,7 +234,7 @@ class MemoryDeployments:
         self.replaced_at[row.id] = None
 
     async def set_log_end(self, deployment_id, attempt, complete, missing=()) -> None:
-        row = await self.get(deployment_id)
+        row = await self.get(OWNER, deployment_id)
         if row.attempt != attempt:
             raise Conflict("Another attempt.")
         if row.log_complete is not True:
@@ -263,7 +264,7 @@ class MemoryDeployments:
 
     async def builder_gone(self, builder) -> None:
         if self.earlier.pop((builder.deployment_id, builder.attempt), None) is None:
-            self._set(await self.get(builder.deployment_id), handle=None)
+            self._set(await self.get(OWNER, builder.deployment_id), handle=None)
 
     @contextlib.asynccontextmanager
     async def project_lock(self, project_id):
@@ -284,7 +285,7 @@ class MemoryDeployments:
         return len(newer) >= keep and self.replaced_at[row.id] < self.clock.seconds - replaced_days * 86400
 
     async def mark_swept(self, deployment_id) -> None:
-        if (await self.get(deployment_id)).is_live:
+        if (await self.get(OWNER, deployment_id)).is_live:
             raise Conflict("It is live.")
         self.released.discard(deployment_id)
 

@@ -18,6 +18,7 @@ from gateway.control.publishing import Publisher
 from gateway.engines import log_meter
 from gateway.engines.http_transport import HttpLogTransport
 from gateway.errors import Invalid, NotFound, Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from gateway.models.project import BuildSettings
 from gateway.routes import builders, create_builders_app
@@ -160,7 +161,7 @@ async def test_what_is_no_token_at_all_is_not_even_compared(client, building, ke
 
 @every_call
 async def test_an_attempt_that_was_canceled_hears_so(call, deployments, building, row, method, path):
-    canceled = await deployments.cancel(building.id)
+    canceled = await deployments.cancel(OWNER, building.id)
     status, answer = await call(method, path, Finish("ok", 0).to_json())
     assert status == 409
     assert set(answer) == {"error", "details"}

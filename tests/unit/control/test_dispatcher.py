@@ -11,6 +11,7 @@ from gateway.control import dispatcher
 from gateway.control.dispatcher import Dispatcher
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.models import lifecycle
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from tests.unit.control.fakes import until
 
@@ -171,7 +172,7 @@ async def test_a_deployment_that_is_canceled_while_it_launches_leaves_no_builder
     launch = launcher.launch
 
     async def slow_launch(order):
-        await deployments.cancel(waiting.id)
+        await deployments.cancel(OWNER, waiting.id)
         return await launch(order)
 
     launcher.launch = slow_launch

@@ -10,6 +10,7 @@ from gateway.control import log_ends
 from gateway.control.leases import Reconciler
 from gateway.control.log_ends import LogEnds
 from gateway.errors import Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 
 
@@ -199,7 +200,7 @@ async def test_lines_that_never_come_are_named(work, running, row, deployments, 
 
 async def test_the_log_of_a_canceled_build_ends_incomplete(work, running, row, deployments, logs, clock):
     await store(logs, running, 1, 2)
-    await deployments.cancel(running.id)
+    await deployments.cancel(OWNER, running.id)
     await work.look()
     clock.pass_by(5)
     await work.look()

@@ -10,6 +10,7 @@ from gateway.config import Builder
 from gateway.control import publishing
 from gateway.control.publishing import Publisher, check_manifest
 from gateway.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
@@ -177,7 +178,7 @@ async def test_a_failure_that_is_repeated_changes_nothing(publisher, building, r
 @pytest.mark.parametrize("late", [Finish("ok", 0), Finish("failed", 0, "No."), Finish("lost", 0)])
 async def test_a_finish_of_a_canceled_attempt_changes_nothing(publisher, building, row, deployments, late):
     await upload(publisher, building, SITE)
-    canceled = await deployments.cancel(building.id)
+    canceled = await deployments.cancel(OWNER, building.id)
     with pytest.raises(Conflict):
         await publisher.finish(building, 1, late)
     assert row() == canceled

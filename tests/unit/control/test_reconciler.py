@@ -9,6 +9,7 @@ import pytest
 from gateway.background import Health, kept_running
 from gateway.control import leases as reconciler
 from gateway.errors import Conflict, Unavailable
+from gateway.models.actor import OWNER
 from gateway.models.attempt import StepTiming
 from gateway.models.deployment import Status
 from tests.unit.control.fakes import until
@@ -276,7 +277,7 @@ async def test_the_goodbye_of_a_builder_that_is_stopped_changes_no_verdict(work,
 
 
 async def test_the_builder_of_a_canceled_deployment_is_stopped_at_once(work, running, row, deployments, launcher):
-    await deployments.cancel(running.id)
+    await deployments.cancel(OWNER, running.id)
     await work.look()
     assert launcher.stopped == [("fake:1", "It was canceled.")]
     assert row().handle is None
@@ -302,7 +303,7 @@ async def test_a_builder_that_finished_and_stays_is_stopped(work, running, row, 
 
 
 async def test_a_stop_that_did_not_work_is_tried_again(work, running, row, deployments, launcher):
-    await deployments.cancel(running.id)
+    await deployments.cancel(OWNER, running.id)
     launcher.error = Unavailable("The launcher is away.")
     with pytest.raises(Unavailable):
         await work.look()
