@@ -129,7 +129,7 @@ async def main() -> int:
         logger.warning("this attempt is over: %s", error)
         return EXIT_ENDED
     except (Lost, BuildFailed) as error:
-        logger.error("the gateway could not be told: %s", error.reason)
+        logger.error("the gateway could not be reached: %s", error.reason)
         return EXIT_UNREACHABLE
     except asyncio.CancelledError:
         logger.warning("stopped by a signal")

@@ -52,7 +52,7 @@ class Attempt:
             return end
         except asyncio.CancelledError:
             await _end_all(tasks)
-            await self._say_goodbye()
+            await self._report_stop()
             raise
         finally:
             await _end_all(tasks)
@@ -118,7 +118,7 @@ class Attempt:
                     raise Ended(f"No heartbeat was answered for {self.lease_seconds:.0f} s.") from error
             await asyncio.sleep(max(0.0, began + self.heartbeat_seconds - loop.time()))
 
-    async def _say_goodbye(self) -> None:
+    async def _report_stop(self) -> None:
         """A signal stops this builder: report it, so that the gateway need not wait for the end of the lease."""
         finish = Finish(EXIT_LOST, self.log.last_seq, reason="The builder was stopped by a signal.", step=self.log.step)
         with contextlib.suppress(Ended, Lost, BuildFailed, TimeoutError):

@@ -81,7 +81,7 @@ class Reconciler:
 
     async def look(self) -> None:
         """Work through everything once. Raises Unavailable: at once for the database, at the end for other engines."""
-        self._wait_after_blindness()
+        self._wait_after_gap()
         self._troubles.clear()
         self._is_launcher_silent = False
         # First the work without the launcher, because a silent launcher takes until its time limit.
@@ -106,7 +106,7 @@ class Reconciler:
         if self._troubles:
             raise Unavailable(self._troubles[0])
 
-    def _wait_after_blindness(self) -> None:
+    def _wait_after_gap(self) -> None:
         """After a gap this long, an expired lease may only mean that heartbeats were not recorded: wait one lease."""
         if self._clock() - self._looked_at > BLIND_SECONDS:
             self._reap_after = self._clock() + LEASE_SECONDS

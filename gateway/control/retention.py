@@ -113,14 +113,14 @@ class Sweeper:
         the database does not know, it deletes nothing at all.
         """
         async with self._releases.project_lock(project_id) as lock:
-            await self._refuse_strangers(project_id)
+            await self._refuse_unknown_releases(project_id)
             kept = await self._releases.kept_releases(project_id)
             releases = {release_key(project_id, deployment_id) for deployment_id in kept}
             await self._delete_others(releases_prefix(project_id), releases, lock)
             marked = await self._marked_blobs(project_id, releases)
             await self._delete_others(blobs_prefix(project_id), marked, lock)
 
-    async def _refuse_strangers(self, project_id: uuid.UUID) -> None:
+    async def _refuse_unknown_releases(self, project_id: uuid.UUID) -> None:
         """Raises if a release belongs to another database: its blobs would look unused to this one."""
         prefix = releases_prefix(project_id)
         found: set[uuid.UUID] = set()

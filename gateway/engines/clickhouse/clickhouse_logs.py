@@ -132,11 +132,11 @@ class ClickhouseLogStore:
         """Store all batches, or raise Unavailable: some may be stored then, so append all of them again."""
         if not batches:
             return
-        await self._be_prepared()
+        await self._ensure_prepared()
         # Each insert is made just before it is sent, and is small, so the loop runs other tasks in between. A thread
         # would compete with the loop for the interpreter lock and delay it for longer.
         for columns in _inserts_of(batches, await self._now()):
-            with self._noticing_loss():
+            with self._detecting_lost_tables():
                 await self._pool.insert(INSERT, columns)
 
     async def read(self, deployment_id: uuid.UUID, after: LogPosition, limit: int) -> list[LogLine]:
@@ -203,11 +203,11 @@ class ClickhouseLogStore:
     async def _fetch(
         self, query: str, *, limit_seconds: float = QUERY_SECONDS, **parameters: Any
     ) -> list[tuple[Any, ...]]:
-        await self._be_prepared()
-        with self._noticing_loss():
+        await self._ensure_prepared()
+        with self._detecting_lost_tables():
             return await self._pool.fetch(query, parameters, limit_seconds=limit_seconds)
 
-    async def _be_prepared(self) -> None:
+    async def _ensure_prepared(self) -> None:
         if self._is_prepared:
             return
         tries = self._tries
@@ -224,7 +224,7 @@ class ClickhouseLogStore:
                 raise Unavailable(error.sentence) from error
 
     @contextlib.contextmanager
-    def _noticing_loss(self) -> Iterator[None]:
+    def _detecting_lost_tables(self) -> Iterator[None]:
         """Tables that are missing are created again at the next use."""
         try:
             yield
