@@ -30,10 +30,15 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reach:
-    """Only port 53 of `name_server` is open. Its network is among the denied ones."""
+    """Only port 53 of `name_server` is open. Its network is among the denied ones.
+
+    An allowed network with a port, as in `10.0.0.7/32#8443`, has only this TCP port open.
+    `unreachable`: the denied networks without those that an allowed network contains.
+    """
 
     allowed: list[str]
     denied: list[str]
+    unreachable: list[str]
     resolv_conf: str
     name_server: str
 
@@ -41,10 +46,17 @@ class Reach:
 def find_reach(allow_private_hosts: Sequence[str]) -> Reach:
     """For the present state of this machine. Queries its name servers for names in `allow_private_hosts`."""
     resolv_conf, name_server = plan_name_server(Path("/etc/resolv.conf").read_text())
-    allowed = list(networks_of(allow_private_hosts))
-    denied = [ipaddress.ip_network(each) for each in dict.fromkeys((*CLOSED, *own_addresses()))]
-    kept = [each for each in denied if not any(_holds(allowed_one, each) for allowed_one in allowed)]
-    return Reach([str(each) for each in allowed], [str(each) for each in kept], resolv_conf, name_server)
+    allowed = [(network, port_of(entry)) for entry in allow_private_hosts for network in networks_of([entry])]
+    denied = [*dict.fromkeys((*CLOSED, *own_addresses()))]
+    networks = [ipaddress.ip_network(each) for each in denied]
+    kept = [each for each in networks if not any(_holds(network, each) for network, _ in allowed)]
+    return Reach(
+        [str(network) if port is None else f"{network}#{port}" for network, port in allowed],
+        [str(each) for each in networks],
+        [str(each) for each in kept],
+        resolv_conf,
+        name_server,
+    )
 
 
 def plan_name_server(resolv_conf: str) -> tuple[str, str]:

@@ -97,7 +97,7 @@ def network(reach: Reach, folder: str) -> list[str]:
         *("pasta", "--quiet", "--config-net", "-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"),
         *("--dns-forward", reach.name_server, "--", "unshare", "--mount", "--mount-proc"),
         *("sh", "-c", NETWORK_SCRIPT.read_text(), "network"),
-        *(" ".join(reach.allowed), " ".join(reach.denied), reach.name_server, folder),
+        *(" ".join(reach.allowed), " ".join(reach.denied), " ".join(reach.unreachable), reach.name_server, folder),
     ]
 
 

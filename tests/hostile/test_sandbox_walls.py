@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -293,6 +294,13 @@ async def test_a_private_host_that_was_allowed_has_a_route(tmp_path: Path) -> No
     assert (await run(sandbox, "ip", "route", "get", "10.1.2.3")).code == 0
     assert (await run(sandbox, "ip", "route", "get", "192.168.7.9")).code == 0
     assert (await run(sandbox, "ip", "route", "get", "10.1.2.4")).code != 0
+
+
+async def test_of_a_private_host_that_was_allowed_with_a_port_only_that_port_is_open_in_strong(tmp_path: Path) -> None:
+    sandbox = a_sandbox("strong", tmp_path, ["10.1.2.3:8443", "10.1.2.4"])
+    places = (("10.1.2.3", "22"), ("10.1.2.3", "8443"), ("10.1.2.4", "22"))
+    codes = [(await run_python(sandbox, CONNECT, *place)).output.strip() for place in places]
+    assert [code == str(errno.EPERM) for code in codes] == [True, False, False]
 
 
 async def test_neighbours_have_no_route_of_their_own(tmp_path: Path) -> None:

@@ -92,5 +92,10 @@ def test_the_machines_own_addresses_are_denied(monkeypatch: pytest.MonkeyPatch) 
 def test_what_was_allowed_as_a_whole_is_not_denied() -> None:
     reach = find_reach(["10.0.0.0/8"])
     assert "10.0.0.0/8" in reach.allowed
-    assert "10.0.0.0/8" not in reach.denied
-    assert "192.168.0.0/16" in reach.denied
+    assert "10.0.0.0/8" not in reach.unreachable
+    assert "192.168.0.0/16" in reach.unreachable
+
+
+def test_a_port_that_was_allowed_stays_with_its_network() -> None:
+    reach = find_reach(["10.1.2.3:8443", "fd00::7"])
+    assert reach.allowed == ["10.1.2.3/32#8443", "fd00::7/128"]
