@@ -143,7 +143,7 @@ class Dispatcher:
             deployment_id=deployment.id,
             attempt=deployment.attempt,
             project_slug=deployment.project_slug,
-            git_url=deployment.git_url,
+            git_url=deployment.source.url,
             token=make_token(key, deployment.id, deployment.attempt),
             builders_url=self._builders_url,
         )

@@ -8,7 +8,9 @@ import enum
 import uuid
 
 from gateway.models.attempt import StepTiming
+from gateway.models.cause import Cause
 from gateway.models.project import BuildSettings
+from gateway.models.source import Source
 
 
 class Status(enum.StrEnum):
@@ -25,13 +27,6 @@ class Status(enum.StrEnum):
         return self in (Status.READY, Status.FAILED, Status.CANCELED)
 
 
-class Trigger(enum.StrEnum):
-    """By what a deployment was asked for."""
-
-    API = "api"
-    FORM = "form"
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deployment:
     """One try to publish one commit. `launcher`, `handle`, `steps` and so on are those of its last attempt."""
@@ -43,8 +38,8 @@ class Deployment:
     number: int
     status: Status
     attempt: int
-    trigger: Trigger
-    git_url: str
+    source: Source
+    cause: Cause
     settings: BuildSettings
     created_at: datetime.datetime
     started_at: datetime.datetime | None
@@ -55,7 +50,6 @@ class Deployment:
     queue_reason: str | None
     reason: str | None
     exit_code: int | None
-    commit_sha: str | None
     commit_message: str | None
     framework: str | None
     node_version: str | None

@@ -15,7 +15,8 @@ from marshmallow.experimental.context import Context
 
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt
-from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.cause import CauseKind
+from gateway.models.deployment import Deployment, Status
 from gateway.models.project import Project
 from gateway.routes.table import route_of
 from gateway.services import SERVICES
@@ -101,7 +102,7 @@ class DeploymentHistory:
 
 
 class Commit(Answer):
-    sha = fields.String(required=True, attribute="commit_sha")
+    sha = fields.String(required=True, attribute="source.commit")
     message = fields.String(required=True, allow_none=True, attribute="commit_message")
 
 
@@ -121,13 +122,15 @@ class DeploymentAnswer(Answer):
     number = fields.Integer(required=True, metadata={"description": "Counts up within the project."})
     status = fields.String(required=True, validate=validate.OneOf([str(status) for status in Status]))
     attempt = fields.Integer(required=True, metadata={"description": "Counts up when a builder is lost."})
-    trigger = fields.String(required=True, validate=validate.OneOf([str(trigger) for trigger in Trigger]))
+    trigger = fields.String(
+        required=True, attribute="cause.kind", validate=validate.OneOf([str(kind) for kind in CauseKind])
+    )
     reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it failed."})
     queue_reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it waits."})
     exit_code = fields.Integer(required=True, allow_none=True)
     is_live = fields.Boolean(required=True)
     commit = fields.Nested(Commit, required=True, allow_none=True)
-    branch = fields.String(required=True, allow_none=True, attribute="settings.branch")
+    branch = fields.String(required=True, allow_none=True, attribute="source.ref")
     framework = fields.String(required=True, allow_none=True)
     node_version = fields.String(required=True, allow_none=True)
     isolation = fields.String(required=True, allow_none=True)
@@ -146,7 +149,7 @@ class DeploymentAnswer(Answer):
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         if attr == "commit":
-            return obj if obj.commit_sha is not None else None
+            return obj if obj.source.commit is not None else None
         return super().get_attribute(obj, attr, default)
 
 

@@ -95,8 +95,8 @@ async def show_job(request: web.Request) -> web.Response:
     wanted, limits = deployment.settings, desk.settings
     job = calls.Job(
         project_slug=deployment.project_slug,
-        git_url=deployment.git_url,
-        branch=wanted.branch,
+        git_url=deployment.source.url,
+        branch=deployment.source.ref,
         root_directory=wanted.root_directory,
         install_command=wanted.install_command,
         build_command=wanted.build_command,

@@ -19,7 +19,8 @@ from gateway.access.calls import SESSION_SECONDS, cookie_name, is_open
 from gateway.access.guard import ACTOR
 from gateway.access.middlewares import ERROR_PAGE, describe
 from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
-from gateway.models.deployment import Deployment, Trigger
+from gateway.models.cause import CauseKind
+from gateway.models.deployment import Deployment
 from gateway.routes import views
 from gateway.routes.assets import ASSETS, Assets
 from gateway.routes.bodies import read_body
@@ -82,7 +83,7 @@ async def deploy(request: web.Request) -> web.Response:
             wanted.name,
             wanted.git_url,
             wanted.settings,
-            trigger=Trigger.FORM,
+            by=CauseKind.FORM,
             idempotency=_idempotency(key, asked),
         )
     except Invalid as error:
@@ -116,7 +117,7 @@ async def deploy_again(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     await _read_form(request)
     deployment = await services.deployments.create_again(
-        request[ACTOR], read_slug(request.match_info["slug"]), trigger=Trigger.FORM
+        request[ACTOR], read_slug(request.match_info["slug"]), by=CauseKind.FORM
     )
     services.dispatcher.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")

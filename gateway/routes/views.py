@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt, StepTiming
-from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.cause import CauseKind
+from gateway.models.deployment import Deployment, Status
 from gateway.models.project import BuildSettings, Project
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -32,7 +33,7 @@ STATUS = {
     Status.CANCELED: StatusView("Canceled", "off"),
 }
 NOT_DEPLOYED = StatusView("Not deployed", "off")
-TRIGGERS = {Trigger.API: "API", Trigger.FORM: "form"}
+TRIGGERS = {CauseKind.API: "API", CauseKind.FORM: "form"}
 STAGES = (
     ("clone", "Clone", ("prepare", "clone")),
     ("install", "Install", ("detect", "install")),
@@ -261,11 +262,11 @@ def view_deployment(
         status=STATUS[deployment.status],
         reason=(deployment.reason or "").strip(),
         queue_reason=(deployment.queue_reason or "") if deployment.status is Status.QUEUE else "",
-        commit=(deployment.commit_sha or "")[:FIRST_COMMIT_DIGITS],
-        commit_sha=deployment.commit_sha or "",
+        commit=(deployment.source.commit or "")[:FIRST_COMMIT_DIGITS],
+        commit_sha=deployment.source.commit or "",
         message=next(iter((deployment.commit_message or "").strip().splitlines()), ""),
-        branch=deployment.settings.branch or "default branch",
-        trigger=TRIGGERS[deployment.trigger],
+        branch=deployment.source.ref or "default branch",
+        trigger=TRIGGERS[deployment.cause.kind],
         framework=deployment.framework or "",
         node_version=(deployment.node_version or "").removeprefix("v"),
         isolation=deployment.isolation or "",

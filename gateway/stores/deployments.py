@@ -11,7 +11,8 @@ from gateway.engines.postgres.database import Database, decode_cursor, encode_cu
 from gateway.errors import Conflict, NotFound
 from gateway.models.actor import Actor
 from gateway.models.attempt import Attempt
-from gateway.models.deployment import Deployment, Trigger
+from gateway.models.cause import Cause, CauseKind
+from gateway.models.deployment import Deployment
 from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, stale, to_attempt, to_deployment
 
 CANCELED = "It was canceled."
@@ -101,12 +102,12 @@ class DeploymentStore:
             )
         return [to_attempt(row) for row in rows]
 
-    async def create_again(self, actor: Actor, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
+    async def create_again(self, actor: Actor, slug: str, *, by: CauseKind = CauseKind.API) -> Deployment:
         """A new deployment of the project with its present settings. Raises NotFound, and TooMany for a full queue."""
         async with self._database.transaction() as connection:
-            project_id = await connection.fetchval(
+            project = await connection.fetchrow(
                 """
-                SELECT id
+                SELECT id, branch
                 FROM projects
                 WHERE subdomain = $1 AND ($2::uuid IS NULL OR created_by = $2)
                 FOR NO KEY UPDATE
@@ -114,9 +115,10 @@ class DeploymentStore:
                 slug,
                 actor.owner_id,
             )
-            if project_id is None:
+            if project is None:
                 raise NotFound(f"No project is called '{slug}'.")
-            return await add_deployment(connection, project_id, trigger, self._queue_length)
+            cause = Cause(by, actor.kind, project["branch"])
+            return await add_deployment(connection, project["id"], cause, self._queue_length)
 
     async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict if it has already ended."""

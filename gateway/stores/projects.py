@@ -13,7 +13,8 @@ import asyncpg
 from gateway.engines.postgres.database import Database, decode_cursor, encode_cursor
 from gateway.errors import Conflict, Invalid, NotFound, Unavailable
 from gateway.models.actor import Actor
-from gateway.models.deployment import Deployment, Trigger
+from gateway.models.cause import Cause, CauseKind
+from gateway.models.deployment import Deployment
 from gateway.models.project import BuildSettings, Project
 from gateway.models.slugs import check_slug, random_long_slug, random_slug
 from gateway.stores.hosts import reserve_slug
@@ -47,7 +48,7 @@ class ProjectStore:
         git_url: str,
         settings: BuildSettings,
         *,
-        trigger: Trigger = Trigger.API,
+        by: CauseKind = CauseKind.API,
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
         """Create a project and its first deployment, both or neither.
@@ -59,7 +60,8 @@ class ProjectStore:
             if idempotency and (first := await _first_with(connection, actor, *idempotency)):
                 return first
             project_id = await self._insert(connection, actor, name, git_url, settings)
-            deployment = await add_deployment(connection, project_id, trigger, self._queue_length)
+            cause = Cause(by, actor.kind, settings.branch)
+            deployment = await add_deployment(connection, project_id, cause, self._queue_length)
             if idempotency:
                 await _remember_key(connection, *idempotency, deployment.id)
             return deployment

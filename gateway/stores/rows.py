@@ -12,8 +12,10 @@ import asyncpg
 from gateway.errors import Conflict, NotFound, TooMany
 from gateway.models.actor import OWNER, Actor
 from gateway.models.attempt import Attempt, StepTiming
-from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.cause import Cause, CauseKind
+from gateway.models.deployment import Deployment, Status
 from gateway.models.project import BuildSettings, Project
+from gateway.models.source import GitRef
 from gateway.stores.hosts import reserve_deployment
 
 NO_LIMIT = 2**31 - 1
@@ -44,8 +46,8 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         number=row["number"],
         status=Status(row["status"]),
         attempt=row["attempt"],
-        trigger=Trigger(row["trigger"]),
-        git_url=row["git_url"],
+        source=GitRef(row["git_url"], row["branch"], row["commit_sha"]),
+        cause=Cause(CauseKind(row["cause_kind"]), row["cause_actor"], row["cause_branch"], row["cause_commit"]),
         settings=_to_settings(row),
         created_at=row["created_at"],
         started_at=row["started_at"],
@@ -56,7 +58,6 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         queue_reason=row["queue_reason"],
         reason=row["reason"],
         exit_code=row["exit_code"],
-        commit_sha=row["commit_sha"],
         commit_message=row["commit_message"],
         framework=row["framework"],
         node_version=row["built_with_node"],
@@ -95,7 +96,7 @@ async def fetch_deployment(
 
 
 async def add_deployment(
-    connection: asyncpg.Connection, project_id: uuid.UUID, trigger: Trigger, queue_length: int
+    connection: asyncpg.Connection, project_id: uuid.UUID, cause: Cause, queue_length: int
 ) -> Deployment:
     """A deployment in QUEUE with the project's next number and its present settings. Raises TooMany."""
     await _check_queue(connection, queue_length)
@@ -112,7 +113,10 @@ async def add_deployment(
             id,
             project_id,
             number,
-            trigger,
+            cause_kind,
+            cause_actor,
+            cause_branch,
+            cause_commit,
             git_url,
             branch,
             root_directory,
@@ -126,6 +130,9 @@ async def add_deployment(
             id,
             next_number - 1,
             $3,
+            $4,
+            $5,
+            $6,
             git_url,
             branch,
             root_directory,
@@ -137,7 +144,10 @@ async def add_deployment(
         """,
         deployment_id,
         project_id,
-        trigger,
+        cause.kind,
+        cause.actor,
+        cause.branch,
+        cause.commit,
     )
     return await fetch_deployment(connection, deployment_id)
 

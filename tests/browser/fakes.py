@@ -12,12 +12,14 @@ from builder.protocol.lines import Line, LineBatch
 from gateway.access.guard import Access
 from gateway.config import Builder, Config, Secret
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.models.actor import Actor
+from gateway.models.actor import OWNER, Actor
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt, StepTiming
-from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.cause import Cause, CauseKind
+from gateway.models.deployment import Deployment, Status
 from gateway.models.log import LogLine, LogPosition
 from gateway.models.project import BuildSettings, Project
+from gateway.models.source import GitRef
 
 TOKEN = "correct-horse-battery-staple"
 STEP_SECONDS = {
@@ -63,14 +65,14 @@ class FakeProjects:
         git_url: str,
         settings: BuildSettings,
         *,
-        trigger: Trigger = Trigger.API,
+        by: CauseKind = CauseKind.API,
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
         if idempotency and idempotency[0] in self.keys:
             return self.keys[idempotency[0]]
         slug = name.lower().replace(" ", "-")
         project = self.add(name=name, slug=slug, git_url=git_url, settings=settings)
-        deployment = self.deployments.add(project, trigger=trigger)
+        deployment = self.deployments.add(project, cause=Cause(by, actor.kind))
         if idempotency:
             self.keys[idempotency[0]] = deployment
         return deployment
@@ -141,8 +143,8 @@ class FakeDeployments:
         by_number = sorted(self.all.values(), key=lambda deployment: deployment.number)
         return {deployment.project_id: deployment for deployment in by_number if deployment.project_id in project_ids}
 
-    async def create_again(self, actor: Actor, slug: str, *, trigger: Trigger = Trigger.API) -> Deployment:
-        return self.add(await self._projects.get(actor, slug), trigger=trigger)
+    async def create_again(self, actor: Actor, slug: str, *, by: CauseKind = CauseKind.API) -> Deployment:
+        return self.add(await self._projects.get(actor, slug), cause=Cause(by, actor.kind))
 
     async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         if (await self.get(actor, deployment_id)).status.is_final:
@@ -157,7 +159,7 @@ class FakeDeployments:
         self._projects.change(chosen.project_id, live_deployment_id=deployment_id)
         return self.all[deployment_id]
 
-    def add(self, project: Project, **given: object) -> Deployment:
+    def add(self, project: Project, *, commit: str | None = None, **given: object) -> Deployment:
         values: dict[str, object] = {field.name: None for field in dataclasses.fields(Deployment)}
         values |= {
             "id": uuid.uuid4(),
@@ -167,8 +169,8 @@ class FakeDeployments:
             "number": 1 + sum(other.project_id == project.id for other in self.all.values()),
             "status": Status.QUEUE,
             "attempt": 1,
-            "trigger": Trigger.API,
-            "git_url": project.git_url,
+            "source": GitRef(project.git_url, project.settings.branch, commit),
+            "cause": Cause(CauseKind.API, OWNER.kind),
             "settings": project.settings,
             "created_at": now(),
             "steps": (),

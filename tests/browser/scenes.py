@@ -75,14 +75,10 @@ def building(services: FakeServices, project: Project, **given: object) -> Deplo
 def a_busy_gateway(services: FakeServices) -> Deployment:
     """Eight projects; the deployment that builds in one of them."""
     for name, minutes in (("landing-2027", 9000), ("handbook", 2900), ("storybook", 1500)):
-        ready(
-            services, _project(services, name), minutes, is_live=True, commit_sha="9f2a6b0" * 5, commit_message="Edit"
-        )
-    failed(services, _project(services, "status-page"), 301, commit_sha="77e03da" * 5, commit_message="Poll less often")
+        ready(services, _project(services, name), minutes, is_live=True, commit="9f2a6b0" * 5, commit_message="Edit")
+    failed(services, _project(services, "status-page"), 301, commit="77e03da" * 5, commit_message="Poll less often")
     for name, minutes in (("changelog", 185), ("marketing-site", 61), ("docs-portal", 2)):
-        ready(
-            services, _project(services, name), minutes, is_live=True, commit_sha="51bd990" * 5, commit_message="Edit"
-        )
+        ready(services, _project(services, name), minutes, is_live=True, commit="51bd990" * 5, commit_message="Edit")
     project = _project(services, "design-system")
     rows = (
         (1470, "51bd990", "Docs: contribution guide and release checklist"),
@@ -90,11 +86,11 @@ def a_busy_gateway(services: FakeServices) -> Deployment:
         (26, "0c7de18", "Button: keep focus ring inside overflow containers"),
     )
     for minutes, sha, message in rows:
-        ready(services, project, minutes, commit_sha=sha * 5, commit_message=message, is_live=sha == "0c7de18")
+        ready(services, project, minutes, commit=sha * 5, commit_message=message, is_live=sha == "0c7de18")
         if sha == "51bd990":
-            failed(services, project, 301, commit_sha="77e03da" * 5, commit_message="Table: virtual rows (#412)")
+            failed(services, project, 301, commit="77e03da" * 5, commit_message="Table: virtual rows (#412)")
     deployment = building(
-        services, project, commit_sha="b41f9c2" * 5, commit_message="Tokens: regenerate dark palette from OKLCH ramps"
+        services, project, commit="b41f9c2" * 5, commit_message="Tokens: regenerate dark palette from OKLCH ramps"
     )
     write_build(services, deployment)
     return deployment

@@ -77,7 +77,7 @@ async def test_the_longest_words_do_not_break_the_page(
     git_url = f"https://git.example.com/{long * 15}.git"
     settings = BuildSettings(branch=long * 2, build_command=long * 10, root_directory=long * 10)
     project = stage.services.projects.add(name=long, slug="long", git_url=git_url, settings=settings)
-    given = {"commit_message": long * 10, "commit_sha": "a" * 40, "reason": long * 20, "framework": long[:64]}
+    given = {"commit_message": long * 10, "commit": "a" * 40, "reason": long * 20, "framework": long[:64]}
     deployment = scenes.failed(stage.services, project, 5, **given)
     stage.services.logs.write(deployment, long * 100)
     await page.set_viewport_size(viewport)

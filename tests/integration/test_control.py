@@ -80,9 +80,9 @@ async def test_a_build_becomes_a_live_site_with_a_whole_log(parts, tmp_path):
         await api.finish(Finish("ok", last_seq))
     await parts.look()
     found = await parts.deployments.get(OWNER, building.id)
-    assert job.git_url == building.git_url
+    assert job.git_url == building.source.url
     assert (found.status, found.is_live, found.files, found.bytes) == (Status.READY, True, 2, 700014)
-    assert (found.commit_sha, found.commit_message, found.framework) == ("abc", "First", "vite")
+    assert (found.source.commit, found.commit_message, found.framework) == ("abc", "First", "vite")
     assert (found.log_complete, found.log_missing, found.last_seq) == (True, (), 5000)
     assert await parts.texts(building.id) == [f"line {number}" for number in range(5000)]
     assert await parts.objects.exists(release_key(building.project_id, building.id))

@@ -9,7 +9,8 @@ from builder.protocol.calls import Facts
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import lifecycle
 from gateway.models.actor import OWNER
-from gateway.models.deployment import Status, Trigger
+from gateway.models.cause import CauseKind
+from gateway.models.deployment import Status
 from gateway.models.project import BuildSettings
 from tests.engines.gateway import eventually
 from tests.engines.stores import LifeStore
@@ -71,8 +72,8 @@ async def test_the_builder_of_another_gateway_is_not_ours_to_stop(deployments, b
 
 async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
     await database.pool.execute("UPDATE projects SET build_command = 'make', git_url = 'https://example.com/new'")
-    again = await deployments.create_again(OWNER, queued.project_slug, trigger=Trigger.FORM)
-    assert (again.number, again.settings.build_command, again.git_url) == (2, "make", "https://example.com/new")
+    again = await deployments.create_again(OWNER, queued.project_slug, by=CauseKind.FORM)
+    assert (again.number, again.settings.build_command, again.source.url) == (2, "make", "https://example.com/new")
     assert (await deployments.get(OWNER, queued.id)).settings.build_command is None
 
 
@@ -348,7 +349,7 @@ async def test_facts_add_up(deployments, building):
     await deployments.add_facts(building.id, 1, Facts(commit_sha="abc", commit_message="Fix\0it\ud800"))
     await deployments.add_facts(building.id, 1, Facts(framework="vite", node_version="24", isolation="strong"))
     found = await deployments.get(OWNER, building.id)
-    assert (found.commit_sha, found.commit_message) == ("abc", "Fix\ufffdit?")
+    assert (found.source.commit, found.commit_message) == ("abc", "Fix\ufffdit?")
     assert (found.framework, found.node_version, found.isolation) == ("vite", "24", "strong")
 
 

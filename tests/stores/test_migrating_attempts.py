@@ -13,8 +13,10 @@ from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.models.actor import OWNER
 from gateway.models.attempt import StepTiming
+from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Status
 from gateway.models.log import LogPosition
+from gateway.models.source import GitRef
 from gateway.stores.hosts import HostStore
 from tests.engines.postgres import MIGRATIONS
 from tests.engines.stores import LifeStore
@@ -62,6 +64,9 @@ ROWS = {
     },
     "replaced": {
         "status": "READY",
+        "trigger": "form",
+        "branch": "main",
+        "commit_sha": "ab" * 20,
         "launcher": "ecs",
         "started_at": "now",
         "completed_at": "now",
@@ -177,6 +182,14 @@ async def test_every_deployment_keeps_its_state(deployments, name):
     assert (found.reason, found.queue_reason) == (wanted.get("reason"), wanted.get("queue_reason"))
     assert (found.exit_code, found.last_seq) == (wanted.get("exit_code"), wanted.get("last_seq"))
     assert (found.completed_at is None) == ("completed_at" not in wanted)
+
+
+async def test_every_deployment_keeps_what_it_builds_and_why_it_was_requested(deployments):
+    replaced, waiting = await deployments.get(OWNER, IDS["replaced"]), await deployments.get(OWNER, IDS["waiting"])
+    assert replaced.source == GitRef("https://e.com/b", "main", "ab" * 20)
+    assert replaced.cause == Cause(CauseKind.FORM, OWNER.kind, "main", None)
+    assert waiting.source == GitRef("https://e.com/b", None, None)
+    assert waiting.cause == Cause(CauseKind.API, OWNER.kind, None, None)
 
 
 @pytest.mark.parametrize("name", ["building", "launching", "live", "replaced", "failed", "canceled"])

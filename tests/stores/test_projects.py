@@ -8,9 +8,11 @@ import pytest
 
 from gateway.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from gateway.models.actor import OWNER
-from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.cause import Cause, CauseKind
+from gateway.models.deployment import Deployment, Status
 from gateway.models.project import BuildSettings
 from gateway.models.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
+from gateway.models.source import GitRef
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.projects import ProjectStore
 
@@ -18,10 +20,11 @@ URL = "https://example.com/blog.git"
 
 
 async def test_a_project_begins_with_a_deployment_in_the_queue(projects):
-    deployment = await projects.create(OWNER, "Blog", URL, BuildSettings(branch="main"), trigger=Trigger.FORM)
+    deployment = await projects.create(OWNER, "Blog", URL, BuildSettings(branch="main"), by=CauseKind.FORM)
     assert (deployment.status, deployment.number, deployment.attempt) == (Status.QUEUE, 1, 1)
     assert deployment.settings == BuildSettings(branch="main")
-    assert deployment.trigger is Trigger.FORM
+    assert deployment.source == GitRef(URL, "main", None)
+    assert deployment.cause == Cause(CauseKind.FORM, OWNER.kind, "main", None)
     assert not deployment.is_live
 
 
@@ -105,7 +108,7 @@ async def test_a_slug_that_is_refused_is_chosen_again(database):
 
 async def test_a_project_that_fails_to_be_made_leaves_nothing(projects, database):
     with pytest.raises(Invalid, match="NUL"):
-        await projects.create(OWNER, "Blog", URL, BuildSettings(), trigger="\0")
+        await projects.create(OWNER, "Blog", URL, BuildSettings(), by="\0")
     assert await database.pool.fetchval("SELECT count(*) FROM projects") == 0
     assert await database.pool.fetchval("SELECT count(*) FROM hosts") == 0
 

@@ -13,8 +13,10 @@ from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import lifecycle
 from gateway.models.actor import OWNER
 from gateway.models.attempt import EndedBuilder, StepTiming
-from gateway.models.deployment import Deployment, Status, Trigger
+from gateway.models.cause import Cause, CauseKind
+from gateway.models.deployment import Deployment, Status
 from gateway.models.project import BuildSettings
+from gateway.models.source import GitRef
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
@@ -52,8 +54,8 @@ def make_deployment(**changes) -> Deployment:
         "number": 1,
         "status": Status.QUEUE,
         "attempt": 1,
-        "trigger": Trigger.API,
-        "git_url": "https://example.com/blog.git",
+        "source": GitRef("https://example.com/blog.git", None),
+        "cause": Cause(CauseKind.API, OWNER.kind),
         "settings": BuildSettings(),
         "created_at": datetime.datetime.now(datetime.UTC),
         "steps": (),

@@ -21,6 +21,7 @@ from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from gateway.models.project import BuildSettings
+from gateway.models.source import GitRef
 from gateway.routes import builders, create_builders_app
 from tests.unit.control.fakes import until
 from tests.unit.control.outputs import make_manifest, sha256_of
@@ -32,7 +33,8 @@ SITE = {"index.html": b"<h1>Hello</h1>", "app.js": b"1"}
 
 @pytest.fixture
 def building(deployments):
-    return deployments.add_building(handle="fake:1", settings=BuildSettings(branch="next", build_command="make"))
+    source = GitRef("https://example.com/blog.git", "next")
+    return deployments.add_building(handle="fake:1", source=source, settings=BuildSettings(build_command="make"))
 
 
 @pytest.fixture
@@ -196,7 +198,7 @@ async def test_what_is_no_attempt_is_nothing(client, building, attempt):
 async def test_the_job_says_what_to_build_and_within_which_limits(call, building):
     status, job = await call("GET", "job")
     assert status == 200
-    assert (job["gitUrl"], job["branch"], job["buildCommand"]) == (building.git_url, "next", "make")
+    assert (job["gitUrl"], job["branch"], job["buildCommand"]) == (building.source.url, "next", "make")
     assert (job["timeLimitSeconds"], job["logBytes"], job["allowPrivateHosts"]) == (77, 1000, ["127.0.0.1"])
 
 

@@ -44,7 +44,7 @@ async def test_the_order_opens_the_api_for_its_own_attempt(deployments, launcher
     (order,) = launcher.orders
     assert is_token(order.token, KEY, waiting.id, 2)
     assert not is_token(order.token, KEY, waiting.id, 1)
-    assert (order.builders_url, order.git_url) == ("http://127.0.0.1:9001", waiting.git_url)
+    assert (order.builders_url, order.git_url) == ("http://127.0.0.1:9001", waiting.source.url)
 
 
 async def test_no_more_build_at_once_than_allowed(deployments, launcher, make_dispatcher):
