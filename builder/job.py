@@ -19,7 +19,7 @@ from builder.environment import make_environment
 from builder.errors import BuildFailed, Lost
 from builder.logs import LineSender
 from builder.node import SYSTEM_PATH, Node, Place, choose_node, find_places, read_wish
-from builder.protocol.calls import Facts, Job, Manifest
+from builder.protocol.calls import Facts, Isolation, Job, Manifest
 from builder.protocol.steps import Step
 from builder.run import Command, Runner
 from builder.sandbox import Limits, Sandbox, SandboxError
@@ -102,7 +102,7 @@ class Build:
     async def _prepare(self) -> None:
         await self._begin(Step.PREPARE)
         await asyncio.to_thread(self._folders.make)
-        await self._api.add_facts(Facts(isolation=self._sandbox.name))
+        await self._api.add_facts(Facts(isolation=Isolation(self._sandbox.name)))
         await self._log.say(
             f"Building {self._job.project_slug} (isolation: {self._sandbox.words}; {self._sandbox.memory_words})"
         )

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from builder.api import BuildersApi
 from builder.errors import BuildFailed, Ended, Lost
 from builder.logs import LineSender
-from builder.protocol.calls import EXIT_FAILED, EXIT_LOST, EXIT_OK, HEARTBEAT_SECONDS, LEASE_SECONDS, Finish
+from builder.protocol.calls import HEARTBEAT_SECONDS, LEASE_SECONDS, Exit, Finish
 
 FAREWELL_SECONDS = 3.0
 DELIVERY_SECONDS = 10.0
@@ -91,18 +91,18 @@ class Attempt:
                 await sender
             await build
         except BuildFailed as error:
-            return Finish(EXIT_FAILED, 0, reason=error.reason, step=self.log.step, exit_code=error.exit_code)
+            return Finish(Exit.FAILED, 0, reason=error.reason, step=self.log.step, exit_code=error.exit_code)
         except Lost as error:
-            return Finish(EXIT_LOST, 0, reason=error.reason, step=self.log.step)
+            return Finish(Exit.LOST, 0, reason=error.reason, step=self.log.step)
         except Ended:
             raise
         except Exception as error:  # An unforeseen error must still end the deployment with a reason.
             logger.exception("the builder failed")
             reason = f"The builder itself failed in step {self.log.step} ({type(error).__name__})."
-            return Finish(EXIT_LOST, 0, reason=reason, step=self.log.step)
+            return Finish(Exit.LOST, 0, reason=reason, step=self.log.step)
         finally:
             await _end_all([build])
-        return Finish(EXIT_OK, 0)
+        return Finish(Exit.OK, 0)
 
     async def _beat(self) -> str:
         """Never returns. Raises Ended when the attempt is over."""
@@ -120,7 +120,7 @@ class Attempt:
 
     async def _report_stop(self) -> None:
         """A signal stops this builder: report it, so that the gateway need not wait for the end of the lease."""
-        finish = Finish(EXIT_LOST, self.log.last_seq, reason="The builder was stopped by a signal.", step=self.log.step)
+        finish = Finish(Exit.LOST, self.log.last_seq, reason="The builder was stopped by a signal.", step=self.log.step)
         with contextlib.suppress(Ended, Lost, BuildFailed, TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self.api.finish(finish)

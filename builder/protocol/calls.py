@@ -37,10 +37,23 @@ LEASE_SECONDS = 60.0
 """A builder without an answered heartbeat for this long ends itself; until then the gateway regards it as alive."""
 LATE_LINES_SECONDS = 900.0
 """How long a builder may still send log lines to Kafka after its attempt has ended, if Kafka was away."""
-EXIT_OK = "ok"
-EXIT_FAILED = "failed"
-EXIT_LOST = "lost"
-"""The machine, not the project, is at fault: the gateway may start another attempt."""
+
+
+class Exit(enum.StrEnum):
+    """How a build ended. LOST: the machine, not the project, is at fault, so the gateway may start another attempt."""
+
+    OK = "ok"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class Isolation(enum.StrEnum):
+    """The grade of a build's isolation. CONTAINER: that of a container whose kernel does not support BASIC inside."""
+
+    STRONG = "strong"
+    BASIC = "basic"
+    CONTAINER = "container"
+    NONE = "none"
 
 
 class Message:
@@ -110,7 +123,7 @@ class Facts(Message):
     commit_message: str | None = None
     framework: str | None = None
     node_version: str | None = None
-    isolation: str | None = None
+    isolation: Isolation | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,9 +147,9 @@ class Manifest(Message):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finish(Message):
-    """How the build ended. `exit`: ok, failed, lost. `last_seq`: how many log lines this attempt sent in all."""
+    """How the build ended. `last_seq`: how many log lines this attempt sent in all."""
 
-    exit: str
+    exit: Exit
     last_seq: int
     reason: str | None = None
     step: Step | None = None

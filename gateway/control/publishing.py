@@ -12,7 +12,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
-from builder.protocol.calls import EXIT_FAILED, EXIT_OK, Finish, Manifest, ManifestFile
+from builder.protocol.calls import Exit, Finish, Manifest, ManifestFile
 from gateway import config
 from gateway.background import each_of
 from gateway.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
@@ -86,9 +86,9 @@ class Publisher:
         """End the attempt as its builder reports. The call that ended it may be repeated; any other raises Conflict."""
         if _is_repeated(deployment, attempt, finish):
             return
-        if finish.exit == EXIT_OK:
+        if finish.exit == Exit.OK:
             await self._publish(deployment, attempt, finish)
-        elif finish.exit == EXIT_FAILED:
+        elif finish.exit == Exit.FAILED:
             reason = finish.reason or NO_REASON
             await self._attempts.fail(deployment.id, attempt, reason, finish.step, finish.exit_code, finish.last_seq)
         else:
@@ -228,7 +228,7 @@ def _sizes_of(manifest: Manifest) -> dict[str, int]:
 
 def _is_repeated(deployment: Deployment, attempt: int, finish: Finish) -> bool:
     """Whether the attempt has ended exactly as this call reports: the answer to an earlier call was lost."""
-    ended = {EXIT_OK: Status.READY, EXIT_FAILED: Status.FAILED}.get(finish.exit)
+    ended = {Exit.OK: Status.READY, Exit.FAILED: Status.FAILED}.get(finish.exit)
     same = deployment.attempt == attempt and deployment.status is ended
     return same and deployment.last_seq == finish.last_seq
 

@@ -6,12 +6,14 @@ import dataclasses
 import datetime
 import uuid
 
+from builder.protocol.steps import Step
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StepTiming:
     """One step of a build. `seconds` is None while it runs. `started_at`: milliseconds since 1970."""
 
-    name: str
+    name: Step
     started_at: int
     seconds: float | None
 

@@ -7,6 +7,7 @@ import datetime
 import enum
 import uuid
 
+from builder.protocol.calls import Isolation
 from gateway.models.attempt import StepTiming
 from gateway.models.cause import Cause
 from gateway.models.project import BuildSettings
@@ -60,4 +61,4 @@ class Deployment:
     log_complete: bool | None
     log_missing: tuple[tuple[int, int], ...]
     is_live: bool
-    isolation: str | None = None
+    isolation: Isolation | None = None

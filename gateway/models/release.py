@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 import uuid
 from collections.abc import Mapping
 
@@ -24,6 +25,15 @@ class ReleaseFile:
     encodings: Mapping[str, Blob] = dataclasses.field(default_factory=dict)
 
 
+class HtmlHandling(enum.StrEnum):
+    """Which path shows an HTML page, and which ones are redirected to it. NONE: files only under their own names."""
+
+    AUTO = "auto"
+    DROP_TRAILING_SLASH = "drop-trailing-slash"
+    FORCE_TRAILING_SLASH = "force-trailing-slash"
+    NONE = "none"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Release:
     """What a READY deployment serves. Immutable. Paths have no leading slash: `assets/app.js`."""
@@ -35,5 +45,5 @@ class Release:
     files: Mapping[str, ReleaseFile]
     framework: str | None = None
     is_single_page: bool = False
-    html_handling: str = "auto"
+    html_handling: HtmlHandling = HtmlHandling.AUTO
     hashed_folders: tuple[str, ...] = ()

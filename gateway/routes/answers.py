@@ -13,6 +13,7 @@ from aiohttp import web
 from marshmallow import fields, validate
 from marshmallow.experimental.context import Context
 
+from builder.protocol.steps import Stream
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt
 from gateway.models.cause import CauseKind
@@ -218,7 +219,7 @@ class LogLineAnswer(marshmallow.Schema):
     timestamp = Moment(required=True)
     attempt = fields.Integer(required=True)
     seq = fields.Integer(required=True)
-    stream = fields.String(required=True, validate=validate.OneOf(["stdout", "stderr", "system"]))
+    stream = fields.String(required=True, validate=validate.OneOf([str(stream) for stream in Stream]))
     step = fields.String(required=True)
 
 

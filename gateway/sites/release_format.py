@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.models.release import Blob, Release, ReleaseFile
+from gateway.models.release import Blob, HtmlHandling, Release, ReleaseFile
 from gateway.sites.paths import check_file_path
 
 # A feature gets a name here if an older gateway would serve such a release wrongly. Readers refuse only releases with
 # unknown features, so a release names only the features that it needs.
 FEATURES: dict[str, Callable[[Release], bool]] = {}
-HTML_HANDLINGS = ("auto", "drop-trailing-slash", "force-trailing-slash", "none")
 CODINGS = ("br", "gzip")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NO_ENCODINGS: Mapping[str, Blob] = {}
@@ -88,7 +87,7 @@ def _to_release(fields: Mapping[str, Any]) -> Release:
         files={check_file_path(path): _to_file(file) for path, file in fields["files"].items()},
         framework=_checked(fields["framework"], str | None),
         is_single_page=_checked(fields["isSinglePage"], bool),
-        html_handling=_one_of(HTML_HANDLINGS, fields["htmlHandling"]),
+        html_handling=HtmlHandling(fields["htmlHandling"]),
         hashed_folders=tuple(check_file_path(folder) for folder in fields["hashedFolders"]),
     )
 

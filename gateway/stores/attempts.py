@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from builder.protocol.calls import Facts
+from builder.protocol.steps import Step
 from gateway.engines.postgres.database import Database, storable
 from gateway.errors import NotFound
 from gateway.models import lifecycle
@@ -231,7 +232,7 @@ class AttemptStore:
         deployment_id: uuid.UUID,
         attempt: int,
         reason: str,
-        step: str | None = None,
+        step: Step | None = None,
         exit_code: int | None = None,
         last_seq: int | None = None,
     ) -> None:
@@ -254,7 +255,7 @@ class AttemptStore:
             deployment_id,
             attempt,
             storable(reason),
-            storable(step, 100),
+            step,
             exit_code,
             last_seq,
         )
@@ -280,7 +281,7 @@ class AttemptStore:
             lease_seconds,
         )
 
-    async def start_step(self, deployment_id: uuid.UUID, attempt: int, step: str, at_ms: int) -> None:
+    async def start_step(self, deployment_id: uuid.UUID, attempt: int, step: Step, at_ms: int) -> None:
         """The step begins, and the one before it ends. A step that has already begun is not changed."""
         await self._change(
             """
@@ -321,7 +322,7 @@ class AttemptStore:
             storable(facts.commit_message, MESSAGE_LIMIT),
             storable(facts.framework, 100),
             storable(facts.node_version, 100),
-            storable(facts.isolation, 100),
+            facts.isolation,
         )
 
     async def set_manifest(self, deployment_id: uuid.UUID, attempt: int, manifest: bytes) -> None:

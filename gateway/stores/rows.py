@@ -9,6 +9,8 @@ from typing import Any
 
 import asyncpg
 
+from builder.protocol.calls import Isolation
+from builder.protocol.steps import Step
 from gateway.errors import Conflict, NotFound, TooMany
 from gateway.models.actor import OWNER, Actor
 from gateway.models.attempt import Attempt, StepTiming
@@ -61,7 +63,7 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         commit_message=row["commit_message"],
         framework=row["framework"],
         node_version=row["built_with_node"],
-        isolation=row["isolation"],
+        isolation=Isolation(row["isolation"]) if row["isolation"] else None,
         steps=_to_steps(row["steps"]),
         files=row["files"],
         bytes=row["bytes"],
@@ -186,4 +188,4 @@ def _to_settings(row: Mapping[str, Any]) -> BuildSettings:
 
 
 def _to_steps(text: str) -> tuple[StepTiming, ...]:
-    return tuple(StepTiming(step["name"], step["startedAt"], step["seconds"]) for step in json.loads(text))
+    return tuple(StepTiming(Step(step["name"]), step["startedAt"], step["seconds"]) for step in json.loads(text))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Invalid
-from gateway.models.release import Blob, Release, ReleaseFile
+from gateway.models.release import Blob, HtmlHandling, Release, ReleaseFile
 from gateway.sites.answers import Answer, decide
 from gateway.sites.pages import NOT_FOUND
 from gateway.sites.requests import read_request
@@ -94,7 +94,7 @@ def release_of(files: list[str], mode: str) -> Release:
         number=1,
         published_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
         files={file.removeprefix("/"): ReleaseFile(Blob(file, len(file))) for file in files},
-        html_handling=OUR_MODES.get(mode, mode),
+        html_handling=HtmlHandling(OUR_MODES.get(mode, mode)),
     )
 
 

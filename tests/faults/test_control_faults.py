@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builder.errors import Ended
 from builder.logs import LineSender
-from builder.protocol.calls import EXIT_FAILED, EXIT_LOST, EXIT_OK, Facts, Finish
+from builder.protocol.calls import Exit, Facts, Finish
 from builder.protocol.lines import Line, LineBatch
 from builder.protocol.steps import Stream
 from builder.protocol.tokens import make_token
@@ -137,7 +137,7 @@ async def test_a_log_store_that_is_away_for_a_while_loses_nothing(parts, tmp_pat
         parts.logs.append = append
         sender.close()
         await sending
-        await api.finish(Finish(EXIT_FAILED, sender.last_seq, "It failed."))
+        await api.finish(Finish(Exit.FAILED, sender.last_seq, "It failed."))
     await parts.look()
     assert await parts.texts(building.id) == lines(3000)
     assert (await parts.deployments.get(OWNER, building.id)).log_complete is True
@@ -165,7 +165,7 @@ async def test_a_database_that_restarts_in_mid_build_costs_nothing(tmp_path):
                 await uploading
                 sender.close()
                 await sending
-                await api.finish(Finish(EXIT_FAILED, sender.last_seq, "It failed."))
+                await api.finish(Finish(Exit.FAILED, sender.last_seq, "It failed."))
             await until_looked(parts)
             found = await parts.deployments.get(OWNER, building.id)
             assert (found.status, found.attempt, found.log_complete) == (Status.FAILED, 1, True)
@@ -225,20 +225,20 @@ async def test_a_gateway_killed_before_it_is_published_keeps_the_old_site(parts)
 
     parts.deployments.publish = die
     with pytest.raises(Killed):
-        await parts.publisher.finish(building, 1, Finish(EXIT_OK, 0))
+        await parts.publisher.finish(building, 1, Finish(Exit.OK, 0))
     parts.deployments.publish = publish
     assert (await parts.projects.get(OWNER, building.project_slug)).live_deployment_id is None
-    await parts.publisher.finish(building, 1, Finish(EXIT_OK, 0))
+    await parts.publisher.finish(building, 1, Finish(Exit.OK, 0))
     assert (await parts.projects.get(OWNER, building.project_slug)).live_deployment_id == building.id
 
 
 async def test_a_gateway_killed_after_it_was_published_answers_the_repeated_call(parts):
     building = await parts.launch()
     await upload(parts.publisher, building, SITE)
-    await parts.publisher.finish(building, 1, Finish(EXIT_OK, 0))
+    await parts.publisher.finish(building, 1, Finish(Exit.OK, 0))
     ready = await parts.deployments.get(OWNER, building.id)
     async with parts.builder(building.id) as api:
-        await api.finish(Finish(EXIT_OK, 0))
+        await api.finish(Finish(Exit.OK, 0))
     assert await parts.deployments.get(OWNER, building.id) == ready
 
 
@@ -253,9 +253,9 @@ async def test_a_late_builder_changes_nothing(parts):
             late.start_step("build", 1),
             late.add_facts(Facts(framework="vite")),
             late.send_manifest(make_manifest(SITE)),
-            late.finish(Finish(EXIT_OK, 0)),
-            late.finish(Finish(EXIT_FAILED, 0, "No.")),
-            late.finish(Finish(EXIT_LOST, 0)),
+            late.finish(Finish(Exit.OK, 0)),
+            late.finish(Finish(Exit.FAILED, 0, "No.")),
+            late.finish(Finish(Exit.LOST, 0)),
         ):
             with pytest.raises(Ended):
                 await call
@@ -270,7 +270,7 @@ async def test_a_forged_call_changes_nothing(parts, call):
         aiohttp.ClientSession() as session,
         session.post(
             f"{parts.url}builds/{building.id}/1/{call}",
-            data=Finish(EXIT_FAILED, 0, "Forged.").to_json(),
+            data=Finish(Exit.FAILED, 0, "Forged.").to_json(),
             headers={"Authorization": f"Bearer {forged}"},
         ) as response,
     ):
@@ -278,7 +278,7 @@ async def test_a_forged_call_changes_nothing(parts, call):
     assert await parts.deployments.get(OWNER, building.id) == building
 
 
-ENDS = st.sampled_from([EXIT_OK, EXIT_FAILED, EXIT_LOST])
+ENDS = st.sampled_from(list(Exit))
 EVENTS = st.one_of(
     st.tuples(st.just("finish"), st.integers(1, 4), ENDS),
     st.tuples(st.sampled_from(["upload", "lost", "heartbeat"]), st.integers(1, 4), st.none()),

@@ -5,8 +5,10 @@ import json
 import shutil
 import uuid
 
+import asyncpg
 import pytest
 
+from builder.protocol.calls import Isolation
 from builder.protocol.lines import Line, LineBatch
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
@@ -67,6 +69,7 @@ ROWS = {
         "trigger": "form",
         "branch": "main",
         "commit_sha": "ab" * 20,
+        "isolation": "strong",
         "launcher": "ecs",
         "started_at": "now",
         "completed_at": "now",
@@ -190,6 +193,17 @@ async def test_every_deployment_keeps_what_it_builds_and_why_it_was_requested(de
     assert replaced.cause == Cause(CauseKind.FORM, OWNER.kind, "main", None)
     assert waiting.source == GitRef("https://e.com/b", None, None)
     assert waiting.cause == Cause(CauseKind.API, OWNER.kind, None, None)
+
+
+async def test_grades_of_isolation_are_kept(deployments):
+    assert (await deployments.get(OWNER, IDS["replaced"])).isolation is Isolation.STRONG
+
+
+async def test_the_tables_refuse_unknown_steps_and_grades(upgraded):
+    with pytest.raises(asyncpg.CheckViolationError, match="attempts_steps_check"):
+        await upgraded.pool.execute('UPDATE attempts SET steps = \'[{"name": "bake"}]\'')
+    with pytest.raises(asyncpg.CheckViolationError, match="deployments_isolation_check"):
+        await upgraded.pool.execute("UPDATE deployments SET isolation = 'perfect'")
 
 
 @pytest.mark.parametrize("name", ["building", "launching", "live", "replaced", "failed", "canceled"])

@@ -15,7 +15,7 @@ from builder.protocol.calls import Manifest, ManifestFile
 from gateway.models.deployment import Deployment, Status
 from gateway.models.object_keys import blob_key, output_key, release_key
 from gateway.models.project import BuildSettings
-from gateway.models.release import Blob, ReleaseFile
+from gateway.models.release import Blob, HtmlHandling, ReleaseFile
 from gateway.sites.compile import compile_release
 from gateway.sites.release_format import FEATURES, UnknownFeatures, decode_release, encode_release
 from tests.unit.sites.fakes import DEPLOYMENT, PROJECT, PUBLISHED, blob_of, make_release, sha256_of
@@ -25,7 +25,7 @@ RELEASE = make_release(
     encodings={"app.js": {"br": b"small", "gzip": b"larger"}},
     framework="vite",
     is_single_page=True,
-    html_handling="none",
+    html_handling=HtmlHandling.NONE,
     hashed_folders=("assets",),
 )
 
@@ -124,7 +124,7 @@ def test_a_release_from_before_features_is_read() -> None:
         encodings={"app.js": {"br": b"small"}},
         framework="vite",
         is_single_page=True,
-        html_handling="none",
+        html_handling=HtmlHandling.NONE,
         hashed_folders=("assets",),
     )
 

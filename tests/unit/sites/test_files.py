@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.models.release import HtmlHandling
 from gateway.sites.files import Moved, find_file, nearest_error_page
 
 SITE = ["index.html", "file.html", "folder/index.html", "both.html", "both/index.html", "app.js", "LICENSE"]
-MODES = ["auto", "drop-trailing-slash", "force-trailing-slash", "none"]
+MODES = list(HtmlHandling)
 NAMES = st.sampled_from(
     ["a", "b", "index", "index.html", "a.html", "b.html", ".html", "404.html", "a.html.html", "x.js"]
 )
@@ -43,11 +44,13 @@ PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
     ],
 )
 def test_the_table_of_mode_auto(path: str, found: str | Moved | None) -> None:
-    assert find_file(SITE, path, "auto") == found
+    assert find_file(SITE, path, HtmlHandling.AUTO) == found
 
 
 def test_mode_none_knows_only_the_files_own_paths() -> None:
-    found = [find_file(SITE, path, "none") for path in ("/", "/index.html", "/file", "/file.html", "/folder/")]
+    found = [
+        find_file(SITE, path, HtmlHandling.NONE) for path in ("/", "/index.html", "/file", "/file.html", "/folder/")
+    ]
     assert found == [None, "index.html", None, "file.html", None]
 
 
