@@ -36,6 +36,12 @@ class LogStore(Protocol):
     async def check(self) -> None:
         """One cheap call that proves that the store works. Raises Unavailable with the sentence for `/ready`."""
 
+    async def examine(self) -> str:
+        """What the doctor says of it, after trying all that is used and leaving it as it was.
+
+        Raises ConfigError or Unavailable with what to do.
+        """
+
 
 class LogRecords(Protocol):
     """A subscription to the log transport."""
@@ -66,6 +72,12 @@ class LogTransport(Protocol):
 
     def subscribe(self) -> AbstractAsyncContextManager[LogRecords]:
         """Batches that were fetched but not committed when the block is left are handed out again."""
+
+    async def examine(self) -> str:
+        """What the doctor says of it, having sent and consumed nothing.
+
+        Raises ConfigError or Unavailable with what to do.
+        """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,6 +144,12 @@ class ObjectStore(Protocol):
     async def check(self) -> None:
         """One cheap call that proves that the store works. Raises Unavailable with the sentence for `/ready`."""
 
+    async def examine(self) -> str:
+        """What the doctor says of it, after trying all that is used and leaving it as it was.
+
+        Raises ConfigError or Unavailable with what to do.
+        """
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LaunchOrder:
@@ -177,6 +195,12 @@ class Launcher(Protocol):
 
     async def check(self) -> None:
         """One cheap call: can builders be started? Raises Unavailable with the sentence for `/ready`."""
+
+    async def examine(self) -> str:
+        """What the doctor says of it, having started no builder.
+
+        Raises ConfigError or Unavailable with what to do.
+        """
 
     async def close(self) -> None:
         """The gateway stops: end the builders that only it can find. Those that any gateway can find continue."""

@@ -19,11 +19,11 @@ from gateway.control.log_ends import LogEnds
 from gateway.control.publishing import Publisher
 from gateway.engines import opening
 from gateway.engines.data_directory import lock_data_directory
-from gateway.engines.postgres.database import Database, open_pool
+from gateway.engines.databases import open_database
+from gateway.engines.postgres.database import Database
 from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 from gateway.engines.process.grades import Grade
 from gateway.engines.process.isolation import Isolation
-from gateway.errors import Unavailable
 from gateway.metrics import CountedLogs, Metrics
 from gateway.models.addresses import Addresses
 from gateway.proxy import SiteProxy
@@ -100,9 +100,7 @@ async def open_services(
     async with contextlib.AsyncExitStack() as stack:
         health = Health()
         stack.enter_context(lock_data_directory(config.data_directory))
-        postgres, url = await _find_database(config, health, stack)
-        is_pooled = config.postgres.is_pooled and postgres is None
-        database = await stack.enter_async_context(open_pool(url, config.postgres.pool_size, is_pooled=is_pooled))
+        database, postgres = await stack.enter_async_context(open_database(config, health))
         isolation = Isolation(health)
         read_install_key, is_known = InstallationStore(database).install_key, DeploymentStore(database).is_known
         opened = _Engines(
@@ -112,22 +110,6 @@ async def open_services(
             launcher=await stack.enter_async_context(open_launcher(config, isolation.grade)),
         )
         yield _compose(config, health, database, postgres, isolation, opened)
-
-
-async def _find_database(
-    config: Config, health: Health, stack: contextlib.AsyncExitStack
-) -> tuple[EmbeddedPostgres | None, str]:
-    if config.postgres.url:
-        return None, config.postgres.url.reveal()
-    postgres = EmbeddedPostgres(config.data_directory, config.postgres.bin_dir)
-    stack.push_async_callback(postgres.stop)
-    try:
-        return postgres, await postgres.start()
-    except Unavailable as error:
-        if not postgres.url:
-            raise
-        health.trouble("postgres", error.sentence)
-        return postgres, postgres.url
 
 
 def _compose(

@@ -109,7 +109,7 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
 
 
 async def _migrate(config: Config) -> int:
-    from gateway.commands.databases import reach_database
+    from gateway.engines.databases import reach_database
     from gateway.engines.opening import migrate_logs
     from gateway.engines.postgres.postgres_migrations import migrate
 
@@ -146,7 +146,7 @@ async def _rotate(config: Config) -> int:
     if config.auth.token:
         raise ConfigError("The token is set by auth.token: change it there.")
     from gateway.access.guard import Access
-    from gateway.commands.databases import reach_database
+    from gateway.engines.databases import reach_database
     from gateway.engines.postgres.postgres_migrations import migrate
     from gateway.stores.installation import InstallationStore
 

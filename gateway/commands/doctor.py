@@ -10,29 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.commands.databases import reach_database
-from gateway.commands.examine_machine import (
-    examine_directory,
-    examine_disk,
-    examine_git,
-    examine_isolation,
-    examine_node,
-)
-from gateway.commands.examine_objects import examine_objects, examine_sites
-from gateway.config import Config, Data
-from gateway.engines.clickhouse.clickhouse_examination import examine_clickhouse
-from gateway.engines.docker.docker_examination import examine_docker
-from gateway.engines.ecs.ecs_examination import examine_ecs
-from gateway.engines.kafka.kafka_examination import examine_kafka
-from gateway.engines.postgres.database import Database
-from gateway.engines.postgres.postgres_examination import examine_postgres, examine_postgres_logs
-from gateway.errors import ConfigError, GatewayError
+from gateway.background import Health
+from gateway.commands.examine_machine import examine_directory, examine_disk, examine_git, examine_node
+from gateway.commands.examine_sites import examine_sites
+from gateway.config import Config
+from gateway.engines import opening
+from gateway.engines.databases import embedded_folder, try_database
+from gateway.engines.process.isolation import Isolation
+from gateway.errors import ConfigError, GatewayError, Unavailable
 from gateway.models.addresses import Addresses, is_loopback_address
+from gateway.roles import LogStore, LogTransport, ObjectStore
 
 CHECK_SECONDS = 60.0
 """Longer than the time limits of the engines, which have better error messages."""
@@ -72,43 +65,45 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     yield await _find("data directory", lambda: examine_directory(config.data_directory))
     async for finding in _database_findings(config):
         yield finding
-    yield await _find("object store", lambda: examine_objects(config))
-    yield await _find("log transport", lambda: _examine_transport(config))
+    yield await _find("object store", lambda: _examine(opening.open_objects(config)))
+    yield await _find("log transport", lambda: _examine(opening.open_transport(config, _no_key, _no_deployment)))
     yield await _find("disk", lambda: examine_disk(config.data_directory))
-    yield await _find("builders", lambda: _examine_builders(config))
-    if not config.has_builders_elsewhere:
-        yield await _find("git", examine_git)
-        yield await _find("node", examine_node)
+    async for finding in _builder_findings(config):
+        yield finding
     yield check_access(config)
     if not config.is_loopback_only:
         yield check_links(config)
-    if (builders_url := check_builders_url(config)).is_warning:
-        yield builders_url
+    yield check_builders_url(config)
 
 
 async def _database_findings(config: Config) -> AsyncIterator[Finding]:
     try:
-        with _trial(config) as place:
-            async with reach_database(place) as database:
-                yield await _find("postgres", lambda: examine_postgres(database, config))
-                yield await _find("log store", lambda: _examine_logs(config, database))
-                yield await _find("sites", lambda: examine_sites(config, database))
+        async with try_database(config) as database:
+            yield await _find("postgres", database.examine)
+            yield await _find("log store", lambda: _examine(opening.open_logs(config, database)))
+            yield await _find("sites", lambda: examine_sites(config, database))
     except GatewayError as error:
         yield Finding("postgres", False, f"{error.sentence}{_database_advice(config)}")
     except OSError as error:
         yield Finding("postgres", False, f"No test database can be made in the data directory: {error.strerror}.")
 
 
-@contextlib.contextmanager
-def _trial(config: Config) -> Iterator[Config]:
-    """If the embedded PostgreSQL was never started, starts one in a temporary folder for this examination."""
-    if config.postgres.url or (config.data_directory / "postgres").exists():
-        yield config
-        return
-    with tempfile.TemporaryDirectory(
-        prefix=".doctor-", dir=config.data_directory, ignore_cleanup_errors=True
-    ) as folder:
-        yield dataclasses.replace(config, data=Data(folder))
+async def _builder_findings(config: Config) -> AsyncIterator[Finding]:
+    isolation = Isolation(Health())
+    needs_sandbox = False
+
+    async def examine_builders() -> str:
+        nonlocal needs_sandbox
+        async with opening.open_launcher(config, isolation.grade, is_rehearsal=True) as launcher:
+            needs_sandbox = launcher.needs_sandbox
+            if needs_sandbox:
+                await isolation.choose(config.builder.isolation, is_loopback_only=config.is_loopback_only)
+            return await launcher.examine()
+
+    yield await _find("builders", examine_builders)
+    if needs_sandbox:
+        yield await _find("git", examine_git)
+        yield await _find("node", examine_node)
 
 
 async def _find(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
@@ -125,24 +120,17 @@ async def _find(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
         return Finding(name, False, f"The check failed: {type(error).__name__}: {error}.")
 
 
-async def _examine_transport(config: Config) -> str:
-    if config.kafka.brokers:
-        return await examine_kafka(config)
-    return f"builders post their lines to {config.builders_url}."
+async def _examine(engine: AbstractAsyncContextManager[ObjectStore | LogStore | LogTransport]) -> str:
+    async with engine as opened:
+        return await opened.examine()
 
 
-async def _examine_logs(config: Config, database: Database) -> str:
-    if config.clickhouse.host:
-        return await examine_clickhouse(config.clickhouse)
-    return await examine_postgres_logs(database)
+async def _no_key() -> bytes:
+    raise Unavailable("An examination signs nothing.")
 
 
-async def _examine_builders(config: Config) -> str:
-    if config.ecs.cluster:
-        return await examine_ecs(config)
-    if config.docker.image:
-        return await examine_docker(config)
-    return await examine_isolation(config)
+async def _no_deployment(_: uuid.UUID) -> bool:
+    return False
 
 
 def check_access(config: Config) -> Finding:
@@ -168,7 +156,7 @@ def check_links(config: Config) -> Finding:
 
 def check_builders_url(config: Config) -> Finding:
     host = urlsplit(config.builders_url).hostname or ""
-    if config.ecs.cluster and (host == "localhost" or is_loopback_address(host)):
+    if opening.are_builders_on_other_machines(config) and (host == "localhost" or is_loopback_address(host)):
         sentence = (
             f"{config.builders_url} is an address of this machine only, and ECS tasks run on others: set builders.url"
             " to an address inside the VPC, and builders.host to one that listens there."
@@ -183,9 +171,8 @@ def _registrable(name: str) -> str:
 
 
 def _database_advice(config: Config) -> str:
-    if config.postgres.url:
-        return ""
-    return f" Its log is {config.data_directory / 'postgres' / 'log'}."
+    folder = embedded_folder(config)
+    return f" Its log is {folder / 'log'}." if folder is not None else ""
 
 
 def _remove_empty(folder: Path) -> None:

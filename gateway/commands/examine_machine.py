@@ -1,4 +1,4 @@
-"""The doctor's examination of this machine: the data directory, its disk, and what local builders need."""
+"""The doctor's examination of this machine: the data directory, its disk, and what builds need on it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,12 @@ import shutil
 import stat
 from pathlib import Path
 
-from gateway.commands.databases import is_postgres_running
-from gateway.config import Config
 from gateway.engines.data_directory import refuse_of_another
-from gateway.engines.process.grades import choose_grade, find_memory_limit
-from gateway.errors import ConfigError, LaunchRefused, Unavailable
+from gateway.engines.databases import is_postgres_running
+from gateway.errors import ConfigError, Unavailable
 
 LEAST_FREE_BYTES = 2 * 1024**3
 LEAST_GIT = (2, 30)
-SAME_ACCOUNT = (
-    " Builds run as this user and can change the modes of its files: those in the data directory are set back within"
-    " seconds, those of running builds, the configuration and the programs are not. Started as root, the gateway gives"
-    " builds users of their own."
-)
 
 
 async def examine_directory(folder: Path) -> str:
@@ -51,15 +44,6 @@ async def examine_disk(folder: Path) -> str:
     if free < LEAST_FREE_BYTES:
         raise Unavailable(f"Only {free / 1024**3:.1f} GiB are free: free some space for builds and sites.")
     return f"{free / 1024**3:.1f} GiB are free."
-
-
-async def examine_isolation(config: Config) -> str:
-    try:
-        grade = await choose_grade(config.builder.isolation, config.is_loopback_only)
-    except LaunchRefused as refusal:
-        raise ConfigError(refusal.sentence) from refusal
-    shared = SAME_ACCOUNT if grade.name == "basic" and os.geteuid() != 0 else ""
-    return f"isolation {grade.name}. {grade.sentence}{shared} {await find_memory_limit()}"
 
 
 async def examine_git() -> str:

@@ -41,6 +41,9 @@ class HttpLogTransport:
         self._arrived = asyncio.Event()
         self._is_subscribed = False
 
+    async def examine(self) -> str:
+        return "builders post their lines to the builders' API."
+
     def is_behind(self) -> bool:
         """Never: a sender gets its answer only after its lines are stored."""
         return False

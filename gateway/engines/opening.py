@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from gateway.config import Config
@@ -40,6 +41,19 @@ def in_use(config: Config) -> list[str]:
         f"ECS cluster {config.ecs.cluster}": config.ecs.cluster,
     }
     return [words for words, is_set in found.items() if is_set]
+
+
+def objects_folder(config: Config) -> Path | None:
+    """The folder of the embedded object store. None: a bucket is configured."""
+    return None if config.s3.bucket else config.data_directory / "objects"
+
+
+def are_logs_in_database(config: Config) -> bool:
+    return not config.clickhouse.host
+
+
+def are_builders_on_other_machines(config: Config) -> bool:
+    return bool(config.ecs.cluster)
 
 
 def place_of_objects(config: Config) -> str:
@@ -113,7 +127,13 @@ async def open_transport(
         return
     from gateway.engines.kafka.kafka_transport import KafkaLogTransport
 
-    transport = KafkaLogTransport(config.kafka, config.builder.log_bytes, install_key, is_known)
+    transport = KafkaLogTransport(
+        config.kafka,
+        config.builder.log_bytes,
+        install_key,
+        is_known,
+        are_builders_walled=bool(config.docker.image),
+    )
     try:
         yield transport
     finally:
@@ -121,7 +141,10 @@ async def open_transport(
 
 
 @contextlib.asynccontextmanager
-async def open_launcher(config: Config, grade: Callable[[], Grade]) -> AsyncIterator[Launcher]:
+async def open_launcher(
+    config: Config, grade: Callable[[], Grade], *, is_rehearsal: bool = False
+) -> AsyncIterator[Launcher]:
+    """`is_rehearsal`: for an examination; nothing is created in the data directory."""
     if config.ecs.cluster:
         from gateway.engines.ecs.ecs_launcher import open_ecs
 
@@ -133,8 +156,5 @@ async def open_launcher(config: Config, grade: Callable[[], Grade]) -> AsyncIter
         async with open_docker(config) as docker:
             yield docker
     else:
-        yield ProcessLauncher(
-            config.data_directory / "work",
-            grade,
-            instance=await asyncio.to_thread(instance_name, config.data_directory),
-        )
+        instance = "rehearsal" if is_rehearsal else await asyncio.to_thread(instance_name, config.data_directory)
+        yield ProcessLauncher(config.data_directory / "work", grade, instance=instance)

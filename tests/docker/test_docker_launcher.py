@@ -14,7 +14,6 @@ from gateway import config
 from gateway.engines.docker import docker_launcher as docker
 from gateway.engines.docker import docker_network
 from gateway.engines.docker.docker_api import DockerApi
-from gateway.engines.docker.docker_examination import examine_docker
 from gateway.engines.docker.docker_launcher import DockerLauncher
 from gateway.engines.docker.docker_network import bridge_name
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
@@ -158,6 +157,11 @@ async def test_a_wall_that_was_torn_down_is_made_anew(on: OpenLauncher, engine: 
     assert "admin-prohibited" in subprocess.run(table, check=True, capture_output=True, text=True).stdout
 
 
+async def examined(settings: config.Config) -> str:
+    async with docker.open_docker(settings) as launcher:
+        return await launcher.examine()
+
+
 async def test_the_doctor_tells_version_image_and_wall(
     on: OpenLauncher, engine: DockerEngine, images: Callable[[str], str], builders_url: str
 ) -> None:
@@ -165,17 +169,17 @@ async def test_the_doctor_tells_version_image_and_wall(
         await launcher.stop(await launcher.launch(order()), "The test is over.")
     settings = config.Docker(image=images("sleeps"), host=engine.host, network=LAUNCHER_NETWORK)
     well = config.Config(docker=settings, builders=config.Builders(url=builders_url))
-    words = await examine_docker(well)
+    words = await examined(well)
     assert "containers of buildspace-sleeps:test on Docker " in words
     assert words.endswith("is closed, and the builders' API is reached from it.")
     fresh = dataclasses.replace(well, docker=dataclasses.replace(settings, network="nobody-has-it"))
-    assert "the network nobody-has-it is made and closed before the first build" in await examine_docker(fresh)
+    assert "the network nobody-has-it is created and closed before the first build" in await examined(fresh)
     assert "nobody-has-it" not in engine.docker("network", "ls")
     alone = dataclasses.replace(well, builders=config.Builders(url=builders_url.rpartition(":")[0] + ":1"))
-    assert "right while no gateway runs" in await examine_docker(alone)
+    assert "this is expected while no gateway runs" in await examined(alone)
     without = dataclasses.replace(well, docker=dataclasses.replace(settings, image="nobody-has:this"))
     with pytest.raises(Unavailable, match=r"docker build -t nobody-has:this"):
-        await examine_docker(without)
+        await examined(without)
 
 
 async def test_what_a_killed_gateway_has_left_of_its_look_at_the_wall_goes(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.commands.databases import is_postgres_running, reach_database
 from gateway.config import Config, Data
 from gateway.engines.data_directory import lock_data_directory
+from gateway.engines.databases import is_postgres_running, reach_database
 from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 from gateway.errors import ConfigError
 

@@ -9,7 +9,6 @@ import pytest
 from gateway.config import Builder, Config, Secret
 from gateway.engines.ecs import ecs_launcher as ecs
 from gateway.engines.ecs.ecs_api import EcsApi
-from gateway.engines.ecs.ecs_examination import examine_ecs
 from gateway.errors import ConfigError, LaunchRefused, Unanswered, Unavailable
 from gateway.roles import BuilderState, LaunchOrder
 from tests.engines.builder_state import state_of
@@ -359,23 +358,28 @@ async def test_a_cluster_that_answers_late_is_said(server, launcher, monkeypatch
         await launcher.check()
 
 
+async def examined(config):
+    async with ecs.open_ecs(config) as launcher:
+        return await launcher.examine()
+
+
 async def test_the_doctor_finds_a_right_setup_well(server):
-    sentence = await examine_ecs(Config(ecs=server.settings()))
+    sentence = await examined(Config(ecs=server.settings()))
     assert "buildspace-builder" in sentence
 
 
 async def test_the_doctor_tells_that_the_container_is_not_in_the_task_definition(server):
     settings = server.settings(container="buildr")
     with pytest.raises(Unavailable, match=r"ecs\.container.*buildr.*it has builder"):
-        await examine_ecs(Config(ecs=settings))
+        await examined(Config(ecs=settings))
 
 
 async def test_the_doctor_tells_that_there_is_no_such_task_definition(server):
     settings = dataclasses.replace(server.settings(), task_definition="nothing:1")
     with pytest.raises(Unavailable, match="TASK_ARN"):
-        await examine_ecs(Config(ecs=settings))
+        await examined(Config(ecs=settings))
 
 
 async def test_the_doctor_tells_that_strong_isolation_cannot_be_had(server):
     with pytest.raises(ConfigError, match="Fargate"):
-        await examine_ecs(Config(ecs=server.settings(), builder=Builder(isolation="strong")))
+        await examined(Config(ecs=server.settings(), builder=Builder(isolation="strong")))

@@ -6,13 +6,13 @@ import uuid
 
 import pytest
 
-from gateway.commands.examine_objects import examine_sites
+from gateway.commands.examine_sites import examine_sites
 from gateway.config import Config, Data, Postgres, Secret
 from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.engines.postgres import postgres_examination as examination
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.embedded_postgres import USER
-from gateway.engines.postgres.postgres_examination import examine_postgres, examine_postgres_logs
+from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.postgres.postgres_migrations import migrate, missing_migrations
 from gateway.errors import ConfigError, Unavailable
 from gateway.models.object_keys import release_key
@@ -33,15 +33,15 @@ def config_of(database):
 
 async def test_a_database_without_tables_stays_so_and_the_doctor_says_who_makes_them(empty):
     count = len(list(MIGRATIONS.glob("*.sql")))
-    said = await examine_postgres(empty, config_of(empty))
+    said = await empty.examine()
     assert f"{count} migrations are not applied yet; `buildspace serve` applies them at start" in said
-    assert "nothing was written" in await examine_postgres_logs(empty)
+    assert "nothing was written" in await PostgresLogStore(empty).examine()
     assert await empty.pool.fetchval(RELATIONS) == 0
 
 
 async def test_a_database_of_this_version_is_well_and_gets_no_install_key(database):
-    assert "its tables are those of this version" in await examine_postgres(database, config_of(database))
-    assert "a line written, read, deleted" in await examine_postgres_logs(database)
+    assert "its tables are those of this version" in await database.examine()
+    assert "a line written, read, deleted" in await PostgresLogStore(database).examine()
     assert await database.pool.fetchval("SELECT count(*) FROM installation") == 0
     assert await database.pool.fetchval("SELECT count(*) FROM log_batches") == 0
 
@@ -52,7 +52,7 @@ async def test_only_what_is_missing_is_counted(empty, tmp_path):
     newest.unlink()
     await migrate(empty, older)
     assert await missing_migrations(empty, MIGRATIONS) == [newest.name]
-    assert "; 1 migration is not applied yet" in await examine_postgres(empty, config_of(empty))
+    assert "; 1 migration is not applied yet" in await empty.examine()
 
 
 async def test_an_edited_migration_is_told(empty, tmp_path, monkeypatch):
@@ -61,7 +61,7 @@ async def test_an_edited_migration_is_told(empty, tmp_path, monkeypatch):
     min(edited.iterdir()).write_text("SELECT 1")
     monkeypatch.setattr(examination, "migrations_folder", lambda: edited)
     with pytest.raises(ConfigError, match="was edited after this database applied it"):
-        await examine_postgres(empty, config_of(empty))
+        await empty.examine()
 
 
 async def test_a_user_who_could_not_make_the_tables_is_told_what_is_needed(empty):
@@ -69,7 +69,7 @@ async def test_a_user_who_could_not_make_the_tables_is_told_what_is_needed(empty
     await empty.pool.execute(f"CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     async with open_pool(empty.url.replace(f"//{USER}@", f"//{role}@"), 2) as database:
         with pytest.raises(ConfigError, match="this user may not: GRANT CREATE ON SCHEMA public"):
-            await examine_postgres(database, config_of(database))
+            await database.examine()
 
 
 async def test_sites_that_are_not_in_the_object_store_are_told(database, deployments, building, tmp_path):

@@ -4,9 +4,7 @@ import logging
 
 import pytest
 
-from gateway.config import Config, Postgres, Secret
 from gateway.engines.postgres.database import open_pool
-from gateway.engines.postgres.postgres_examination import examine_postgres
 from gateway.engines.postgres.postgres_url import describe_url
 from gateway.errors import ConfigError, Unavailable
 from tests.engines.certificates import make_certificates
@@ -132,7 +130,7 @@ async def test_the_doctor_says_how_the_way_is_kept_and_not_the_password(tls_serv
     name = shared_url.split("?")[0].rpartition("/")[2]
     url = tls_server.url_of(name, "localhost", sslmode="verify-full", sslrootcert=str(certificates.ca_file))
     async with open_pool(url, 2, is_pooled=True) as database:
-        said = await examine_postgres(database, Config(postgres=Postgres(url=Secret(url), is_pooled=True)))
+        said = await database.examine()
     assert f"at localhost:{tls_server.port}, with TLS, the server's certificate and name checked" in said
     assert "through a pooler" in said
     assert PASSWORD not in said

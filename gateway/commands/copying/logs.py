@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.commands.copying.progress import Progress
-from gateway.commands.databases import reach_database
 from gateway.config import Config
 from gateway.config.resources import migrations_folder
 from gateway.engines import opening
+from gateway.engines.databases import reach_database
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import ConfigError
 from gateway.models.deployment import Deployment
@@ -30,7 +30,7 @@ async def copy_logs(old: Config, new: Config, say: Callable[[str], None]) -> Non
 
     Raises ConfigError if the lines move with the projects, or if the new database has no deployments, and Unavailable.
     """
-    if not (old.clickhouse.host or new.clickhouse.host):
+    if opening.are_logs_in_database(old) and opening.are_logs_in_database(new):
         raise ConfigError("Both configurations keep logs in PostgreSQL: `buildspace copy projects` copies them.")
     if opening.log_store_of(old) == opening.log_store_of(new):
         raise ConfigError("Both configurations use the same log store: there is nothing to copy.")

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 
-from gateway.commands.databases import reach_database
 from gateway.config import Config
 from gateway.config.resources import migrations_folder
 from gateway.engines import opening
+from gateway.engines.databases import reach_database
 from gateway.engines.postgres.database import Database
 from gateway.engines.postgres.postgres_migrations import migrate, migrating
 from gateway.errors import ConfigError
@@ -46,9 +46,10 @@ async def _check(old: asyncpg.Connection, new: asyncpg.Connection) -> None:
 async def _copy_logs(
     old: Config, new: Config, source: asyncpg.Connection, target: asyncpg.Connection, say: Callable[[str], None]
 ) -> None:
-    if old.clickhouse.host and new.clickhouse.host:
+    are_here = {opening.are_logs_in_database(old), opening.are_logs_in_database(new)}
+    if are_here == {False}:
         return
-    if old.clickhouse.host or new.clickhouse.host:
+    if are_here != {True}:
         say(
             "Logs are not copied here, because one of the two configurations keeps them in ClickHouse:"
             " run `buildspace copy logs`."

@@ -12,7 +12,6 @@ from gateway.engines.clickhouse.clickhouse_pool import (
     UNKNOWN_DATABASE,
     ClickhouseError,
     ClickhousePool,
-    open_clickhouse,
 )
 from gateway.engines.postgres.postgres_migrations import describe_missing
 from gateway.errors import Unavailable
@@ -21,17 +20,17 @@ from gateway.errors import Unavailable
 COLUMNS = "(deployment_id UUID, attempt UInt16, seq UInt64, log String, received_at DateTime('UTC')) ENGINE = Memory"
 
 
-async def examine_clickhouse(settings: Clickhouse) -> str:
+async def examine_clickhouse(pool: ClickhousePool) -> str:
     """Raises ConfigError or Unavailable with what to do."""
-    async with open_clickhouse(settings) as pool:
-        try:
-            missing = await missing_clickhouse_migrations(pool, clickhouse_migrations_folder())
-        except ClickhouseError as error:
-            if error.code != UNKNOWN_DATABASE:
-                raise
-            return f"ClickHouse at {settings.address}{_about_address(settings)} accepts the user; {error.sentence}"
-        ((version,),) = await pool.fetch("SELECT version()")
-        await _write_read_delete(pool, COLUMNS if missing else "AS log_events")
+    settings = pool.settings
+    try:
+        missing = await missing_clickhouse_migrations(pool, clickhouse_migrations_folder())
+    except ClickhouseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
+        return f"ClickHouse at {settings.address}{_about_address(settings)} accepts the user; {error.sentence}"
+    ((version,),) = await pool.fetch("SELECT version()")
+    await _write_read_delete(pool, COLUMNS if missing else "AS log_events")
     return (
         f"ClickHouse {version.decode()} at {settings.address}{_about_address(settings)};"
         f" a line written, read, deleted; {describe_missing(missing)}."

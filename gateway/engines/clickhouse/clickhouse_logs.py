@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from builder.protocol.lines import LineBatch
+from gateway.engines.clickhouse.clickhouse_examination import examine_clickhouse
 from gateway.engines.clickhouse.clickhouse_pool import NOT_THERE, QUERY_SECONDS, ClickhouseError, ClickhousePool
 from gateway.errors import ConfigError, Unavailable
 from gateway.models.log import LogLine, LogPosition
@@ -180,6 +181,9 @@ class ClickhouseLogStore:
     async def check(self) -> None:
         """Raises Unavailable."""
         await self._fetch(CHECK, limit_seconds=CHECK_SECONDS)
+
+    async def examine(self) -> str:
+        return await examine_clickhouse(self._pool)
 
     async def _server_now(self) -> int:
         """Seconds since 1970."""

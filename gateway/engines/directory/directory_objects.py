@@ -9,6 +9,7 @@ import functools
 import hashlib
 import itertools
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -31,6 +32,7 @@ from gateway.engines.directory.files import (
     scan,
     try_folder,
 )
+from gateway.engines.object_examination import try_objects
 from gateway.errors import Conflict, Invalid, NotFound, Unavailable
 from gateway.roles import ObjectInfo, ignore
 
@@ -39,6 +41,7 @@ Arguments = TypeVarTuple("Arguments")
 
 PIECE_BYTES = 256 * 1024
 KEYS_AT_ONCE = 256
+EXAMINED = "__doctor"
 
 
 class DirectoryObjectStore:
@@ -127,6 +130,14 @@ class DirectoryObjectStore:
             await _in_thread(try_folder, self._root, TRIAL, words=_trouble)
         except Unavailable as error:
             raise Unavailable(f"{error.sentence} It is {self._root}.") from error
+
+    async def examine(self) -> str:
+        """Uses a folder of its own inside, because preparing this one would remove what a running gateway writes."""
+        was_there = await asyncio.to_thread(self._root.exists)
+        try:
+            return f"a directory; {await try_objects(DirectoryObjectStore(self._root / EXAMINED))}"
+        finally:
+            await asyncio.to_thread(_clear, self._root, was_there)
 
 
 class DirectoryReader:
@@ -252,3 +263,10 @@ def _trouble(error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Unavailable("The disk is full: the object was not stored.")
     return Unavailable(f"The folder of the objects cannot be used: {error.strerror}.")
+
+
+def _clear(root: Path, was_there: bool) -> None:
+    shutil.rmtree(root / EXAMINED, ignore_errors=True)
+    if not was_there:
+        with contextlib.suppress(OSError):  # it is in use by now
+            root.rmdir()

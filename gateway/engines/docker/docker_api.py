@@ -174,3 +174,12 @@ def _fine_if(status: int, words: str = "") -> Iterator[None]:
 
 def environment_list(variables: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in variables.items()]
+
+
+def missing_image(image: str, error: DockerRefusal) -> str:
+    if not was_refused(error, 404):
+        return f"Docker does not show the image {image} ({error.message})."
+    return (
+        f"Docker has no image {image} (docker.image). Build it in Buildspace's repository:"
+        f" docker build -t {image} -f builder/Dockerfile . Or fetch it: docker pull {image}"
+    )

@@ -20,9 +20,11 @@ from gateway.engines.docker.docker_api import (
     DockerRefusal,
     Found,
     environment_list,
+    missing_image,
     open_docker_api,
     was_refused,
 )
+from gateway.engines.docker.docker_examination import examine_docker
 from gateway.engines.docker.docker_network import BuilderNetwork
 from gateway.errors import ConfigError, GatewayError, LaunchRefused, Unanswered, Unavailable
 from gateway.models.lifecycle import CONTAINER_START_SECONDS
@@ -132,6 +134,9 @@ class DockerLauncher:
         except Unavailable:
             self._network.forget_proof()
             raise
+
+    async def examine(self) -> str:
+        return await examine_docker(self._api, self._network, self._settings, self._isolation)
 
     async def close(self) -> None:
         """Containers continue, and the next gateway finds them."""
@@ -288,15 +293,6 @@ def machine_id() -> str:
         if found := _MACHINE_ID.read_text().strip():
             return found
     return socket.gethostname()
-
-
-def missing_image(image: str, error: DockerRefusal) -> str:
-    if not was_refused(error, 404):
-        return f"Docker does not show the image {image} ({error.message})."
-    return (
-        f"Docker has no image {image} (docker.image). Build it in Buildspace's repository:"
-        f" docker build -t {image} -f builder/Dockerfile . Or fetch it: docker pull {image}"
-    )
 
 
 def last_words(state: Mapping[str, object], said: str, memory_bytes: int) -> str:

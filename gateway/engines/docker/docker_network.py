@@ -54,7 +54,7 @@ class BuilderNetwork:
         self.name = name
         self._api = api
         self._image = image
-        self._builders_url = builders_url
+        self.builders_url = builders_url
         self._private_hosts = list(private_hosts)
         self._clock = clock
         self._proven_at = float("-inf")
@@ -110,7 +110,7 @@ class BuilderNetwork:
     async def _prove(self, bridge: str) -> None:
         """Set the rules, then try to get past them."""
         await self._sweep()
-        wall = ("close", bridge, self._builders_url, *self._private_hosts)
+        wall = ("close", bridge, self.builders_url, *self._private_hosts)
         async with self._running(wall, {"NetworkMode": "host", "CapAdd": ["NET_ADMIN"]}, user="0:0") as said:
             listening = _list_of(said, "listening")
             if not listening:
@@ -118,7 +118,7 @@ class BuilderNetwork:
                     f"Builds are refused: the network of the builders could not be closed ({said[:300]})."
                     f" The image {self._image} must be able to make firewall rules on Docker's machine."
                 )
-            gate = api_place(self._builders_url)
+            gate = api_place(self.builders_url)
             async with self._running(("reach", gate, *listening), {"NetworkMode": self.name}, user="65534") as answer:
                 self._judge(_list_of(answer, "reached"), gate, answer)
 
@@ -132,7 +132,7 @@ class BuilderNetwork:
             )
         if gate not in reached:
             raise ApiOutOfReach(
-                f"Builders in the network {self.name} do not reach the builders' API at {self._builders_url}."
+                f"Builders in the network {self.name} do not reach the builders' API at {self.builders_url}."
                 " Check builders.url, builders.host and the firewall of that machine."
             )
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from gateway import config
-from gateway.engines.ecs.ecs_api import open_ecs_api
-from gateway.engines.ecs.ecs_launcher import choose_isolation
+from gateway.engines.ecs.ecs_api import EcsApi
 from gateway.engines.ecs.ecs_setup import check_cluster, find_definition, find_faults
 from gateway.errors import Unavailable
 
 
-async def examine_ecs(configuration: config.Config) -> str:
+async def examine_ecs(api: EcsApi, settings: config.Ecs, isolation: str) -> str:
     """Starts nothing."""
-    settings = configuration.ecs
-    isolation = choose_isolation(configuration.builder.isolation)
-    async with open_ecs_api(settings) as api:
-        await check_cluster(api, settings)
-        definition = await find_definition(api, settings)
+    await check_cluster(api, settings)
+    definition = await find_definition(api, settings)
     if wrong := find_faults(definition, settings):
         raise Unavailable(" ".join(wrong))
     name = f"{definition.get('family')}:{definition.get('revision')}"

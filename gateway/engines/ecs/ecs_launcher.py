@@ -12,6 +12,7 @@ from gateway import config
 from gateway.engines.builder_environment import isolation_inside, order_environment
 from gateway.engines.ecs import ecs_words
 from gateway.engines.ecs.ecs_api import EcsApi, EcsRefusal, open_ecs_api
+from gateway.engines.ecs.ecs_examination import examine_ecs
 from gateway.engines.ecs.ecs_setup import check_cluster, check_definition
 from gateway.errors import LaunchRefused, Unavailable
 from gateway.models.lifecycle import CONTAINER_START_SECONDS
@@ -93,6 +94,9 @@ class EcsLauncher:
                     self._definition_until = self._clock() + DEFINITION_SECONDS
         except TimeoutError as error:
             raise Unavailable(f"ECS does not answer within {CHECK_SECONDS:.0f} s. Check the network.") from error
+
+    async def examine(self) -> str:
+        return await examine_ecs(self._api, self._settings, self._isolation)
 
     async def close(self) -> None:
         """Tasks continue, and the next gateway finds them."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.config import Config
 from gateway.engines.kafka.kafka_cluster import CALL_SECONDS, KafkaCluster
 from gateway.errors import Unavailable
 
 LOOK_MS = 500
 
 
-async def examine_kafka(config: Config) -> str:
+async def examine_kafka(cluster: KafkaCluster, *, are_builders_walled: bool) -> str:
     """Connects with the gateway's account, and with the builders' account."""
-    settings = config.kafka
-    cluster = KafkaCluster(settings)
+    settings = cluster.settings
     place = f"Kafka at {', '.join(settings.brokers)} ({settings.security_protocol})"
     missing = await cluster.missing_topics()
     if missing:
@@ -25,7 +23,7 @@ async def examine_kafka(config: Config) -> str:
     await _examine_builders_account(cluster)
     return (
         f"{place}; the topics {settings.topic} and {settings.dead_letter_topic} can be read; nothing was written."
-        f"{await _about_the_wall(cluster) if config.docker.image else ''}"
+        f"{await _about_the_wall(cluster) if are_builders_walled else ''}"
     )
 
 

@@ -15,6 +15,7 @@ from builder.protocol.tokens import SIGNATURE_HEADER, make_token, sign
 from gateway import config
 from gateway.engines.kafka.dead_letters import DeadLetters
 from gateway.engines.kafka.kafka_cluster import Broken, KafkaCluster
+from gateway.engines.kafka.kafka_examination import examine_kafka
 from gateway.engines.kafka.kafka_records import InstallKey, IsKnown, KafkaLogRecords, RecordReader
 from gateway.engines.kafka.kafka_watch import CaughtUp, Membership, Watch
 from gateway.engines.log_meter import LogMeter
@@ -44,13 +45,25 @@ class KafkaLogTransport:
 
     late_lines_seconds = LATE_LINES_SECONDS
 
-    def __init__(self, settings: config.Kafka, log_bytes: int, install_key: InstallKey, is_known: IsKnown) -> None:
-        """Raises ConfigError for a certificate authority that can't be read."""
+    def __init__(
+        self,
+        settings: config.Kafka,
+        log_bytes: int,
+        install_key: InstallKey,
+        is_known: IsKnown,
+        *,
+        are_builders_walled: bool = False,
+    ) -> None:
+        """Raises ConfigError for a certificate authority that can't be read.
+
+        `are_builders_walled`: builders reach only the brokers that the settings name.
+        """
         if max(SESSION_SECONDS, REBALANCE_SECONDS) + REQUEST_SLACK_SECONDS > REQUEST_SECONDS:
             raise RuntimeError(
                 "A request time limit below the rebalance time limit would keep a consumer out of the group for ever."
             )
         self._cluster = KafkaCluster(settings)
+        self._are_builders_walled = are_builders_walled
         self._read_install_key = install_key
         self._key: bytes | None = None
         self._producer = RecordProducer(self._cluster.target)
@@ -61,6 +74,9 @@ class KafkaLogTransport:
             self._install_key, is_known, LogMeter(log_bytes), accept_unsigned=settings.accept_unsigned
         )
         self.for_builders: KafkaTarget | None = self._cluster.as_builder().target
+
+    async def examine(self) -> str:
+        return await examine_kafka(self._cluster, are_builders_walled=self._are_builders_walled)
 
     def is_behind(self) -> bool:
         return self._caught_up.is_behind()

@@ -73,13 +73,22 @@ class Database:
     Apart from `listen`, no session state outlives a transaction, so a pooler in transaction mode may stand in between.
     """
 
-    def __init__(self, url: str, pool: asyncpg.Pool, size: int, options: dict[str, Any], *, is_pooled: bool) -> None:
+    def __init__(
+        self, url: str, pool: asyncpg.Pool, size: int, options: dict[str, Any], *, is_pooled: bool, is_embedded: bool
+    ) -> None:
         self.url = url
         self.pool = pool
         self.is_pooled = is_pooled
+        self.is_embedded = is_embedded
         self._options = options
         # The holder of a lock needs a second connection to work, so locks get at most half of the pool.
         self._lock_places = asyncio.Semaphore(max(1, size // 2))
+
+    async def examine(self) -> str:
+        """What the doctor says of it. Raises ConfigError or Unavailable with what to do."""
+        from gateway.engines.postgres.postgres_examination import examine_postgres  # which imports this module
+
+        return await examine_postgres(self)
 
     @contextlib.asynccontextmanager
     async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
@@ -174,7 +183,7 @@ class Database:
 
 @contextlib.asynccontextmanager
 async def open_pool(
-    url: str, size: int, *, is_pooled: bool = False, application_name: str = GATEWAY
+    url: str, size: int, *, is_pooled: bool = False, is_embedded: bool = False, application_name: str = GATEWAY
 ) -> AsyncIterator[Database]:
     """The database of this URL; nothing is connected yet. Raises ConfigError if it is no such URL.
 
@@ -186,7 +195,7 @@ async def open_pool(
     pool = asyncpg.create_pool(url, min_size=0, max_size=size, reset=_no_reset if is_pooled else None, **options)
     await pool
     try:
-        yield Database(url, pool, size, options, is_pooled=is_pooled)
+        yield Database(url, pool, size, options, is_pooled=is_pooled, is_embedded=is_embedded)
     finally:
         await _close(pool)
 

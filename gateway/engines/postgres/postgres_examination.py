@@ -8,10 +8,8 @@ import uuid
 
 from builder.protocol.lines import Line, LineBatch
 from builder.protocol.steps import Step, Stream
-from gateway.config import Config
 from gateway.config.resources import migrations_folder
 from gateway.engines.postgres.database import Database
-from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.postgres.postgres_migrations import check_encoding, describe_missing, missing_migrations
 from gateway.engines.postgres.postgres_url import describe_url
 from gateway.errors import ConfigError, Unavailable
@@ -19,7 +17,7 @@ from gateway.models.log import LogPosition
 from gateway.roles import LogStore
 
 
-async def examine_postgres(database: Database, config: Config) -> str:
+async def examine_postgres(database: Database) -> str:
     """Uses a temporary table. Raises ConfigError or Unavailable."""
     async with database.transaction() as connection:
         await connection.execute("CREATE TEMPORARY TABLE doctor (value text) ON COMMIT DROP")
@@ -37,17 +35,17 @@ async def examine_postgres(database: Database, config: Config) -> str:
             f"{describe_missing(missing)}, and this user may not: GRANT CREATE ON SCHEMA public to it,"
             " or run `buildspace migrate` as one that may."
         )
-    which = describe_url(config.postgres.url.reveal()) if config.postgres.url else "embedded"
+    which = "embedded" if database.is_embedded else describe_url(database.url)
     if database.is_pooled:
-        which += f", through a pooler (other gateways' changes show within {config.sites.pointer_seconds:g} s)"
+        which += ", through a pooler (other gateways' changes show only after sites.pointer_seconds)"
     return f"PostgreSQL {version}, {which}; written, read, deleted; {describe_missing(missing)}."
 
 
-async def examine_postgres_logs(database: Database) -> str:
+async def examine_postgres_logs(logs: LogStore, database: Database) -> str:
     """Raises ConfigError or Unavailable."""
     if await missing_migrations(database, migrations_folder()):
         return "in PostgreSQL; nothing was written, because its tables do not have this version's schema yet."
-    return await check_logs(PostgresLogStore(database), database)
+    return await check_logs(logs, database)
 
 
 async def check_logs(logs: LogStore, database: Database) -> str:

@@ -15,6 +15,7 @@ import asyncpg
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.engines.postgres.database import Database
+from gateway.engines.postgres.postgres_examination import examine_postgres_logs
 from gateway.models.log import LogLine, LogPosition
 
 ROW_LINES = 2000
@@ -107,6 +108,9 @@ class PostgresLogStore:
         """Raises Unavailable."""
         async with self._database.acquire() as connection:
             await connection.execute("SELECT 1")
+
+    async def examine(self) -> str:
+        return await examine_postgres_logs(self, self._database)
 
     async def compact(self, deployment_id: uuid.UUID) -> int:
         """Merge neighbouring batches into fewer rows. Reads return the same before, during and after it.

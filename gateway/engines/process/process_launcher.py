@@ -18,7 +18,7 @@ from gateway.engines.process import processes
 from gateway.engines.process.grades import Grade
 from gateway.engines.process.processes import ProcessId
 from gateway.engines.process.work_folders import WORK, AttemptFolders, Record, parse_record, read_record
-from gateway.errors import LaunchRefused, Unanswered, Unavailable
+from gateway.errors import ConfigError, LaunchRefused, Unanswered, Unavailable
 from gateway.roles import BuilderState, LaunchOrder
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,11 @@ TIDY_SECONDS = 4.0
 KILL_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 SLOTS = 90
+SAME_ACCOUNT = (
+    " Builds run as this user and can change the modes of its files: those in the data directory are set back within"
+    " seconds, those of running builds, the configuration and the programs are not. Started as root, the gateway gives"
+    " builds users of their own."
+)
 
 
 class ProcessLauncher:
@@ -105,6 +110,14 @@ class ProcessLauncher:
         for path in (self._builder[0], PACKAGE_ROOT / "builder"):
             if not await asyncio.to_thread(os.access, path, os.R_OK | os.X_OK):
                 raise Unavailable(f"No builder can be started: {path} is closed to this user. `chmod u+rwX` opens it.")
+
+    async def examine(self) -> str:
+        try:
+            grade = self._grade()
+        except LaunchRefused as refusal:
+            raise ConfigError(refusal.sentence) from refusal
+        shared = SAME_ACCOUNT if grade.name == "basic" and os.geteuid() != 0 else ""
+        return f"isolation {grade.name}. {grade.sentence}{shared}"
 
     async def close(self) -> None:
         """A stop leaves no builder behind. The next start finds them gone and begins other attempts."""

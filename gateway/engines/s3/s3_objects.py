@@ -14,9 +14,10 @@ from aiohttp.abc import AbstractResolver
 
 from gateway.config import S3
 from gateway.engines.directory.files import check_key, is_key
+from gateway.engines.object_examination import try_objects
 from gateway.engines.s3.s3_client import S3Client
 from gateway.engines.s3.s3_uploads import Incoming, Uploads
-from gateway.engines.s3.s3_words import NoSuchRange, Unexplained
+from gateway.engines.s3.s3_words import NoSuchRange, Unexplained, name_of
 from gateway.errors import NotFound, Unavailable
 from gateway.models.object_keys import PREFIXES
 from gateway.roles import ObjectInfo, ignore
@@ -143,6 +144,11 @@ class S3ObjectStore:
         """Raises Unavailable, with what would be right, if the bucket cannot be used."""
         await self._head("head_bucket", seconds=CHECK_SECONDS)
         self._bucket_seen = time.monotonic()
+
+    async def examine(self) -> str:
+        await self.check()
+        config = self._client.config
+        return f"bucket '{config.bucket}' of {name_of(config)}; {await try_objects(self)}"
 
     async def tidy(self) -> int:
         """Abort the uploads under our keys that began over a day ago. Returns how many."""

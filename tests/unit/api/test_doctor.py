@@ -8,9 +8,9 @@ import pytest
 from gateway.commands import doctor
 from gateway.commands.doctor import check_access, check_builders_url, check_links, examine
 from gateway.commands.examine_machine import examine_disk
-from gateway.commands.examine_objects import check_objects
 from gateway.config import load_config
 from gateway.engines.directory.directory_objects import DirectoryObjectStore
+from gateway.engines.object_examination import try_objects
 from gateway.engines.postgres.postgres_examination import check_logs
 from gateway.errors import Unavailable
 
@@ -21,7 +21,7 @@ def config_of(tmp_path, **environment):
 
 async def test_a_good_object_store_is_well_and_left_empty(tmp_path):
     store = DirectoryObjectStore(tmp_path / "objects")
-    assert "written, read, deleted" in await check_objects(store)
+    assert await store.examine() == "a directory; an object written, read, deleted."
     assert [found async for found in store.list("")] == []
 
 
@@ -32,7 +32,7 @@ class Forgetful(DirectoryObjectStore):
 
 async def test_a_store_that_does_not_delete_is_found_out(tmp_path):
     with pytest.raises(Unavailable, match="still has an object"):
-        await check_objects(Forgetful(tmp_path / "objects"))
+        await try_objects(Forgetful(tmp_path / "objects"))
 
 
 class Lossy:
