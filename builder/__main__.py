@@ -22,7 +22,7 @@ from builder.kafka import KafkaSender
 from builder.logs import LineSender, Send
 from builder.protocol.calls import LATE_LINES_SECONDS, Job
 from builder.publish import Attempt
-from builder.sandbox import Sandbox, open_sandbox
+from builder.sandbox import SandboxError, open_sandbox
 
 EXIT_TOLD = 0
 EXIT_USAGE = 2
@@ -102,14 +102,16 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
         limit_bytes=job.log_bytes,
     )
 
-    def open_for(job: Job) -> Sandbox:
-        return open_sandbox(settings.isolation, job.allow_private_hosts, work=folders.build)
-
     async def do() -> None:
         folders.make()
-        # In a thread, because choosing the sandbox may take seconds, and heartbeats must go on meanwhile.
-        build = await asyncio.to_thread(Build, job, api, log, folders, open_for)
-        await build.do()
+        # Opened here, where heartbeats are sent and the loss is reported; in a thread, because it may take seconds.
+        try:
+            sandbox = await asyncio.to_thread(
+                open_sandbox, settings.isolation, job.allow_private_hosts, work=folders.build
+            )
+        except SandboxError as error:
+            raise Lost(str(error)) from error
+        await Build(job, api, log, folders, sandbox).do()
 
     return Attempt(api, log, do, late_lines_seconds=LATE_LINES_SECONDS if job.kafka else 0.0)
 

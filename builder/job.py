@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from builder import collect
@@ -16,13 +15,13 @@ from builder.collect import Output, check_deadline, collect_output, find_output,
 from builder.commands import SOURCE, TOOLS, Commands
 from builder.detect import Plan, make_plan
 from builder.environment import make_environment
-from builder.errors import BuildFailed, Lost
+from builder.errors import BuildFailed
 from builder.logs import LineSender
 from builder.node import SYSTEM_PATH, Node, Place, choose_node, find_places, read_wish
 from builder.protocol.calls import Facts, Isolation, Job, Manifest
 from builder.protocol.steps import Step
 from builder.run import Command, Runner
-from builder.sandbox import Limits, Sandbox, SandboxError
+from builder.sandbox import Limits, Sandbox
 from builder.upload import count_files, megabytes, upload
 
 
@@ -52,7 +51,7 @@ class Folders:
 
 
 class Build:
-    """Does one job. `open_sandbox` is called with the job's private hosts before anything of the project runs."""
+    """Does one job. All that comes from the project runs in the sandbox."""
 
     def __init__(
         self,
@@ -60,16 +59,13 @@ class Build:
         api: BuildersApi,
         log: LineSender,
         folders: Folders,
-        open_sandbox: Callable[[Job], Sandbox],
+        sandbox: Sandbox,
     ) -> None:
         self._job = job
         self._api = api
         self._log = log
         self._folders = folders
-        try:
-            self._sandbox = open_sandbox(job)
-        except SandboxError as error:
-            raise Lost(str(error)) from error
+        self._sandbox = sandbox
         self._checkout = Checkout(folders.source)
         self._deadline = time.monotonic() + job.time_limit_seconds
 
