@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
@@ -82,11 +83,17 @@ OpenLauncher = Callable[[Config, Callable[[], Grade]], contextlib.AbstractAsyncC
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Engines:
+class Engines:
+    """The engine of each role, and what was found while they were opened. `postgres`: the embedded server."""
+
+    health: Health
+    database: Database
     objects: ObjectStore
     logs: LogStore
     transport: LogTransport
+    isolation: Isolation
     launcher: Launcher
+    postgres: EmbeddedPostgres | None = None
 
 
 @contextlib.asynccontextmanager
@@ -103,23 +110,22 @@ async def open_services(
         database, postgres = await stack.enter_async_context(open_database(config, health))
         isolation = Isolation(health)
         read_install_key, is_known = InstallationStore(database).install_key, DeploymentStore(database).is_known
-        opened = _Engines(
+        engines = Engines(
+            health=health,
+            database=database,
             objects=await stack.enter_async_context(opening.open_objects(config)),
             logs=await stack.enter_async_context(opening.open_logs(config, database)),
             transport=await stack.enter_async_context(opening.open_transport(config, read_install_key, is_known)),
+            isolation=isolation,
             launcher=await stack.enter_async_context(open_launcher(config, isolation.grade)),
+            postgres=postgres,
         )
-        yield _compose(config, health, database, postgres, isolation, opened)
+        yield compose(config, engines)
 
 
-def _compose(
-    config: Config,
-    health: Health,
-    database: Database,
-    postgres: EmbeddedPostgres | None,
-    isolation: Isolation,
-    opened: _Engines,
-) -> Services:
+def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = time.monotonic) -> Services:
+    """The services on these engines; nothing is opened and no job runs. `clock` measures how long the jobs wait."""
+    database, health, launcher, transport = engines.database, engines.health, engines.launcher, engines.transport
     pointers = SitePointers(HostStore(database), config.sites.url, config.sites.pointer_seconds)
     api_labels = [pointers.label_of(name) for name in config.api.own_names]
     queue_length = config.builder.queue_length
@@ -127,7 +133,6 @@ def _compose(
     deployments = DeploymentStore(database, queue_length)
     attempts, releases = AttemptStore(database), ReleaseStore(database)
     installation = InstallationStore(database)
-    objects, logs, transport, launcher = opened.objects, opened.logs, opened.transport, opened.launcher
     access = Access(config.api, installation, config.auth.token)
     metrics = Metrics(StatisticsStore(database), health)
     dispatcher = Dispatcher(attempts, launcher, access.install_key, config.builders_url, config.builder)
@@ -137,12 +142,14 @@ def _compose(
         config.builder.attempts,
         time_limit_seconds=config.builder.time_limit_seconds,
         late_lines_seconds=transport.late_lines_seconds,
+        clock=clock,
     )
     log_ends = LogEnds(
         deployments,
-        logs,
+        engines.logs,
         is_transport_behind=transport.is_behind,
         late_lines_seconds=transport.late_lines_seconds,
+        clock=clock,
     )
 
     def on_finished() -> None:
@@ -160,26 +167,26 @@ def _compose(
         attempts=attempts,
         releases=releases,
         installation=installation,
-        logs=logs,
-        objects=objects,
-        isolation=isolation,
+        logs=engines.logs,
+        objects=engines.objects,
+        isolation=engines.isolation,
         launcher=launcher,
         dispatcher=dispatcher,
         reconciler=reconciler,
         log_ends=log_ends,
-        publisher=Publisher(deployments, attempts, releases, objects, config.builder, on_finished),
+        publisher=Publisher(deployments, attempts, releases, engines.objects, config.builder, on_finished),
         transport=transport,
-        consumer=LogConsumer(transport, CountedLogs(logs, metrics.log_lines)),
+        consumer=LogConsumer(transport, CountedLogs(engines.logs, metrics.log_lines)),
         pointers=pointers,
         proxy=SiteProxy(
             pointers,
-            objects,
+            engines.objects,
             proxies=TrustedProxies(config.sites.trusted_proxies),
             cache_bytes=config.sites.cache_bytes,
             on_response=metrics.count_site_response,
         ),
         access=access,
         metrics=metrics,
-        postgres=postgres,
+        postgres=engines.postgres,
         prepared=asyncio.Event(),
     )

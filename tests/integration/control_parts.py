@@ -13,23 +13,19 @@ from builder.api import BuildersApi, open_api
 from builder.protocol.tokens import make_token
 from gateway import config
 from gateway.background import Health, kept_running
-from gateway.consumer import LogConsumer
 from gateway.control.dispatcher import Dispatcher
-from gateway.control.leases import Reconciler
-from gateway.control.log_ends import LogEnds
-from gateway.control.publishing import Publisher
 from gateway.control.retention import Sweeper
 from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.engines.http_transport import HttpLogTransport
 from gateway.engines.postgres.database import Database, open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
+from gateway.engines.process.isolation import Isolation
 from gateway.models.actor import OWNER
 from gateway.models.deployment import Deployment
 from gateway.models.log import LogPosition
 from gateway.models.project import BuildSettings
 from gateway.routes import create_builders_app
-from gateway.stores.installation import InstallationStore
-from gateway.stores.projects import ProjectStore
+from gateway.services import Engines, compose
 from gateway.stores.sweeps import SweepStore
 from tests.engines.stores import LifeStore
 from tests.unit.control.fake_engines import FakeLauncher
@@ -45,17 +41,25 @@ class Parts:
         self.launcher = launcher
         self.health = Health()
         self.clock = Clock()
-        self.projects = ProjectStore(database)
+        engines = Engines(
+            health=self.health,
+            database=database,
+            objects=DirectoryObjectStore(folder / "objects"),
+            logs=PostgresLogStore(database),
+            transport=HttpLogTransport(),
+            isolation=Isolation(self.health),
+            launcher=launcher,
+        )
+        self.services = compose(config.Config(builder=settings), engines, clock=self.clock)
+        self.projects = self.services.projects
         self.deployments = LifeStore(database)
-        self.installation = InstallationStore(database)
-        self.logs = PostgresLogStore(database)
-        self.objects = DirectoryObjectStore(folder / "objects")
-        self.transport = HttpLogTransport()
-        self.consumer = LogConsumer(self.transport, self.logs)
-        self.publisher = Publisher(self.deployments, self.deployments, self.deployments, self.objects, settings)
-        self.dispatcher = self.make_dispatcher()
-        self.reconciler = Reconciler(self.deployments, launcher, settings.attempts, clock=self.clock)
-        self.log_ends = LogEnds(self.deployments, self.logs, clock=self.clock)
+        self.installation = self.services.installation
+        self.logs, self.objects, self.transport = engines.logs, engines.objects, engines.transport
+        self.consumer = self.services.consumer
+        self.publisher = self.services.publisher
+        self.dispatcher = self.services.dispatcher
+        self.reconciler = self.services.reconciler
+        self.log_ends = self.services.log_ends
         self.url = ""
 
     def make_dispatcher(self, **options) -> Dispatcher:
