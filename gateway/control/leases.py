@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from builder.protocol.calls import LEASE_SECONDS
-from gateway import config
 from gateway.background import Since, each_of, wait_until_any
 from gateway.errors import Conflict, Unavailable
 from gateway.models import lifecycle
@@ -48,17 +46,15 @@ class Reconciler:
         launcher: Launcher,
         attempts_limit: int,
         *,
-        time_limit_seconds: float = config.Builder().time_limit_seconds,
-        late_lines_seconds: float = 0.0,
-        look_seconds: float = LOOK_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        time_limit_seconds: float,
+        late_lines_seconds: float,
+        clock: Callable[[], float],
     ) -> None:
         self._attempts = attempts
         self._launcher = launcher
         self._attempts_limit = attempts_limit
         self._time_limit_seconds = time_limit_seconds
         self._late_lines_seconds = late_lines_seconds
-        self._look_seconds = look_seconds
         self._clock = clock
         self._looked_at = float("-inf")
         self._reap_after = float("inf")
@@ -77,7 +73,7 @@ class Reconciler:
             self._woken.clear()
             await self.look()
             progress()
-            await wait_until_any(stopping, self._woken, timeout_seconds=self._look_seconds)
+            await wait_until_any(stopping, self._woken, timeout_seconds=LOOK_SECONDS)
 
     async def look(self) -> None:
         """Work through everything once. Raises Unavailable: at once for the database, at the end for other engines."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 import uuid
 from collections.abc import Callable
 
@@ -32,9 +31,9 @@ class LogEnds:
         deployments: DeploymentStore,
         logs: LogStore,
         *,
-        is_transport_behind: Callable[[], bool] = lambda: False,
-        late_lines_seconds: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
+        is_transport_behind: Callable[[], bool],
+        late_lines_seconds: float,
+        clock: Callable[[], float],
     ) -> None:
         self._deployments = deployments
         self._logs = logs

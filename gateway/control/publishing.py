@@ -50,14 +50,14 @@ class Publisher:
         attempts: AttemptStore,
         releases: ReleaseStore,
         objects: ObjectStore,
-        limits: config.Builder | None = None,
+        limits: config.Builder,
         on_finished: Callable[[], None] = lambda: None,
     ) -> None:
         self._deployments = deployments
         self._attempts = attempts
         self._releases = releases
         self._objects = objects
-        self._limits = limits or config.Builder()
+        self._limits = limits
         self._on_finished = on_finished
         self._sizes: collections.OrderedDict[tuple[uuid.UUID, int], Mapping[str, int]] = collections.OrderedDict()
 

@@ -201,15 +201,16 @@ async def test_a_gateway_killed_between_claim_and_launch_launches_the_same_order
 
 async def test_a_gateway_killed_between_launch_and_record_finds_its_builder(parts):
     waiting = await parts.create()
-    launched = parts.deployments.launched
+    attempts = parts.services.attempts
+    launched = attempts.launched
 
     async def die(*call):
         raise Killed
 
-    parts.deployments.launched = die
+    attempts.launched = die
     with pytest.raises(Killed):
         await parts.dispatcher.dispatch()
-    parts.deployments.launched = launched
+    attempts.launched = launched
     await parts.make_dispatcher(adopt_seconds=0).dispatch()
     assert parts.launcher.running == {f"fake:{waiting.id}/1"}
     assert (await parts.deployments.get(OWNER, waiting.id)).handle == f"fake:{waiting.id}/1"
@@ -218,15 +219,16 @@ async def test_a_gateway_killed_between_launch_and_record_finds_its_builder(part
 async def test_a_gateway_killed_before_it_is_published_keeps_the_old_site(parts):
     building = await parts.launch()
     await upload(parts.publisher, building, SITE)
-    publish = parts.deployments.publish
+    releases = parts.services.releases
+    publish = releases.publish
 
     async def die(*call):
         raise Killed
 
-    parts.deployments.publish = die
+    releases.publish = die
     with pytest.raises(Killed):
         await parts.publisher.finish(building, 1, Finish(Exit.OK, 0))
-    parts.deployments.publish = publish
+    releases.publish = publish
     assert (await parts.projects.get(OWNER, building.project_slug)).live_deployment_id is None
     await parts.publisher.finish(building, 1, Finish(Exit.OK, 0))
     assert (await parts.projects.get(OWNER, building.project_slug)).live_deployment_id == building.id

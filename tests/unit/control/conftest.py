@@ -38,7 +38,7 @@ def launcher():
 @pytest.fixture
 def work(deployments, launcher, clock):
     """A reconciler."""
-    return Reconciler(deployments, launcher, 3, time_limit_seconds=900, clock=clock)
+    return Reconciler(deployments, launcher, 3, time_limit_seconds=900, late_lines_seconds=0, clock=clock)
 
 
 @pytest.fixture

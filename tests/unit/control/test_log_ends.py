@@ -23,7 +23,7 @@ def is_behind():
 @pytest.fixture
 def work(deployments, logs, clock):
     """The job that decides logs."""
-    return LogEnds(deployments, logs, clock=clock)
+    return LogEnds(deployments, logs, is_transport_behind=lambda: False, late_lines_seconds=0, clock=clock)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def late(deployments, logs, clock, is_behind):
 @pytest.fixture
 def stops(deployments, launcher, clock):
     """A reconciler for such builders."""
-    return Reconciler(deployments, launcher, 3, late_lines_seconds=900, clock=clock)
+    return Reconciler(deployments, launcher, 3, time_limit_seconds=900, late_lines_seconds=900, clock=clock)
 
 
 async def store(logs, deployment, first_seq, count):

@@ -113,20 +113,22 @@ async def test_a_blob_may_come_twice(publisher, building, row):
 
 async def test_a_blob_may_go_to_another_gateway_than_the_manifest(publisher, building, deployments, objects):
     await publisher.accept_manifest(building, make_manifest(SITE))
-    other = Publisher(deployments, deployments, deployments, objects)
+    other = Publisher(deployments, deployments, deployments, objects, Builder())
     await other.store_blob(building, sha256_of(b"1"), 1, one_chunk(b"1"))
     assert objects.bodies[blob_key(building.project_id, sha256_of(b"1"))] == b"1"
 
 
 async def test_a_manifest_that_another_gateway_replaced_is_read_again(publisher, building, deployments, objects):
     await publisher.accept_manifest(building, make_manifest({"index.html": b"old"}))
-    await Publisher(deployments, deployments, deployments, objects).accept_manifest(building, make_manifest(SITE))
+    await Publisher(deployments, deployments, deployments, objects, Builder()).accept_manifest(
+        building, make_manifest(SITE)
+    )
     await publisher.store_blob(building, sha256_of(b"1"), 1, one_chunk(b"1"))
 
 
 async def test_manifests_of_many_builds_are_not_all_remembered(deployments, objects, monkeypatch):
     monkeypatch.setattr(publishing, "REMEMBERED_MANIFESTS", 1)
-    publisher = Publisher(deployments, deployments, deployments, objects)
+    publisher = Publisher(deployments, deployments, deployments, objects, Builder())
     first, second = deployments.add_building(), deployments.add_building()
     await publisher.accept_manifest(first, make_manifest(SITE))
     await publisher.accept_manifest(second, make_manifest(SITE))

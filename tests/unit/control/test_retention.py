@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.background import Health, kept_running
-from gateway.config import Retention
+from gateway.config import Builder, Retention
 from gateway.control import retention
 from gateway.control.publishing import Publisher
 from gateway.control.retention import Sweeper
@@ -33,7 +33,7 @@ class World:
         self.deployments = MemoryDeployments(self.clock)
         self.objects = BreakingObjects(self.clock)
         self.logs = MemoryLogs()
-        self.publisher = Publisher(self.deployments, self.deployments, self.deployments, self.objects)
+        self.publisher = Publisher(self.deployments, self.deployments, self.deployments, self.objects, Builder())
         self.settings = settings
         self.sweeps = MemorySweeps(self.deployments, self.clock)
         self.sweeper = self.make_sweeper()
