@@ -120,7 +120,7 @@ async def test_an_engine_that_is_not_there_is_unavailable_and_named(on: OpenLaun
         for call in (
             launcher.check(),
             launcher.launch(order()),
-            launcher.find("docker:abc"),
+            launcher.find([f"docker:{'a' * 64}"]),
             launcher.stop("docker:abc", ""),
         ):
             with pytest.raises(Unavailable, match=r"unix:///nowhere/docker.sock cannot be reached.*docker.host"):

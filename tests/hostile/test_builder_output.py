@@ -1,5 +1,6 @@
 """A build's output that tries to reach beyond itself."""
 
+import math
 import os
 import socket
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ def dist(tmp_path):
 
 
 def collected(dist):
-    output = collect_output(dist.parent, DIST, AMPLE, is_source=False)
+    output = collect_output(dist.parent, DIST, AMPLE, is_source=False, deadline=math.inf)
     return [file.path for file in output.files], "\n".join(output.notes)
 
 
@@ -124,7 +125,7 @@ def test_a_very_deep_tree_is_cut(dist):
 def test_an_output_folder_that_is_a_link_is_not_followed(dist):
     (dist.parent / "out").symlink_to("/etc")
     with pytest.raises(OSError, match="out"):
-        collect_output(dist.parent, PurePosixPath("out"), AMPLE, is_source=False)
+        collect_output(dist.parent, PurePosixPath("out"), AMPLE, is_source=False, deadline=math.inf)
     assert not Checkout(dist.parent).is_folder(PurePosixPath("out/ssl"))
 
 

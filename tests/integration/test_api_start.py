@@ -220,7 +220,7 @@ def test_the_doctor_works_without_a_gateway_and_leaves_nothing(tmp_path):
     assert code == 0, printed
     assert [line.split(":")[0].split(maxsplit=1)[1] for line in printed.splitlines()[1:-1]] == [
         *("data directory", "postgres", "log store", "sites", "object store", "log transport", "disk"),
-        *("builders", "git", "node", "access"),
+        *("builders", "git", "node", "access", "builders' API"),
     ]
     assert list(tmp_path.iterdir()) == []
 

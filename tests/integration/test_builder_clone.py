@@ -106,7 +106,7 @@ async def test_an_empty_repository_is_told(server, bring, tmp_path):
     [
         (401, "private or does not exist"),
         (404, "no git repository"),
-        (503, "in trouble"),
+        (503, "has a problem"),
         (204, "where a repository was"),
     ],
 )

@@ -93,7 +93,7 @@ async def test_a_copy_that_is_run_again_copies_only_what_is_new(directory, bucke
     await put_blob(directory, b"one")
     await copy(directory, bucket)
     await put_blob(directory, b"two")
-    assert (await copy(directory, bucket))[0] == "1 objects of __blobs/ copied (3 bytes), 1 were there already."
+    assert (await copy(directory, bucket))[0] == "1 objects of __blobs/ copied (3 bytes), 1 were already there."
 
 
 async def test_what_was_written_anew_since_is_copied_anew(directory, bucket, tmp_path):
@@ -108,7 +108,7 @@ async def test_a_damaged_blob_is_named_and_the_rest_is_copied(directory, bucket)
     damaged = blob_key(PROJECT, hashlib.sha256(b"right").hexdigest())
     await put(directory, damaged, b"wrong")
     whole = await put_blob(directory, b"whole")
-    with pytest.raises(Invalid, match=f"^1 left behind, such as '{damaged}'. Its bytes are not"):
+    with pytest.raises(Invalid, match=f"^1 left behind, such as '{damaged}'. Its bytes do not match"):
         await copy(directory, bucket)
     assert await keys_of(bucket) == {whole}
 
@@ -118,7 +118,9 @@ async def test_a_key_that_is_the_folder_of_others_is_named_and_the_rest_is_copie
     await put(bucket, "__outputs/blog/about/index.html", b"page")
     await put(bucket, release_key(PROJECT, uuid.UUID(int=9)), b"release")
     for _ in range(2):
-        with pytest.raises(Invalid, match=r"1 left behind, such as '__outputs/blog/about.*cannot be the folder of"):
+        with pytest.raises(
+            Invalid, match=r"1 left behind, such as '__outputs/blog/about.*cannot also be the folder of"
+        ):
             await copy(bucket, directory)
     assert {release_key(PROJECT, uuid.UUID(int=9))} < await keys_of(directory)
 
@@ -156,11 +158,11 @@ async def test_a_copy_that_broke_off_goes_on_where_it_was(directory, tmp_path):
     for number in range(30):
         await put_blob(directory, f"{number}".encode())
     target = Failing(tmp_path / "target", 10)
-    with pytest.raises(Unavailable, match=r"The store is away. Run the command again: it goes on from here"):
+    with pytest.raises(Unavailable, match=r"The store is away. Run the command again: it continues from here"):
         await copy(directory, target)
     arrived = len(await keys_of(target))
     target.left = 1000
-    assert (await copy(directory, target))[0].endswith(f"{arrived} were there already.")
+    assert (await copy(directory, target))[0].endswith(f"{arrived} were already there.")
     assert await keys_of(target) == await keys_of(directory)
 
 

@@ -112,7 +112,7 @@ async def test_a_user_who_may_only_read_is_told_what_is_needed(server, logs, dat
     [
         ("http_port", False, "not 8123"),
         ("tls_port", False, "native protocol"),
-        ("port", True, "speaks no TLS"),
+        ("port", True, "does not speak TLS"),
     ],
 )
 async def test_a_port_of_another_protocol_is_told(server, database, port, is_tls, words):
