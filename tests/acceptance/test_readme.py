@@ -14,6 +14,7 @@ MADE_ANEW = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # an id
     r"|\b[a-z]+-[a-z]+(?=\.localhost|\", )"  # a slug
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"  # a time
+    r"|memory (?:held by a cgroup|counted for the build as a whole, several times a second)"  # as the machine has it
 )
 
 

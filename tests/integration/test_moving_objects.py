@@ -118,9 +118,7 @@ async def test_a_key_that_is_the_folder_of_others_is_named_and_the_rest_is_copie
     await put(bucket, "__outputs/blog/about/index.html", b"page")
     await put(bucket, release_key(PROJECT, uuid.UUID(int=9)), b"release")
     for _ in range(2):
-        with pytest.raises(
-            Invalid, match=r"1 left behind, such as '__outputs/blog/about.*cannot also be the folder of"
-        ):
+        with pytest.raises(Invalid, match=r"1 left behind, such as '__outputs/blog/about.*also be the folder of"):
             await copy(bucket, directory)
     assert {release_key(PROJECT, uuid.UUID(int=9))} < await keys_of(directory)
 
