@@ -29,9 +29,14 @@ def test_a_link_or_a_named_file_in_the_docs_exists(page: Path) -> None:
     assert missing == []
 
 
+def holds_files(path: Path) -> bool:
+    return path.is_dir() and any(each.is_file() for each in path.iterdir())
+
+
 def test_the_layout_names_every_part_of_the_gateway() -> None:
     (layout,) = re.findall(r"^gateway/\n(.*?)^builder/", (ROOT / "docs/architecture.md").read_text(), re.M | re.S)
-    parts = {path.stem for path in (ROOT / "gateway").iterdir() if path.is_dir() or path.suffix == ".py"}
+    # A folder without a file is what git leaves of one that was moved.
+    parts = {path.stem for path in (ROOT / "gateway").iterdir() if path.suffix == ".py" or holds_files(path)}
     missing = parts - set(re.findall(r"\w+", layout)) - {"__init__", "__pycache__"}
     assert missing == set()
 
