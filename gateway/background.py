@@ -119,6 +119,22 @@ async def wait_until_any(*events: asyncio.Event, timeout_seconds: float) -> None
             wait.cancel()
 
 
+async def repeat(
+    work: Callable[[], Awaitable[None]],
+    woken: asyncio.Event,
+    seconds: float,
+    *,
+    stopping: asyncio.Event,
+    progress: Callable[[], None],
+) -> None:
+    """Call `work` until stopped, this long after it ended or as soon as `woken` is set. Its errors are raised."""
+    while not stopping.is_set():
+        woken.clear()
+        await work()
+        progress()
+        await wait_until_any(stopping, woken, timeout_seconds=seconds)
+
+
 class Since:
     """For how long each fact has been true without a break. A fact that is not asked about is forgotten."""
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from builder.protocol.calls import LEASE_SECONDS
-from gateway.background import Since, each_of, wait_until_any
+from gateway.background import Since, each_of, repeat
 from gateway.errors import Conflict, Unavailable
 from gateway.models import lifecycle
 from gateway.models.attempt import EndedBuilder
@@ -69,11 +69,7 @@ class Reconciler:
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         """Work every two seconds, or when woken, until stopped."""
-        while not stopping.is_set():
-            self._woken.clear()
-            await self.look()
-            progress()
-            await wait_until_any(stopping, self._woken, timeout_seconds=LOOK_SECONDS)
+        await repeat(self.look, self._woken, LOOK_SECONDS, stopping=stopping, progress=progress)
 
     async def look(self) -> None:
         """Work through everything once. Raises Unavailable: at once for the database, at the end for other engines."""

@@ -8,7 +8,7 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from gateway.background import Since, wait_until_any
+from gateway.background import Since, repeat
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import lifecycle
 from gateway.models.deployment import Deployment
@@ -50,11 +50,7 @@ class LogEnds:
 
     async def run(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         """Work every two seconds, or when woken, until stopped."""
-        while not stopping.is_set():
-            self._woken.clear()
-            await self.look()
-            progress()
-            await wait_until_any(stopping, self._woken, timeout_seconds=LOOK_SECONDS)
+        await repeat(self.look, self._woken, LOOK_SECONDS, stopping=stopping, progress=progress)
 
     async def look(self) -> None:
         """Decides on some logs in each round, all in turn, so that logs that wait for lines hold up no others.
