@@ -1,4 +1,4 @@
-"""Answers are compressed for clients that ask, where that tells nobody a secret."""
+"""Answers are compressed for clients that accept it, unless their length could reveal a secret."""
 
 import asyncio
 import gzip
