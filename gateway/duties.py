@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from gateway.access.guard import Access
-from gateway.background import Job, kept_running, wait_until
+from gateway.background import Job, kept_running, repeat, wait_until
 from gateway.config.resources import migrations_folder
 from gateway.control.mirroring import Mirror
 from gateway.control.retention import AGAIN_SECONDS, Sweeper
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 DATABASE = "database"
 WATCH_SECONDS = 3.0
 CHECK_SECONDS = 10.0
+TIDY_SECONDS = 5.0
 PREPARE_SECONDS = 20.0
 """How long a start waits for the database before it serves without it."""
 
@@ -53,6 +54,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         await keep("releases", _watch("releases", services.proxy.releases.check), needs_database=False)
         await keep("log store", _watch("log store", services.logs.check), needs_database=False)
         await keep("launcher", _watch("launcher", services.launcher.check), needs_database=False)
+        await keep("leftovers of builds", _tidy(services), needs_database=False)
         await keep("log consumer", services.consumer.run, needs_database=False)
         stack.push_async_callback(services.launcher.close)
         await keep("reconciler", services.reconciler.run)
@@ -153,6 +155,10 @@ def _watch(name: str, check: Callable[[], Awaitable[None]]) -> Job:
             await wait_until(stopping, WATCH_SECONDS)
 
     return watch
+
+
+def _tidy(services: Services) -> Job:
+    return functools.partial(repeat, services.launcher.tidy, asyncio.Event(), TIDY_SECONDS)
 
 
 def _sweeper(services: Services) -> Sweeper:

@@ -190,6 +190,9 @@ class Launcher(Protocol):
     async def stop(self, handle: str, reason: str) -> None:
         """End the builder and all its children soon. One that is gone is not an error."""
 
+    async def tidy(self) -> None:
+        """Remove what ended builders have left, which may take long: a job calls it, and no launch or stop waits."""
+
     async def last_words(self, handle: str) -> str:
         """Why a builder that is gone ended badly, as far as can be found out. Empty: unknown."""
 

@@ -94,6 +94,9 @@ class IdleLauncher:
     async def stop(self, handle: str, reason: str) -> None:
         self.stopped.append(handle)
 
+    async def tidy(self) -> None:
+        pass
+
     async def last_words(self, handle: str) -> str:
         return ""
 

@@ -26,7 +26,7 @@ from gateway.engines.docker.docker_api import (
 )
 from gateway.engines.docker.docker_examination import examine_docker
 from gateway.engines.docker.docker_network import BuilderNetwork
-from gateway.errors import ConfigError, GatewayError, LaunchRefused, Unanswered, Unavailable
+from gateway.errors import ConfigError, LaunchRefused, Unanswered, Unavailable
 from gateway.models.lifecycle import CONTAINER_START_SECONDS
 from gateway.roles import BuilderState, LaunchOrder
 
@@ -83,7 +83,6 @@ class DockerLauncher:
         if found is None:
             await self._look_for_image()
             await self._wall_off()
-            await self._sweep()
             found = await self._create(name, order)
         if found["State"]["Status"] == "created":
             await self._start(str(found["Id"]))
@@ -186,7 +185,7 @@ class DockerLauncher:
         except DockerRefusal as error:
             raise Unavailable(f"Docker does not show the container {container[:60]} ({error.message}).") from error
 
-    async def _sweep(self) -> None:
+    async def tidy(self) -> None:
         """Removes containers that no gateway stopped, because their attempt was forgotten or a gateway died between two
         calls.
 
@@ -198,8 +197,8 @@ class DockerLauncher:
                 if time.time() - float(found.get("Created", 0)) > LEFT_SECONDS + self._builder.time_limit_seconds:
                     await self._api.remove(str(found["Id"]))
             await self._api.remove_left_volumes(label)
-        except (DockerRefusal, GatewayError) as error:
-            log.warning("leftover builders could not be removed: %s", error)
+        except DockerRefusal as error:
+            raise Unavailable(f"Docker does not remove what old builders left ({error.message}).") from error
 
     def _container(self, order: LaunchOrder) -> Found:
         # An account for each container, because the kernel counts processes by account over all containers.

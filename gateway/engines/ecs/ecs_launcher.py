@@ -81,6 +81,9 @@ class EcsLauncher:
                 raise Unavailable(f"ECS does not stop the task {handle} ({error}).") from error
         self._missing_since.pop(handle, None)
 
+    async def tidy(self) -> None:
+        """A task leaves nothing."""
+
     async def last_words(self, handle: str) -> str:
         task = (await self._describe([self._own(handle)])).get(handle)
         return ecs_words.last_words(task, self._settings.container) if task is not None else ""

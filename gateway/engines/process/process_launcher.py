@@ -70,7 +70,6 @@ class ProcessLauncher:
             record = read_record(self._folders.of(order.deployment_id, order.attempt))
             if record is None:
                 grade = self._grade()
-                await self._clear_gone()
                 record = await asyncio.to_thread(self._start, order, grade)
         return record.process.handle
 
@@ -91,12 +90,9 @@ class ProcessLauncher:
 
     async def stop(self, handle: str, reason: str) -> None:
         process = ProcessId.from_handle(handle)
-        record = await asyncio.to_thread(self._folders.find, process)
         if await asyncio.to_thread(self._is_running, process):
             log.info("stop builder %s: %s", handle, reason)
             await _end(process)
-        if record is not None:
-            await self._folders.clear(record)
 
     async def last_words(self, handle: str) -> str:
         """The last output of a builder that failed, not of its build. Empty if there is none."""
@@ -127,8 +123,7 @@ class ProcessLauncher:
             if error is not None:
                 log.error("a builder could not be stopped: %s", error)
 
-    async def _clear_gone(self) -> None:
-        """Removes the files of builders that ended by themselves."""
+    async def tidy(self) -> None:
         for record in await asyncio.to_thread(self._folders.records):
             if not record.is_running():
                 await self._folders.clear(record)

@@ -114,6 +114,9 @@ class FakeLauncher:
         self.running.discard(handle)
         self.stopped.append((handle, reason))
 
+    async def tidy(self) -> None:
+        pass
+
     async def last_words(self, handle) -> str:
         return ""
 

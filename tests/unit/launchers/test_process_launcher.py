@@ -213,7 +213,7 @@ async def test_a_builder_that_ignores_the_request_is_killed(tmp_path: Path, monk
         assert await state_of(launcher, handle) is BuilderState.GONE
 
 
-async def test_stopping_frees_the_disk_even_of_closed_folders(tmp_path: Path) -> None:
+async def test_the_disk_of_a_stopped_builder_is_freed_even_of_closed_folders(tmp_path: Path) -> None:
     order = an_order()
     async with a_launcher(tmp_path, SLEEP) as launcher:
         handle = await launcher.launch(order)
@@ -221,15 +221,18 @@ async def test_stopping_frees_the_disk_even_of_closed_folders(tmp_path: Path) ->
         (closed / "inner").mkdir(parents=True)
         closed.chmod(0o000)
         await launcher.stop(handle, "ended")
+        await launcher.tidy()
         assert not (folder_of(tmp_path, order) / "work").exists()
 
 
-async def test_the_work_of_a_builder_that_died_goes_with_the_next_launch(tmp_path: Path) -> None:
+async def test_the_next_launch_does_not_wait_for_the_removal_of_what_a_dead_builder_left(tmp_path: Path) -> None:
     order = an_order()
     async with a_launcher(tmp_path, CRASH) as launcher:
         handle = await launcher.launch(order)
         await until(lambda: is_gone(launcher, handle))
         await launcher.launch(an_order())
+        assert (folder_of(tmp_path, order) / "work").exists()
+        await launcher.tidy()
         assert not (folder_of(tmp_path, order) / "work").exists()
 
 
