@@ -11,6 +11,9 @@ FIXED = {
     "LANG": "C.UTF-8",
     "BROWSER": "none",
     "DO_NOT_TRACK": "1",
+    # git ends if the machine has these files and the sandbox does not show them. They configure other people's git.
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
     "ASTRO_TELEMETRY_DISABLED": "1",
     "GATSBY_TELEMETRY_DISABLED": "1",
     "NEXT_TELEMETRY_DISABLED": "1",

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from builder.sandbox import Limits
 from builder.sandbox.addresses import port_of
 from builder.sandbox.inside.plan import Landlock, Plan
-from builder.sandbox.ownership import hides_processes
+from builder.sandbox.ownership import account_files, hides_processes
 from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import SupervisedSandbox
 
@@ -22,7 +22,10 @@ READABLE = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store"),
     *("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime"),
     *("/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf"),
-    *("/etc/passwd", "/etc/group", "/etc/services", "/etc/protocols", "/etc/mime.types"),
+    *("/etc/passwd", "/etc/group", "/etc/services", "/etc/protocols", "/etc/mime.types", "/etc/shells"),
+    *("/etc/profile", "/etc/profile.d", "/etc/bash.bashrc", "/etc/bash_completion.d", "/etc/inputrc", "/etc/terminfo"),
+    *("/etc/ssh/ssh_config", "/etc/ssh/ssh_config.d", "/etc/crypto-policies", "/etc/fonts", "/etc/magic"),
+    *("/etc/debian_version", "/etc/lsb-release", "/etc/redhat-release", "/etc/timezone", "/etc/hostname"),
     *("/proc", "/sys/devices/system/cpu", "/sys/fs/cgroup"),
 )
 """Landlock hides the environment and memory of outside processes in /proc, but not their command lines."""
@@ -53,6 +56,7 @@ class BasicSandbox(SupervisedSandbox):
         return dataclasses.replace(
             plan,
             hides_processes=hides_processes(),
+            shown_files=account_files(self.account, str(self.work)) if self.account and hides_processes() else {},
             landlock=landlock,
             seccomp=base64.b64encode(compile_filter(self._openings())).decode(),
         )

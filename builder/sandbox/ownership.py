@@ -30,6 +30,14 @@ def hides_processes() -> bool:
     return build_account() is not None and can_hide_processes()
 
 
+def account_files(number: int, home: str) -> dict[str, str]:
+    """The files that name the build's account, for programs such as ssh that end if it has no name."""
+    return {
+        "/etc/passwd": f"root:x:0:0:root:/root:/bin/sh\nbuild:x:{number}:{number}:build:{home}:/bin/sh\n",
+        "/etc/group": f"root:x:0:\nbuild:x:{number}:\n",
+    }
+
+
 def give_to(user: int, folder: Path) -> None:
     """Make `user` the owner of root's files in a folder. Follows no links; works at any depth.
 

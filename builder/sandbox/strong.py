@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from builder.sandbox import Limits
 from builder.sandbox.addresses import Reach, find_reach
 from builder.sandbox.inside.plan import Plan
+from builder.sandbox.ownership import account_files
 from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import SYSTEM_PATH, SupervisedSandbox
 
@@ -32,8 +33,7 @@ SETTINGS = (
     *("/etc/services", "/etc/protocols", "/etc/mime.types", "/nix/store"),
 )
 SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
-PASSWD = f"root:x:0:0:root:/root:/bin/sh\nbuild:x:{USER}:{USER}:build:{HOME}:/bin/sh\n"
-GROUP = f"root:x:0:\nbuild:x:{USER}:\n"
+ACCOUNT_FILES = account_files(USER, HOME)
 
 
 class StrongSandbox(SupervisedSandbox):
@@ -51,8 +51,8 @@ class StrongSandbox(SupervisedSandbox):
         options = [*self._view(read_only), *_environment(environment), "--chdir", str(PurePath(HOME) / directory)]
         files = {
             "arguments": os.fsencode("\0".join(options) + "\0"),
-            "passwd": PASSWD.encode(),
-            "group": GROUP.encode(),
+            "passwd": ACCOUNT_FILES["/etc/passwd"].encode(),
+            "group": ACCOUNT_FILES["/etc/group"].encode(),
             "resolv.conf": reach.resolv_conf.encode(),
             "seccomp": compile_filter(OPENINGS),
         }

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from builder.sandbox.inside import kernel
 
+PLACE = "/tmp"  # noqa: S108 - a folder of every machine, covered for a moment
+
 
 def become(user: int, needed: Iterable[str]) -> None:
     """Continue as `user`, without groups and capabilities. `needed` paths stay reachable at their places."""
@@ -56,6 +58,19 @@ def hide_processes() -> None:
     _leave_mounts()
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("proc", "/proc", "proc", flags, "hidepid=ptraceable")
+
+
+def show_files(contents: dict[str, str]) -> None:
+    """In a mount namespace of our own, cover files of the machine. Paths that do not exist are skipped."""
+    _leave_mounts()
+    kernel.mount("tmpfs", PLACE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m")
+    for number, (path, content) in enumerate(contents.items()):
+        if os.path.exists(path):
+            with open(f"{PLACE}/{number}", "x", opener=functools.partial(os.open, mode=0o644)) as file:
+                file.write(content)
+            kernel.mount(f"{PLACE}/{number}", path, "", kernel.MS_BIND)
+    # The files stay where they are mounted; what the place had before is seen again.
+    kernel.unmount(PLACE, kernel.MNT_DETACH)
 
 
 @functools.cache

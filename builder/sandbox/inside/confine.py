@@ -42,7 +42,10 @@ def _confine(plan: Plan, supervisor: int) -> None:
     os.nice(NICENESS)
     if plan.hides_processes:
         account.hide_processes()
+    if plan.shown_files:
+        account.show_files(plan.shown_files)
     if plan.user is not None:
+        _give_streams(plan.user)
         account.become(plan.user, plan.needed)
     elif not plan.keeps_capabilities:
         kernel.drop_bounding_capabilities()
@@ -60,6 +63,12 @@ def _confine(plan: Plan, supervisor: int) -> None:
     if plan.seccomp is not None:
         kernel.load_filter(base64.b64decode(plan.seccomp))
     _die_with(supervisor)
+
+
+def _give_streams(user: int) -> None:
+    """A program that opens /dev/stdout opens the pipe again, which only the owner of the pipe may do."""
+    for stream in (1, 2):
+        os.fchown(stream, user, user)
 
 
 def _forget_signals() -> None:

@@ -21,6 +21,7 @@ MS_PRIVATE = 0x40000
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
+MNT_DETACH = 2
 
 _LANDLOCK_CREATE_RULESET = 444
 _LANDLOCK_ADD_RULE = 445
@@ -75,6 +76,10 @@ def unshare(flags: int) -> None:
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     done = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
     _check(done, f"mount on {target}")
+
+
+def unmount(target: str, flags: int) -> None:
+    _check(_libc.umount2(target.encode(), flags), f"unmount of {target}")
 
 
 def landlock_version() -> int:
