@@ -47,6 +47,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
             await keep("postgres", services.postgres.watch, needs_database=False)
         watch, _ = await asyncio.gather(_prepare(services, on_first_token), _choose_isolation(services))
         await keep(DATABASE, watch, needs_database=False)
+        await keep("secrets", services.vault.watch)
         await keep("site changes", _listener(services))
         if services.launcher.needs_sandbox:
             await keep("data directory", _watch("data directory", _usable(services)), needs_database=False)

@@ -29,8 +29,12 @@ from gateway.metrics import CountedLogs, Metrics
 from gateway.models.addresses import Addresses
 from gateway.proxy import SiteProxy
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
+from gateway.secrets.kms import KmsKey, open_kms
+from gateway.secrets.ring import Ring
+from gateway.secrets.vault import Vault
 from gateway.sites.pointers import SitePointers
 from gateway.stores.attempts import AttemptStore
+from gateway.stores.data_keys import DataKeyStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
@@ -53,6 +57,7 @@ class Services:
     attempts: AttemptStore
     releases: ReleaseStore
     installation: InstallationStore
+    vault: Vault
     logs: LogStore
     objects: ObjectStore
     isolation: Isolation
@@ -94,6 +99,7 @@ class Engines:
     isolation: Isolation
     launcher: Launcher
     postgres: EmbeddedPostgres | None = None
+    kms: KmsKey | None = None
 
 
 @contextlib.asynccontextmanager
@@ -119,6 +125,7 @@ async def open_services(
             isolation=isolation,
             launcher=await stack.enter_async_context(open_launcher(config, isolation.grade)),
             postgres=postgres,
+            kms=await stack.enter_async_context(open_kms(config.secrets)),
         )
         yield compose(config, engines)
 
@@ -167,6 +174,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
         attempts=attempts,
         releases=releases,
         installation=installation,
+        vault=Vault(DataKeyStore(database), Ring(config.data_directory, config.secrets.key, engines.kms)),
         logs=engines.logs,
         objects=engines.objects,
         isolation=engines.isolation,

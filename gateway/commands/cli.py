@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="the access token")
     actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("rotate", parents=[every], help="make a new token and revoke the old one")
+    kept = commands.add_parser("secrets", help="the key that encrypts variables and other secrets")
+    kept_actions = kept.add_subparsers(dest="action", required=True, metavar="ACTION")
+    kept_actions.add_parser("rotate", parents=[every], help="replace the key, also while gateways run")
     letters = commands.add_parser("dead-letters", help="Kafka records that could not be stored")
     letter_actions = letters.add_subparsers(dest="action", required=True, metavar="ACTION")
     show = letter_actions.add_parser("show", parents=[every], help="show the newest ones without consuming them")
@@ -105,6 +108,8 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
     if arguments.command == "copy":
         # The source is described by that file alone: environment variables describe the target.
         return asyncio.run(_copy(arguments.action, load_config(arguments.old, {}), config))
+    if arguments.command == "secrets":
+        return asyncio.run(_rotate_secrets(config))
     return asyncio.run(_rotate(config))
 
 
@@ -155,6 +160,20 @@ async def _rotate(config: Config) -> int:
         token = await Access(config.api, InstallationStore(database), config.auth.token).rotate()
     print(f"Access token: {token}")
     print("It is not shown again. The old token and all sessions are revoked.")
+    return 0
+
+
+async def _rotate_secrets(config: Config) -> int:
+    from gateway.engines.databases import reach_database
+    from gateway.engines.postgres.postgres_migrations import migrate
+    from gateway.secrets.kms import open_kms
+    from gateway.secrets.ring import Ring
+    from gateway.secrets.rotation import rotate
+    from gateway.stores.data_keys import DataKeyStore
+
+    async with reach_database(config) as database, open_kms(config.secrets) as kms:
+        await migrate(database, migrations_folder())
+        await rotate(DataKeyStore(database), Ring(config.data_directory, config.secrets.key, kms), _say)
     return 0
 
 

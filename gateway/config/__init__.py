@@ -18,6 +18,7 @@ from gateway.config.sections import (
     Kafka,
     Postgres,
     Retention,
+    Secrets,
     Sites,
     Storage,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Sites",
     "Api",
     "Auth",
+    "Secrets",
     "Builders",
     "Builder",
     "Postgres",

@@ -48,6 +48,14 @@ class Auth:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Secrets:
+    key: Secret = Secret("")
+    kms_key: str = ""
+    kms_region: str = ""
+    kms_endpoint: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Builders:
     host: str = "127.0.0.1"
     port: int = 9001
@@ -180,6 +188,7 @@ class Config:
     sites: Sites = dataclasses.field(default_factory=Sites)
     api: Api = dataclasses.field(default_factory=Api)
     auth: Auth = dataclasses.field(default_factory=Auth)
+    secrets: Secrets = dataclasses.field(default_factory=Secrets)
     builders: Builders = dataclasses.field(default_factory=Builders)
     builder: Builder = dataclasses.field(default_factory=Builder)
     postgres: Postgres = dataclasses.field(default_factory=Postgres)

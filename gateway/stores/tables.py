@@ -15,6 +15,7 @@ from gateway.errors import Conflict
 TABLES = (
     "users",
     "projects",
+    "data_keys",
     "deployments",
     "attempts",
     "hosts",

@@ -1,0 +1,106 @@
+"""Seals texts for the database and opens them: variables, tokens, deploy keys."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+
+from gateway.background import wait_until
+from gateway.errors import Unavailable
+from gateway.secrets.ring import NO_KEY, Ring
+from gateway.secrets.sealing import WrongSeal, make_key, seal, unseal
+from gateway.stores.data_keys import DataKeyStore, WrappedKey
+
+log = logging.getLogger(__name__)
+
+LOCK = "secrets key"
+CACHED_KEYS = 1000
+CHECK_SECONDS = 5.0
+TRIES = 3
+
+
+class Vault:
+    """A sealed text opens only for the project and under the name that it was sealed for.
+
+    Every call may raise Unavailable: the database is away, or this gateway lacks a key.
+    """
+
+    def __init__(self, keys: DataKeyStore, ring: Ring) -> None:
+        self._keys = keys
+        self._ring = ring
+        self._opened: dict[uuid.UUID, bytes] = {}
+
+    async def seal(self, project_id: uuid.UUID, name: str, text: str) -> bytes:
+        """`name` says what the text is, such as `variable all API_KEY`: no two texts of a project share one."""
+        return seal(await self._data_key(project_id), text.encode(), str(project_id), name)
+
+    async def open(self, project_id: uuid.UUID, name: str, sealed: bytes) -> str:
+        """The text. Raises Unavailable for bytes that were changed or sealed for something else."""
+        try:
+            return unseal(await self._data_key(project_id), sealed, str(project_id), name).decode()
+        except WrongSeal as error:
+            raise Unavailable(
+                f"The stored secret '{name}' cannot be decrypted: it was changed, or it belongs to another project."
+                " Set it again."
+            ) from error
+
+    async def watch(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        """A job: makes the first key, takes over keys of a rotation, and reports a key that is missing."""
+        while not stopping.is_set():
+            await self.check()
+            progress()
+            await wait_until(stopping, CHECK_SECONDS)
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the ring has every key that the installation uses."""
+        missing = await self._missing() and await self._missing()  # a rotation between two looks is no trouble
+        if missing:
+            raise Unavailable(NO_KEY.format(key_id=missing[0]))
+
+    async def _missing(self) -> list[str]:
+        present = await self._keys.ring_key()
+        used = await self._keys.ring_keys_in_use()
+        await self._ring.reload()
+        present = present or await self._first_key()
+        return sorted(name for name in {present, *used} if not self._ring.knows(name))
+
+    async def _first_key(self) -> str:
+        """The id of the installation's first key. Only one gateway makes it; the others have to be given it."""
+        async with self._keys.database.lock(LOCK):
+            if (found := await self._keys.ring_key()) is not None:
+                return found
+            name = self._ring.newest or await self._ring.add_key()
+            await self._keys.set_ring_key(name)
+            log.info("first key of secrets made id=%s", name)
+            return name
+
+    async def _data_key(self, project_id: uuid.UUID) -> bytes:
+        if (known := self._opened.get(project_id)) is not None:
+            return known
+        try:
+            key = await self._unwrapped(project_id)
+        except Unavailable:
+            key = await self._unwrapped(project_id)  # a rotation has replaced what was read
+        except WrongSeal as error:
+            raise Unavailable(f"The data key of project {project_id} cannot be decrypted: it was changed.") from error
+        if len(self._opened) >= CACHED_KEYS:
+            del self._opened[next(iter(self._opened))]
+        self._opened[project_id] = key
+        return key
+
+    async def _unwrapped(self, project_id: uuid.UUID) -> bytes:
+        found = await self._keys.find(project_id) or await self._make_data_key(project_id)
+        return await self._ring.unwrap(found.ring_key, found.wrapped, str(project_id))
+
+    async def _make_data_key(self, project_id: uuid.UUID) -> WrappedKey:
+        for _ in range(TRIES):
+            await self.check()
+            name = await self._keys.ring_key() or await self._first_key()
+            wrapped = await self._ring.wrap(name, make_key(), str(project_id))
+            await self._keys.add(WrappedKey(project_id, name, wrapped))
+            # What is stored counts: another gateway may have been first, or a rotation may have replaced the ring key.
+            if (found := await self._keys.find(project_id)) is not None:
+                return found
+        raise Unavailable("The key of secrets is being rotated. Try again.")
