@@ -15,6 +15,9 @@ from builder.errors import BuildFailed
 from builder.frameworks import FRAMEWORKS, PLAIN_OUTPUTS, Framework
 from builder.managers import Choice, choose_manager
 from builder.protocol.calls import Job
+from builder.protocol.settings import clean_path
+from builder.settings.reading import read_settings
+from builder.settings.resolved import Resolved
 
 KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 PLAIN = "Static HTML"
@@ -59,6 +62,7 @@ class Plan:
     build_shown: str
     outputs: tuple[str, ...]
     is_output_given: bool
+    settings: Resolved
     notes: tuple[str, ...]
 
     @property
@@ -70,36 +74,38 @@ class Plan:
 
 def make_plan(job: Job, checkout: Checkout) -> Plan:
     """Raises BuildFailed, with the fix, for a project that cannot become static files."""
-    root = find_root(job.root_directory, checkout)
+    settings = read_settings(job)
+    root = find_root(settings.text("root_directory"), checkout)
     package = Package(checkout, root)
     framework = detect_framework(package)
-    notes = _check_server(job, package, framework)
-    build = _choose_build(job, package, framework)
+    notes = _check_server(settings, package, framework)
+    build = _choose_build(settings, package, framework)
     manager = choose_manager(checkout, root) if package.json is not None else None
     if build is not None and manager is not None and build == ():
         build = manager.manager.run_script("build")
-    install = _choose_install(job, manager, has_build=build is not None)
+    install = _choose_install(settings, manager, has_build=build is not None)
     if manager is not None and install is not None:
         notes.extend(manager.notes)
-    outputs = _choose_outputs(job, package, framework, has_build=build is not None)
+    outputs = _choose_outputs(settings, package, framework, has_build=build is not None)
     return Plan(
         package=package,
         framework=framework,
         manager=manager,
         install=install,
         install_shown=_shown(install),
-        install_root=manager.root if manager is not None and job.install_command is None else root,
+        install_root=manager.root if manager is not None and settings.text("install_command") is None else root,
         build=build,
         build_shown=_shown(build),
         outputs=outputs,
-        is_output_given=bool(job.output_directory),
+        is_output_given=bool(settings.text("output_directory")),
+        settings=settings,
         notes=tuple(notes),
     )
 
 
 def find_root(root_directory: str | None, checkout: Checkout) -> PurePosixPath:
     """The project's folder in the repository."""
-    root = clean_path(root_directory or ".", "rootDirectory")
+    root = _inside(root_directory or ".", "rootDirectory")
     if not checkout.is_folder(root):
         raise BuildFailed(
             f"There is no folder {root_directory!r} in the repository (rootDirectory). {_existing(checkout, HERE)}"
@@ -107,12 +113,11 @@ def find_root(root_directory: str | None, checkout: Checkout) -> PurePosixPath:
     return root
 
 
-def clean_path(text: str, name: str) -> PurePosixPath:
-    """A path inside the repository. Raises BuildFailed for one outside of it."""
-    path = PurePosixPath(posixpath.normpath(text.strip().lstrip("/") or "."))
-    if path.parts[:1] == ("..",) or "\0" in text:
-        raise BuildFailed(f"{name} must lie inside the repository, {text!r} does not.")
-    return path
+def _inside(text: str, name: str) -> PurePosixPath:
+    try:
+        return PurePosixPath(clean_path(text, name))
+    except ValueError as error:
+        raise BuildFailed(str(error)) from error
 
 
 def detect_framework(package: Package) -> Framework | None:
@@ -135,28 +140,30 @@ def _read_package(checkout: Checkout, root: PurePosixPath) -> dict[str, Any] | N
         raise BuildFailed(f"package.json can't be read: {error}") from error
 
 
-def _check_server(job: Job, package: Package, framework: Framework | None) -> list[str]:
+def _check_server(settings: Resolved, package: Package, framework: Framework | None) -> list[str]:
     """Skipped if the user has set the build command or the output folder."""
     needs = framework.needs_server(package) if framework and framework.needs_server else None
     if needs is None:
         return []
-    if job.build_command is None and job.output_directory is None:
+    if settings.text("build_command") is None and settings.text("output_directory") is None:
         raise BuildFailed(needs)
     return [f"Mind: {needs}"]
 
 
-def _choose_build(job: Job, package: Package, framework: Framework | None) -> tuple[str, ...] | None:
+def _choose_build(settings: Resolved, package: Package, framework: Framework | None) -> tuple[str, ...] | None:
     """The empty tuple means the `build` script, with any manager."""
-    if job.build_command is not None:
-        return _shell(job.build_command)
+    command = settings.text("build_command")
+    if command is not None:
+        return _shell(command)
     if package.scripts.get("build", "").strip():
         return ()
     return _shell(framework.build) if framework and framework.build else None
 
 
-def _choose_install(job: Job, manager: Choice | None, *, has_build: bool) -> tuple[str, ...] | None:
-    if job.install_command is not None:
-        return _shell(job.install_command)
+def _choose_install(settings: Resolved, manager: Choice | None, *, has_build: bool) -> tuple[str, ...] | None:
+    command = settings.text("install_command")
+    if command is not None:
+        return _shell(command)
     return manager.install if manager is not None and has_build else None
 
 
@@ -171,11 +178,11 @@ def _shown(argv: tuple[str, ...] | None) -> str:
     return argv[2] if argv[:2] == ("sh", "-c") else " ".join(argv)
 
 
-def _choose_outputs(job: Job, package: Package, framework: Framework | None, *, has_build: bool) -> tuple[str, ...]:
-    if job.output_directory:
-        return (
-            str(clean_path(posixpath.join(str(package.root), job.output_directory.lstrip("/")), "outputDirectory")),
-        )
+def _choose_outputs(
+    settings: Resolved, package: Package, framework: Framework | None, *, has_build: bool
+) -> tuple[str, ...]:
+    if given := settings.text("output_directory"):
+        return (str(_inside(posixpath.join(str(package.root), given.lstrip("/")), "outputDirectory")),)
     folders: tuple[str, ...]
     if not has_build:
         folders = ("public", ".")

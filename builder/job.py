@@ -121,7 +121,9 @@ class Build:
     async def _detect(self) -> Plan:
         await self._begin(Step.DETECT)
         plan = await asyncio.to_thread(make_plan, self._job, self._checkout)
-        await self._api.add_facts(Facts(framework=plan.name))
+        await self._api.add_facts(Facts(framework=plan.name, settings=plan.settings.used()))
+        for line in plan.settings.lines():
+            await self._log.say(line)
         await self._log.say(
             f"Detected {plan.name}" + (f", {plan.manager.manager.name}" if plan.install and plan.manager else "")
         )
@@ -168,7 +170,7 @@ class Build:
             return output if code == 0 else ""
 
         root = plan.manager.root if plan.manager else plan.package.root
-        wish, notes = await asyncio.to_thread(read_wish, self._job.node_version, plan.package, root)
+        wish, notes = await asyncio.to_thread(read_wish, plan.settings.text("node_version"), plan.package, root)
         places = await asyncio.to_thread(find_places, self._folders.tools, self._sandbox.path(self._folders.tools))
         node = await choose_node(wish, places, ask)
         if node is None:

@@ -185,6 +185,7 @@ def _builders_runner(services: Services) -> AppRunner:
         services.transport,
         services.config.builder,
         services.access.install_key,
+        services.addresses,
         TrustedProxies(services.config.api.trusted_proxies),
     )
     return AppRunner(app, refuse_request, services.metrics.count_malformed("builders"))

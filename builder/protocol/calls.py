@@ -30,6 +30,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Self
 
+from builder.protocol.settings import Settings, UsedSetting
 from builder.protocol.steps import Step
 
 HEARTBEAT_SECONDS = 10.0
@@ -87,16 +88,19 @@ class KafkaTarget:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job(Message):
-    """What to build, and its limits. Sizes in bytes, times in seconds."""
+    """What to build, and its limits. Sizes in bytes, times in seconds.
+
+    `call` are the settings of the request for this deployment, `project` those that a person set for the project.
+    """
 
     project_slug: str
     git_url: str
     branch: str | None
-    root_directory: str | None
-    install_command: str | None
-    build_command: str | None
-    output_directory: str | None
-    node_version: str | None
+    call: Settings
+    project: Settings
+    site_url: str
+    deployment_url: str
+    context: str
     time_limit_seconds: int
     memory_bytes: int
     processes: int
@@ -124,6 +128,7 @@ class Facts(Message):
     framework: str | None = None
     node_version: str | None = None
     isolation: Isolation | None = None
+    settings: tuple[UsedSetting, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import enum
 import uuid
 
 from builder.protocol.calls import Isolation
+from builder.protocol.settings import Settings, UsedSetting
 from gateway.models.attempt import StepTiming
 from gateway.models.cause import Cause
 from gateway.models.project import BuildSettings
@@ -30,7 +31,11 @@ class Status(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deployment:
-    """One try to publish one commit. `launcher`, `handle`, `steps` and so on are those of its last attempt."""
+    """One try to publish one commit. `launcher`, `handle`, `steps` and so on are those of its last attempt.
+
+    `settings` are the project's when it was requested, `overrides` those of the request; `used_settings` are what the
+    builder made of them and of the repository's files.
+    """
 
     id: uuid.UUID
     project_id: uuid.UUID
@@ -62,3 +67,5 @@ class Deployment:
     log_missing: tuple[tuple[int, int], ...]
     is_live: bool
     isolation: Isolation | None = None
+    overrides: Settings = Settings()
+    used_settings: tuple[UsedSetting, ...] = ()

@@ -6,17 +6,14 @@ import dataclasses
 import datetime
 import uuid
 
+from builder.protocol.settings import Settings
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class BuildSettings:
-    """The settings of a build that users may choose. None: the builder decides."""
+class BuildSettings(Settings):
+    """What a person set for a project. None: the repository's files or the builder decide."""
 
     branch: str | None = None
-    root_directory: str | None = None
-    install_command: str | None = None
-    build_command: str | None = None
-    output_directory: str | None = None
-    node_version: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

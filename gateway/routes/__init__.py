@@ -10,6 +10,7 @@ from gateway.access.middlewares import add_headers, errors_to_responses
 from gateway.control.publishing import Publisher
 from gateway.engines.log_meter import LogMeter
 from gateway.models.actor import Scope
+from gateway.models.addresses import Addresses
 from gateway.roles import LogTransport
 from gateway.routes import answers, assets, builders, deployments, health, logs, pages, projects, schemas
 from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, PAGE
@@ -186,6 +187,7 @@ def create_builders_app(
     transport: LogTransport,
     settings: config.Builder,
     install_key: builders.InstallKey,
+    addresses: Addresses,
     proxies: TrustedProxies = NO_PROXIES,
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
@@ -193,7 +195,15 @@ def create_builders_app(
         middlewares=[errors_to_responses, builders.check_build_token], client_max_size=builders.MAX_MANIFEST_BYTES
     )
     app[builders.DESK] = builders.BuildersDesk(
-        deployments, attempts, publisher, transport, settings, install_key, proxies, LogMeter(settings.log_bytes)
+        deployments,
+        attempts,
+        publisher,
+        transport,
+        settings,
+        install_key,
+        addresses,
+        proxies,
+        LogMeter(settings.log_bytes),
     )
     add_routes(app, BUILDERS)
     app.on_response_prepare.append(add_headers)

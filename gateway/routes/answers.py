@@ -13,6 +13,7 @@ from aiohttp import web
 from marshmallow import fields, validate
 from marshmallow.experimental.context import Context
 
+from builder.protocol.settings import BY_NAME, SETTINGS, Setting
 from builder.protocol.steps import Stream
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt
@@ -163,27 +164,34 @@ class AttemptAnswer(Answer):
     reason = fields.String(required=True, allow_none=True, metadata={"description": "Why it ended without a release."})
 
 
-class DeploymentDetails(DeploymentAnswer):
-    """A deployment with all of its attempts, in order."""
+class UsedSettingAnswer(Answer):
+    """A setting that the build used."""
 
+    name = fields.String(required=True)
+    value = fields.String(required=True)
+    origin = fields.String(required=True, metadata={"description": "Where the value came from."})
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        return BY_NAME[obj.name].json_name if attr == "name" else super().get_attribute(obj, attr, default)
+
+
+class DeploymentDetails(DeploymentAnswer):
+    """A deployment with the settings that it used, and all of its attempts, in order."""
+
+    settings = fields.List(fields.Nested(UsedSettingAnswer), required=True, attribute="used_settings")
     attempts = fields.List(fields.Nested(AttemptAnswer), required=True)
 
     def get_attribute(self, obj: DeploymentHistory, attr: str, default: Any) -> Any:
         return obj.attempts if attr == "attempts" else super().get_attribute(obj.deployment, attr, default)
 
 
-class ProjectAnswer(Answer):
+class _Project(Answer):
     """A git repository with a slug, settings and a live release."""
 
     name = fields.String(required=True)
     slug = fields.String(required=True)
     git_url = fields.String(required=True)
     branch = fields.String(required=True, allow_none=True, attribute="settings.branch")
-    root_directory = fields.String(required=True, allow_none=True, attribute="settings.root_directory")
-    install_command = fields.String(required=True, allow_none=True, attribute="settings.install_command")
-    build_command = fields.String(required=True, allow_none=True, attribute="settings.build_command")
-    output_directory = fields.String(required=True, allow_none=True, attribute="settings.output_directory")
-    node_version = fields.String(required=True, allow_none=True, attribute="settings.node_version")
     url = Link("site", "slug")
     created_at = Moment(required=True)
     live_deployment_id = fields.UUID(required=True, allow_none=True)
@@ -193,6 +201,14 @@ class ProjectAnswer(Answer):
         return (
             obj.newest_deployment if attr == "newest_deployment" else super().get_attribute(obj.project, attr, default)
         )
+
+
+def _setting_field(setting: Setting) -> fields.Field[Any]:
+    kind = fields.Boolean if setting.is_flag else fields.String
+    return kind(required=True, allow_none=True, attribute=f"settings.{setting.name}")
+
+
+ProjectAnswer = _Project.from_dict({each.name: _setting_field(each) for each in SETTINGS}, name="ProjectAnswer")
 
 
 class ProjectList(Answer):

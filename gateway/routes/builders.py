@@ -15,6 +15,7 @@ from aiohttp import web
 
 from builder.protocol import calls
 from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_RECORD_BYTES, decode_batch
+from builder.protocol.settings import BY_NAME, SETTINGS, Settings, UsedSetting
 from builder.protocol.tokens import is_token, make_proof, make_token
 from gateway import config
 from gateway.access.middlewares import Handler
@@ -24,6 +25,7 @@ from gateway.engines.log_meter import LogMeter
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
 from gateway.models import lifecycle
 from gateway.models.actor import OWNER
+from gateway.models.addresses import Addresses
 from gateway.models.deployment import Deployment
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
@@ -58,6 +60,7 @@ class BuildersDesk:
     transport: LogTransport
     settings: config.Builder
     install_key: InstallKey
+    addresses: Addresses
     proxies: TrustedProxies
     meter: LogMeter
     wrong_tokens: WrongTokens = dataclasses.field(default_factory=WrongTokens)
@@ -92,16 +95,16 @@ async def prove(request: web.Request) -> web.Response:
 async def show_job(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     deployment = await _running(request)
-    wanted, limits = deployment.settings, desk.settings
+    limits = desk.settings
     job = calls.Job(
         project_slug=deployment.project_slug,
         git_url=deployment.source.url,
         branch=deployment.source.ref,
-        root_directory=wanted.root_directory,
-        install_command=wanted.install_command,
-        build_command=wanted.build_command,
-        output_directory=wanted.output_directory,
-        node_version=wanted.node_version,
+        call=deployment.overrides,
+        project=Settings(**{setting.name: getattr(deployment.settings, setting.name) for setting in SETTINGS}),
+        site_url=desk.addresses.site(deployment.project_slug),
+        deployment_url=desk.addresses.deployment(deployment.project_slug, deployment.id),
+        context="production",
         time_limit_seconds=limits.time_limit_seconds,
         memory_bytes=limits.memory_bytes,
         processes=limits.processes,
@@ -267,12 +270,24 @@ def _plain_facts(facts: calls.Facts) -> calls.Facts:
         framework=_plain_text(facts.framework, 64),
         node_version=_plain_text(facts.node_version, 64),
         isolation=facts.isolation,
+        settings=_plain_settings(facts.settings),
     )
+
+
+def _plain_settings(used: tuple[UsedSetting, ...] | None) -> tuple[UsedSetting, ...] | None:
+    if used is None:
+        return None
+    known = [each for each in used if each.name in BY_NAME]
+    return tuple(UsedSetting(each.name, _plain(each.value, 2000), _plain(each.origin, 200)) for each in known[:50])
 
 
 def _plain_text(value: str | None, limit: int) -> str | None:
     """Shortened to the limit, without control characters and invalid Unicode."""
-    return None if value is None else _CONTROL.sub("", value[:limit]).encode("utf-8", "replace").decode()
+    return None if value is None else _plain(value, limit)
+
+
+def _plain(value: str, limit: int) -> str:
+    return _CONTROL.sub("", value[:limit]).encode("utf-8", "replace").decode()
 
 
 def _json(body: bytes) -> web.Response:

@@ -13,26 +13,18 @@ from marshmallow import ValidationError, fields, validate
 
 from builder.protocol.branches import MAX_BRANCH, check_branch
 from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
+from builder.protocol.settings import PLAIN, SETTINGS, Setting
 from gateway.errors import Invalid, NotFound
 from gateway.models.log import LogPosition
 from gateway.models.project import BuildSettings
 from gateway.models.slugs import LABEL
 
 MAX_NAME = 100
-MAX_PATH = 1024
-MAX_COMMAND = 1000
-MAX_NODE_VERSION = 100
 MAX_PAGE = 100
 PAGE = 20
 MAX_LOG_PAGE = 10_000
 
-PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
-"""One line without control characters."""
 _VISIBLE = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\Z"
-_NODE_PART = r"(?:\^|~>?|>=|<=|>|<|=)?\s?v?(?:[0-9]{1,9}|[xX*])(?:\.(?:[0-9]{1,9}|[xX*])){0,2}(?:[-+][0-9A-Za-z.+-]+)?"
-_NODE_VERSION = (
-    rf"^(?:{_NODE_PART}(?:(?: - | ?\|\| ?| ){_NODE_PART})*|node|latest|stable|current|lts(?:/(?:\*|[a-z]{{1,20}}))?)?\Z"
-)
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _CURSOR = re.compile(r"[A-Za-z0-9_=-]{1,200}\Z")
 _LOG_CURSOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,15})\Z")
@@ -56,6 +48,15 @@ class Text(fields.String):
             value.encode()
         except UnicodeEncodeError as error:
             raise self.make_error("invalid_utf8") from error
+        return value
+
+
+class Flag(fields.Boolean):
+    """true or false; no text or number stands for them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
         return value
 
 
@@ -96,13 +97,27 @@ def _check_branch(text: str) -> None:
         raise ValidationError("must be a name that git accepts for a branch or tag, such as main") from error
 
 
-def _check_path(text: str) -> None:
-    parts = text.replace("\\", "/").split("/")
-    if text.startswith(("/", "~")) or "\\" in text or ".." in parts:
-        raise ValidationError("must be a folder inside the repository, such as packages/site, without ..")
+def _field(setting: Setting) -> fields.Field[Any]:
+    def check(value: Any) -> None:
+        try:
+            setting.check(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    if setting.is_flag:
+        return Flag(load_default=None, allow_none=True, metadata={"description": setting.about})
+    return _setting(
+        setting.longest,
+        check,
+        example=setting.example,
+        about=setting.about,
+        text_format=setting.text_format,
+        pattern=setting.pattern,
+        wrong=setting.wrong,
+    )
 
 
-class ProjectRequest(marshmallow.Schema):
+class _Project(marshmallow.Schema):
     """What to deploy. For a setting that is left out, null or empty, the builder decides."""
 
     name = Text(
@@ -128,28 +143,12 @@ class ProjectRequest(marshmallow.Schema):
     branch = _setting(
         MAX_BRANCH, _check_branch, text_format="git-ref", example="main", about="The branch or tag to build."
     )
-    rootDirectory = _setting(
-        MAX_PATH,
-        _check_path,
-        text_format="relative-path",
-        example="packages/site",
-        about="The folder of the project in the repository.",
-    )
-    installCommand = _setting(MAX_COMMAND, example="npm ci", about="Replaces the package manager's install command.")
-    buildCommand = _setting(MAX_COMMAND, example="npm run build", about="Replaces the `build` script.")
-    outputDirectory = _setting(
-        MAX_PATH, _check_path, text_format="relative-path", example="dist", about="What is published."
-    )
-    nodeVersion = _setting(
-        MAX_NODE_VERSION,
-        pattern=_NODE_VERSION,
-        wrong="must be a version or a range, such as 22 or >=20 <23",
-        example="22",
-        about="The Node.js version to build with.",
-    )
 
     class Meta:
         unknown = marshmallow.RAISE
+
+
+ProjectRequest = _Project.from_dict({setting.json_name: _field(setting) for setting in SETTINGS}, name="ProjectRequest")
 
 
 class EmptyRequest(marshmallow.Schema):
@@ -174,14 +173,8 @@ def read_new_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]
     except ValueError as error:
         sentence = f"gitUrl is wrong: {error}"
         raise Invalid(sentence, {"gitUrl": sentence}) from error
-    settings = BuildSettings(
-        branch=values["branch"] or None,
-        root_directory=values["rootDirectory"] or None,
-        install_command=values["installCommand"] or None,
-        build_command=values["buildCommand"] or None,
-        output_directory=values["outputDirectory"] or None,
-        node_version=values["nodeVersion"] or None,
-    )
+    chosen = {setting.name: values[setting.json_name] for setting in SETTINGS if values[setting.json_name] != ""}
+    settings = BuildSettings(branch=values["branch"] or None, **chosen)
     return NewProject(values["name"], git_url, settings)
 
 

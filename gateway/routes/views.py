@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from builder.protocol.settings import SETTINGS
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.cause import CauseKind
@@ -397,13 +398,7 @@ def _repository(git_url: str) -> str:
 
 def _chosen(settings: BuildSettings) -> Iterator[tuple[str, str]]:
     """The settings that were chosen, by their labels."""
-    values = (
-        ("Root directory", settings.root_directory),
-        ("Install command", settings.install_command),
-        ("Build command", settings.build_command),
-        ("Output directory", settings.output_directory),
-        ("Node version", settings.node_version),
-    )
-    for label, value in values:
+    for setting in SETTINGS:
+        value = getattr(settings, setting.name)
         if value is not None:
-            yield label, value
+            yield setting.label, str(value).lower() if setting.is_flag else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import uuid
 
 from builder.protocol.calls import Facts
@@ -312,7 +314,8 @@ class AttemptStore:
                 commit_message = coalesce($4, commit_message),
                 framework = coalesce($5, framework),
                 built_with_node = coalesce($6, built_with_node),
-                isolation = coalesce($7, isolation)
+                isolation = coalesce($7, isolation),
+                used_settings = coalesce($8::jsonb, used_settings)
             WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
             RETURNING id
             """,
@@ -323,6 +326,7 @@ class AttemptStore:
             storable(facts.framework, 100),
             storable(facts.node_version, 100),
             facts.isolation,
+            json.dumps([dataclasses.asdict(each) for each in facts.settings]) if facts.settings is not None else None,
         )
 
     async def set_manifest(self, deployment_id: uuid.UUID, attempt: int, manifest: bytes) -> None:

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 
+from builder.protocol.settings import Settings
 from gateway.engines.postgres.database import Database, decode_cursor, encode_cursor
 from gateway.errors import Conflict, NotFound
 from gateway.models.actor import Actor
@@ -118,7 +119,7 @@ class DeploymentStore:
             if project is None:
                 raise NotFound(f"No project is called '{slug}'.")
             cause = Cause(by, actor.kind, project["branch"])
-            return await add_deployment(connection, project["id"], cause, self._queue_length)
+            return await add_deployment(connection, project["id"], cause, self._queue_length, Settings())
 
     async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict if it has already ended."""

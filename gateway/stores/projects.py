@@ -18,7 +18,7 @@ from gateway.models.deployment import Deployment
 from gateway.models.project import BuildSettings, Project
 from gateway.models.slugs import check_slug, random_long_slug, random_slug
 from gateway.stores.hosts import reserve_slug
-from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, to_project
+from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, settings_json, to_project
 
 SITE_CHANGED = "site_changed"
 """The channel that is notified of a project's slug in the transaction that changes its live release."""
@@ -51,7 +51,7 @@ class ProjectStore:
         by: CauseKind = CauseKind.API,
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
-        """Create a project and its first deployment, both or neither.
+        """Create a project and its first deployment, both or neither. The settings are those of both.
 
         `idempotency` is a key and the sha256 of the request: repeating both returns the first request's deployment, and
         the same key with another request raises Conflict. Raises TooMany if the queue is full.
@@ -61,7 +61,7 @@ class ProjectStore:
                 return first
             project_id = await self._insert(connection, actor, name, git_url, settings)
             cause = Cause(by, actor.kind, settings.branch)
-            deployment = await add_deployment(connection, project_id, cause, self._queue_length)
+            deployment = await add_deployment(connection, project_id, cause, self._queue_length, settings)
             if idempotency:
                 await _remember_key(connection, *idempotency, deployment.id)
             return deployment
@@ -115,13 +115,9 @@ class ProjectStore:
                 subdomain,
                 created_by,
                 branch,
-                root_directory,
-                install_command,
-                build_command,
-                output_directory,
-                node_version
+                settings
             )
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
             """,
             project_id,
             name,
@@ -129,11 +125,7 @@ class ProjectStore:
             await self._reserve_slug(connection, project_id),
             actor.owner_id,
             settings.branch,
-            settings.root_directory,
-            settings.install_command,
-            settings.build_command,
-            settings.output_directory,
-            settings.node_version,
+            settings_json(settings),
         )
         return project_id
 

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from builder.protocol.calls import Isolation
+from builder.protocol.settings import SETTINGS, Settings, UsedSetting
 from builder.protocol.steps import Step
 from gateway.errors import Conflict, NotFound, TooMany
 from gateway.models.actor import OWNER, Actor
@@ -51,6 +52,8 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         source=GitRef(row["git_url"], row["branch"], row["commit_sha"]),
         cause=Cause(CauseKind(row["cause_kind"]), row["cause_actor"], row["cause_branch"], row["cause_commit"]),
         settings=_to_settings(row),
+        overrides=Settings(**json.loads(row["overrides"])),
+        used_settings=tuple(UsedSetting(**each) for each in json.loads(row["used_settings"])),
         created_at=row["created_at"],
         started_at=row["started_at"],
         completed_at=row["completed_at"],
@@ -98,7 +101,7 @@ async def fetch_deployment(
 
 
 async def add_deployment(
-    connection: asyncpg.Connection, project_id: uuid.UUID, cause: Cause, queue_length: int
+    connection: asyncpg.Connection, project_id: uuid.UUID, cause: Cause, queue_length: int, overrides: Settings
 ) -> Deployment:
     """A deployment in QUEUE with the project's next number and its present settings. Raises TooMany."""
     await _check_queue(connection, queue_length)
@@ -121,11 +124,8 @@ async def add_deployment(
             cause_commit,
             git_url,
             branch,
-            root_directory,
-            install_command,
-            build_command,
-            output_directory,
-            node_version
+            settings,
+            overrides
         )
         SELECT
             $1,
@@ -137,11 +137,8 @@ async def add_deployment(
             $6,
             git_url,
             branch,
-            root_directory,
-            install_command,
-            build_command,
-            output_directory,
-            node_version
+            settings,
+            $7
         FROM numbered
         """,
         deployment_id,
@@ -150,6 +147,7 @@ async def add_deployment(
         cause.actor,
         cause.branch,
         cause.commit,
+        settings_json(overrides),
     )
     return await fetch_deployment(connection, deployment_id)
 
@@ -176,15 +174,14 @@ async def stale(connection: asyncpg.Connection, deployment_id: uuid.UUID, attemp
     )
 
 
+def settings_json(settings: Settings) -> str:
+    """Those that are set, by name."""
+    values = {setting.name: getattr(settings, setting.name) for setting in SETTINGS}
+    return json.dumps({name: value for name, value in values.items() if value is not None})
+
+
 def _to_settings(row: Mapping[str, Any]) -> BuildSettings:
-    return BuildSettings(
-        branch=row["branch"],
-        root_directory=row["root_directory"],
-        install_command=row["install_command"],
-        build_command=row["build_command"],
-        output_directory=row["output_directory"],
-        node_version=row["node_version"],
-    )
+    return BuildSettings(branch=row["branch"], **json.loads(row["settings"]))
 
 
 def _to_steps(text: str) -> tuple[StepTiming, ...]:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from builder.protocol.calls import Finish, Job, Manifest
 from builder.protocol.lines import LineBatch, decode_batch
+from builder.protocol.settings import BY_NAME, Settings
 from builder.protocol.tokens import make_proof
 
 TOKEN = "a-token-for-tests"
@@ -25,11 +26,11 @@ def make_job(git_url: str, **changes: Any) -> Job:
         project_slug="crimson-elephant",
         git_url=git_url,
         branch=None,
-        root_directory=None,
-        install_command=None,
-        build_command=None,
-        output_directory=None,
-        node_version=None,
+        call=Settings(**{name: changes.pop(name) for name in list(changes) if name in BY_NAME}),
+        project=Settings(),
+        site_url="http://crimson-elephant.localhost:8000",
+        deployment_url="http://crimson-elephant-01234567.localhost:8000",
+        context="production",
         time_limit_seconds=120,
         memory_bytes=2 * 1024**3,
         processes=256,

@@ -11,6 +11,7 @@ from builder.protocol.tokens import make_token
 from gateway.access import wrong_tokens
 from gateway.access.wrong_tokens import MOST_WAITING_OF_A_CLIENT, PROMPT
 from gateway.config import Builder
+from gateway.models.addresses import Addresses
 from gateway.routes import create_builders_app
 from tests.browser.fakes import TOKEN
 from tests.engines.api_server import api_over_memory
@@ -87,7 +88,9 @@ async def builders():
     async def install_key():
         return KEY
 
-    app = create_builders_app(Ended(), Ended(), None, Log(), Builder(), install_key)
+    app = create_builders_app(
+        Ended(), Ended(), None, Log(), Builder(), install_key, Addresses("http://{slug}.localhost")
+    )
     async with TestClient(TestServer(app)) as client:
         yield client
 

@@ -21,6 +21,7 @@ from gateway.engines.postgres.database import Database, open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.process.isolation import Isolation
 from gateway.models.actor import OWNER
+from gateway.models.addresses import Addresses
 from gateway.models.deployment import Deployment
 from gateway.models.log import LogPosition
 from gateway.models.project import BuildSettings
@@ -111,6 +112,7 @@ async def open_parts(
             parts.transport,
             parts.settings,
             parts.installation.install_key,
+            Addresses("http://{slug}.localhost:8000"),
         )
         server = TestServer(app)
         await server.start_server()

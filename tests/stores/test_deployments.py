@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from builder.protocol.calls import Facts
+from builder.protocol.settings import Settings, UsedSetting
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import lifecycle
 from gateway.models.actor import OWNER
@@ -71,10 +72,20 @@ async def test_the_builder_of_another_gateway_is_not_ours_to_stop(deployments, b
 
 
 async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
-    await database.pool.execute("UPDATE projects SET build_command = 'make', git_url = 'https://example.com/new'")
+    await database.pool.execute(
+        """UPDATE projects SET settings = '{"build_command": "make"}', git_url = 'https://example.com/new'"""
+    )
     again = await deployments.create_again(OWNER, queued.project_slug, by=CauseKind.FORM)
     assert (again.number, again.settings.build_command, again.source.url) == (2, "make", "https://example.com/new")
     assert (await deployments.get(OWNER, queued.id)).settings.build_command is None
+
+
+async def test_the_settings_of_a_projects_first_call_are_that_deployments_and_then_the_projects(projects, deployments):
+    wanted = BuildSettings(branch="main", build_command="make", strict_lockfile=False)
+    first = await projects.create(OWNER, "Blog", "https://example.com/b.git", wanted)
+    again = await deployments.create_again(OWNER, first.project_slug)
+    assert (first.settings, first.overrides) == (wanted, Settings(build_command="make", strict_lockfile=False))
+    assert (again.settings, again.overrides) == (wanted, Settings())
 
 
 async def test_deployments_of_one_project_get_different_numbers_at_once(deployments, queued):
@@ -351,6 +362,13 @@ async def test_facts_add_up(deployments, building):
     found = await deployments.get(OWNER, building.id)
     assert (found.source.commit, found.commit_message) == ("abc", "Fix\ufffdit?")
     assert (found.framework, found.node_version, found.isolation) == ("vite", "24", "strong")
+
+
+async def test_the_settings_that_a_build_used_are_kept(deployments, building):
+    used = (UsedSetting("build_command", "make", "netlify.toml"),)
+    await deployments.add_facts(building.id, 1, Facts(settings=used))
+    await deployments.add_facts(building.id, 1, Facts(framework="vite"))
+    assert (await deployments.get(OWNER, building.id)).used_settings == used
 
 
 async def test_a_value_out_of_range_is_invalid(deployments, building):

@@ -18,8 +18,10 @@ from gateway.models.attempt import StepTiming
 from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Status
 from gateway.models.log import LogPosition
+from gateway.models.project import BuildSettings
 from gateway.models.source import GitRef
 from gateway.stores.hosts import HostStore
+from gateway.stores.projects import ProjectStore
 from tests.engines.postgres import MIGRATIONS
 from tests.engines.stores import LifeStore
 
@@ -132,6 +134,8 @@ async def fill(connection):
     )
     for number, (name, values) in enumerate(ROWS.items(), 1):
         await insert(connection, IDS[name], number, values)
+    await connection.execute("UPDATE projects SET build_command = 'make', node_version = '22'")
+    await connection.execute("UPDATE deployments SET root_directory = 'a \"b\"' WHERE id = $1", IDS["live"])
     await connection.execute("UPDATE projects SET next_number = 12, live_deployment_id = $1", IDS["live"])
     await connection.executemany(
         "INSERT INTO leftover_builders (launcher, handle, deployment_id) VALUES ($1, $2, $3)",
@@ -193,6 +197,12 @@ async def test_every_deployment_keeps_what_it_builds_and_why_it_was_requested(de
     assert replaced.cause == Cause(CauseKind.FORM, OWNER.kind, "main", None)
     assert waiting.source == GitRef("https://e.com/b", None, None)
     assert waiting.cause == Cause(CauseKind.API, OWNER.kind, None, None)
+
+
+async def test_settings_are_kept(upgraded, deployments):
+    project = await ProjectStore(upgraded).get(OWNER, "blog")
+    assert project.settings == BuildSettings(build_command="make", node_version="22")
+    assert (await deployments.get(OWNER, IDS["live"])).settings == BuildSettings(root_directory='a "b"')
 
 
 async def test_grades_of_isolation_are_kept(deployments):

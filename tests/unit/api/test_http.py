@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from builder.protocol.settings import UsedSetting
 from gateway.access.middlewares import ANSWERS
 from gateway.errors import ConfigError, LaunchRefused, Unavailable
 from gateway.models.attempt import Attempt, StepTiming
@@ -69,6 +70,15 @@ async def test_a_project_shows_its_settings_and_its_newest_deployment(api):
     _, shown = await api.get("/project/site")
     assert (shown["gitUrl"], shown["rootDirectory"], shown["branch"]) == (GIT_URL, "apps/site", None)
     assert shown["newestDeployment"]["id"] == deployed["deploymentId"]
+
+
+async def test_a_deployment_shows_where_the_settings_came_from(api):
+    deployed = await api.deploy()
+    deployment_id = uuid.UUID(deployed["deploymentId"])
+    used = (UsedSetting("build_command", "npm run make", "netlify.toml"),)
+    api.services.deployments.change(deployment_id, used_settings=used)
+    _, shown = await api.get(f"/deployment/{deployment_id}")
+    assert shown["settings"] == [{"name": "buildCommand", "value": "npm run make", "origin": "netlify.toml"}]
 
 
 async def test_an_unknown_project_is_a_404_with_a_sentence(api):

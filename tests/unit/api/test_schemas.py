@@ -86,16 +86,31 @@ def test_branches_that_git_takes(branch):
 
 
 @pytest.mark.parametrize("field", ["rootDirectory", "outputDirectory"])
-@pytest.mark.parametrize(
-    "path", ["/etc", "..", "a/..", "../a", "a/../b", "~", "~root", "a\\b", "a\0b", "a\nb", "x" * 1025, 1]
-)
-def test_folders_outside_of_the_repository(field, path):
+@pytest.mark.parametrize("path", ["~", "~root", "a\\b", "a\0b", "a\nb", "x" * 1025, 1])
+def test_what_names_no_folder(field, path):
     assert refusal(**{field: path}).fields.keys() == {field}
 
 
-@pytest.mark.parametrize("path", ["dist", "./dist", "a/b/", "..a", "a..", ".", "out put", "x" * 1024])
+@pytest.mark.parametrize("path", ["..", "../a", "a/../../b", "/../a"])
+def test_a_root_directory_outside_of_the_repository(path):
+    assert refusal(rootDirectory=path).fields.keys() == {"rootDirectory"}
+
+
+@pytest.mark.parametrize(
+    "path", ["dist", "./dist", "/frontend", "./a/b/", "a/..", "..a", "a..", ".", "out put", "x" * 1024]
+)
 def test_folders_inside(path):
     assert new(rootDirectory=path).settings.root_directory == path
+
+
+def test_an_output_beside_the_root_directory_may_be_named():
+    assert new(rootDirectory="apps/site", outputDirectory="../../dist").settings.output_directory == "../../dist"
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0, "", []])
+def test_a_flag_is_true_or_false_alone(value):
+    assert refusal(strictLockfile=value).fields == {"strictLockfile": "strictLockfile must be true or false"}
+    assert new(strictLockfile=True).settings.strict_lockfile is True
 
 
 @pytest.mark.parametrize("command", ["a\0b", "a\nb", "x" * 1001, 5, ["npm"], "\udfff"])

@@ -5,17 +5,18 @@ import json
 import pytest
 
 from builder.protocol.calls import Facts, Finish, Job, KafkaTarget, Manifest, ManifestFile, StepStarted
+from builder.protocol.settings import Settings, UsedSetting
 from builder.protocol.steps import Step
 
 JOB = Job(
     project_slug="blog",
     git_url="https://example.com/blog.git",
     branch=None,
-    root_directory=None,
-    install_command=None,
-    build_command="make",
-    output_directory=None,
-    node_version=None,
+    call=Settings(build_command="make"),
+    project=Settings(strict_lockfile=True),
+    site_url="https://blog.example.com",
+    deployment_url="https://blog-01234567.example.com",
+    context="production",
     time_limit_seconds=900,
     memory_bytes=1,
     processes=2,
@@ -35,6 +36,7 @@ JOB = Job(
         JOB,
         StepStarted(Step.INSTALL, 12),
         Facts("0" * 40, None, "vite"),
+        Facts(settings=(UsedSetting("build_command", "make", "the call"),)),
         Finish("failed", 3, "It broke.", Step.BUILD, 1),
         Manifest((ManifestFile("index.html", "0" * 64, 1),), "vite", True, ("assets",)),
     ],

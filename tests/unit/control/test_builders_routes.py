@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from builder.protocol.calls import Facts, Finish, Manifest, StepStarted
 from builder.protocol.lines import Line, LineBatch, encode_batch
+from builder.protocol.settings import UsedSetting
 from builder.protocol.tokens import PROOF_BYTES, is_proof, make_token
 from gateway.background import Health, kept_running
 from gateway.config import Builder
@@ -19,6 +20,7 @@ from gateway.engines import log_meter
 from gateway.engines.http_transport import HttpLogTransport
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models.actor import OWNER
+from gateway.models.addresses import Addresses
 from gateway.models.deployment import Status
 from gateway.models.project import BuildSettings
 from gateway.models.source import GitRef
@@ -28,6 +30,7 @@ from tests.unit.control.outputs import make_manifest, sha256_of
 
 KEY = b"k" * 32
 SETTINGS = Builder(log_bytes=1000, output_files=10, time_limit_seconds=77, allow_private_hosts=["127.0.0.1"])
+ADDRESSES = Addresses("http://{slug}.localhost:8000")
 SITE = {"index.html": b"<h1>Hello</h1>", "app.js": b"1"}
 
 
@@ -56,7 +59,7 @@ async def client(deployments, objects, logs, keys):
 
     transport = HttpLogTransport(commit_seconds=5)
     publisher = Publisher(deployments, deployments, deployments, objects, SETTINGS)
-    app = create_builders_app(deployments, deployments, publisher, transport, SETTINGS, install_key)
+    app = create_builders_app(deployments, deployments, publisher, transport, SETTINGS, install_key, ADDRESSES)
     async with (
         TestClient(TestServer(app)) as client,
         kept_running("log consumer", LogConsumer(transport, logs).run, Health(), first_delay_seconds=0.01),
@@ -198,7 +201,7 @@ async def test_what_is_no_attempt_is_nothing(client, building, attempt):
 async def test_the_job_says_what_to_build_and_within_which_limits(call, building):
     status, job = await call("GET", "job")
     assert status == 200
-    assert (job["gitUrl"], job["branch"], job["buildCommand"]) == (building.source.url, "next", "make")
+    assert (job["gitUrl"], job["branch"], job["project"]["buildCommand"]) == (building.source.url, "next", "make")
     assert (job["timeLimitSeconds"], job["logBytes"], job["allowPrivateHosts"]) == (77, 1000, ["127.0.0.1"])
 
 
@@ -227,6 +230,12 @@ async def test_what_is_no_step_is_refused_with_a_sentence(call, row, body):
     status, answer = await call("POST", "step", body)
     assert (status, answer["error"]) == (400, "Validation failed")
     assert row().steps == ()
+
+
+async def test_settings_of_the_table_alone_are_kept(call, deployments, building):
+    known, unknown = UsedSetting("build_command", "make\x00", "netlify.toml"), UsedSetting("colour", "red", "x")
+    assert (await call("POST", "facts", Facts(settings=(known, unknown)).to_json()))[0] == 204
+    assert deployments.facts[building.id].settings == (UsedSetting("build_command", "make", "netlify.toml"),)
 
 
 async def test_facts_are_cut_and_cleaned(call, deployments, building):
