@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from builder import collect
 from builder.api import BuildersApi
 from builder.checkout import Checkout
-from builder.clone import clone
 from builder.collect import Output, check_deadline, collect_output, find_output, is_single_page, keep_hashed
 from builder.commands import SOURCE, TOOLS, Commands
 from builder.detect import Plan, make_plan
@@ -22,6 +21,7 @@ from builder.protocol.calls import Facts, Isolation, Job, Manifest
 from builder.protocol.steps import Step
 from builder.run import Command, Runner
 from builder.sandbox import Limits, Sandbox
+from builder.sources.git import clone
 from builder.upload import count_files, megabytes, upload
 
 

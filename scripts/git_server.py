@@ -148,6 +148,7 @@ def _commit(work: Path, repository: Path, branch: str) -> str:
     if not repository.exists():
         repository.parent.mkdir(parents=True, exist_ok=True)
         run_git("init", "-q", "--bare", "--initial-branch", branch, str(repository))
+        run_git("--git-dir", str(repository), "config", "uploadpack.allowFilter", "true")
     here = ("--git-dir", str(repository), "--work-tree", str(work))
     run_git(*here, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
     run_git(*here, "add", "--all", "--force")

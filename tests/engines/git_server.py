@@ -14,21 +14,30 @@ from scripts.git_server import run_git, serve_git
 
 
 class GitServer:
-    """Repositories below `root`, each at `url(name)`. `redirects` and `statuses` answer for paths before git does."""
+    """Repositories below `root`, each at `url(name)`. `answers` are given for paths before git is asked.
+
+    `is_old`: it speaks only git's first protocol.
+    """
 
     def __init__(self, root: Path) -> None:
         if shutil.which("git") is None:
             raise AssertionError("These tests need git: install it.")
         self.root = root
         self.port = 0
-        self.redirects: dict[str, str] = {}
-        self.statuses: dict[str, int] = {}
+        self.answers: dict[str, web.Response] = {}
+        self.is_old = False
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
 
     def create(
-        self, name: str, files: Mapping[str, str | bytes], *, message: str = "First", branch: str = "main"
+        self,
+        name: str,
+        files: Mapping[str, str | bytes],
+        *,
+        message: str = "First",
+        branch: str = "main",
+        object_format: str = "sha1",
     ) -> str:
         """A repository with one commit of these files, and a working tree beside it; its URL."""
         folder = self.root / f"{name}.work"
@@ -37,7 +46,7 @@ class GitServer:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content if isinstance(content, bytes) else content.encode())
-        git(folder, "init", "--quiet", f"--initial-branch={branch}")
+        git(folder, "init", "--quiet", f"--initial-branch={branch}", f"--object-format={object_format}")
         return self.commit(name, folder, message=message)
 
     def commit(self, name: str, folder: Path, *, message: str) -> str:
@@ -46,7 +55,12 @@ class GitServer:
         git(folder, "commit", "--quiet", "--allow-empty", f"--message={message}")
         shutil.rmtree(self.root / name, ignore_errors=True)
         git(self.root, "clone", "--quiet", "--bare", "--", str(folder), name)
+        git(self.root / name, "config", "uploadpack.allowFilter", "true")
         return self.url(name)
+
+    def redirect(self, name: str, location: str, status: int = 302) -> None:
+        """Lead to another place from where a repository would be."""
+        self.answers[f"/{name}/info/refs"] = web.Response(status=status, headers={"Location": location})
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -61,10 +75,13 @@ async def git_server(root: Path) -> AsyncIterator[GitServer]:
 
     @web.middleware
     async def answer_before_git(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in server.redirects:
-            return web.Response(status=302, headers={"Location": server.redirects[request.path]})
-        if request.path in server.statuses:
-            return web.Response(status=server.statuses[request.path])
+        if request.path in server.answers:
+            found = server.answers[request.path]
+            return web.Response(status=found.status, headers=found.headers, body=found.body)
+        if server.is_old:
+            request = request.clone(
+                headers={name: text for name, text in request.headers.items() if name != "Git-Protocol"}
+            )
         return await handler(request)
 
     async with serve_git(root, middlewares=[answer_before_git]) as url:

@@ -150,7 +150,7 @@ async def test_a_repository_beyond_the_disk_limit_fails_for_its_size(git, tmp_pa
     job = make_job(git.create("site", {"big": os.urandom(3_000_000)}), disk_bytes=1024**2)
     async with builders_server(job) as server:
         await run_builder(server, tmp_path / "work")
-    assert server.finish.reason.startswith("The repository is too large: a build has at most 1 MiB of disk")
+    assert server.finish.reason.startswith("git clone ran out of disk: a build, and so each of its files, has at most")
     assert server.finish.step == "clone"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import urllib.parse
@@ -21,28 +22,56 @@ MAX_REDIRECTS = 5
 ANSWER_SECONDS = 30.0
 TRIES = 3
 CHUNK_BYTES = 64 * 1024
+START_BYTES = 64
 SERVICE = "/info/refs?service=git-upload-pack"
+GIT_TYPE = "application/x-git-upload-pack-advertisement"
+WEB_PAGES = ("text/html", "application/xhtml+xml")
+_FILTER = re.compile(rb"version 2\n(?s:.*)fetch=[^\n]*\bfilter\b")
 CERTIFICATE_NAMES = ("GIT_SSL_CAINFO", "SSL_CERT_FILE")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Remote:
-    """Where to clone from: the URL after all redirects, and the only addresses that its host may have."""
+    """Where to clone from: the URL after all redirects, and the only addresses that its host may have.
+
+    `can_filter`: the server can leave out file contents. `has_moved`: all redirects were permanent.
+    """
 
     url: GitUrl
     addresses: tuple[Address, ...]
+    can_filter: bool = False
+    has_moved: bool = False
+
+    @property
+    def settings(self) -> list[str]:
+        """Git's options that let it connect to these addresses only."""
+        if ":" in self.url.host or self.url.host.replace(".", "").isdigit():
+            return []
+        addresses = ",".join(f"[{address}]" if address.version == 6 else str(address) for address in self.addresses)
+        return ["-c", f"http.curloptResolve={self.url.host}:{self.url.port}:{addresses}"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the server said: the target of a redirect, or what it can do."""
+
+    location: str | None = None
+    is_permanent: bool = False
+    can_filter: bool = False
 
 
 async def find_remote(
     url: GitUrl, allow_private_hosts: Sequence[str], environ: Mapping[str, str] = os.environ
 ) -> Remote:
     """Follow redirects by hand, checking each URL like the first one. Raises BuildFailed with a sentence."""
+    asked, has_moved = url, True
     for _ in range(MAX_REDIRECTS + 1):
         addresses = await resolve(url, allow_private_hosts)
-        location = await _ask(Remote(url, addresses), environ)
-        if location is None:
-            return Remote(url, addresses)
-        url = _redirected(url, location, allow_private_hosts)
+        answer = await _ask(Remote(url, addresses), environ)
+        if answer.location is None:
+            return Remote(url, addresses, answer.can_filter, has_moved and url != asked)
+        has_moved = has_moved and answer.is_permanent
+        url = _redirected(url, answer.location, allow_private_hosts)
     raise BuildFailed(f"The git server redirects more than {MAX_REDIRECTS} times.")
 
 
@@ -74,8 +103,7 @@ async def _look_up(url: GitUrl) -> tuple[Address, ...]:
     raise BuildFailed(f"The name {url.host} could not be looked up: no name server answered.")
 
 
-async def _ask(remote: Remote, environ: Mapping[str, str]) -> str | None:
-    """The target of a redirect. None if a repository answers."""
+async def _ask(remote: Remote, environ: Mapping[str, str]) -> _Answer:
     connector = aiohttp.TCPConnector(resolver=_Pinned(remote), ssl=_trust(environ), use_dns_cache=False)
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     headers = {"User-Agent": "git/2 buildspace", "Accept": "*/*", "Git-Protocol": "version=2"}
@@ -85,15 +113,36 @@ async def _ask(remote: Remote, environ: Mapping[str, str]) -> str | None:
             session.get(f"{str(remote.url).rstrip('/')}{SERVICE}", allow_redirects=False) as response,
         ):
             if response.status in (301, 302, 303, 307, 308):
-                return response.headers.get("Location", "")
+                return _Answer(response.headers.get("Location", ""), response.status in (301, 308))
             _check_status(remote.url, response.status)
-            # Reads a short answer, so that the connection can be closed cleanly.
-            await response.content.read(CHUNK_BYTES)
-            return None
+            _check_type(remote.url, response.content_type)
+            return _Answer(can_filter=_FILTER.search(await _start_of(response)) is not None)
     except aiohttp.ClientConnectorCertificateError as error:
         raise BuildFailed(f"The certificate of {remote.url.host} is not trusted: {error.certificate_error}.") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise BuildFailed(f"{remote.url.host} could not be reached on port {remote.url.port}.") from error
+
+
+async def _start_of(response: aiohttp.ClientResponse) -> bytes:
+    """The whole answer of protocol version 2, which names capabilities alone; of others, which list all refs, less."""
+    body = b""
+    while chunk := await response.content.read(CHUNK_BYTES):
+        body += chunk
+        is_version_2 = b"version 2\n" in body[:START_BYTES]
+        if len(body) >= (CHUNK_BYTES if is_version_2 else START_BYTES):
+            break
+    return body
+
+
+def _check_type(url: GitUrl, content_type: str) -> None:
+    if content_type == GIT_TYPE:
+        return
+    found = "a web page" if content_type in WEB_PAGES else f"{content_type[:80]!a}"
+    raise BuildFailed(
+        f"{url} answers with {found}, not with a git repository."
+        " Use the URL that `git clone` takes, such as https://github.com/owner/repository. If it shows a login page,"
+        " the repository is private."
+    )
 
 
 def _check_status(url: GitUrl, status: int) -> None:

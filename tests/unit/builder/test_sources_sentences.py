@@ -1,10 +1,11 @@
-"""A clone that failed is told in words."""
+"""A git that failed is explained in a sentence."""
 
 import pytest
 
-from builder.clone import explain
 from builder.protocol.giturls import parse_git_url
 from builder.sandbox import Limits
+from builder.sources.program import Done
+from builder.sources.sentences import explain
 
 URL = parse_git_url("https://git.example/a.git", ())
 
@@ -14,7 +15,6 @@ URL = parse_git_url("https://git.example/a.git", ())
     [
         ("error: unable to write file: No space left on device", "The builder's disk is full."),
         ("fatal: sha1 file '.git/index.lock' write error. Out of diskspace", "The builder's disk is full."),
-        ("fatal: Remote branch x not found in upstream origin", "There is no branch or tag called 'x' in"),
         (
             "error: index-pack died of signal 25",
             "git clone ran out of disk: a build, and so each of its files, has at most",
@@ -24,4 +24,4 @@ URL = parse_git_url("https://git.example/a.git", ())
     ],
 )
 def test_a_failed_clone_is_told_in_words(tail: str, sentence: str) -> None:
-    assert explain(URL, "x", 128, tail, Limits()).startswith(sentence)
+    assert explain(URL, Done(128, tail), Limits()).startswith(sentence)

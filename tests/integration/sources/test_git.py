@@ -6,54 +6,17 @@ import ipaddress
 import os
 import signal
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from builder import disk
-from builder.clone import clone
 from builder.errors import BuildFailed
-from builder.logs import LineSender
 from builder.protocol.giturls import parse_git_url
-from builder.remote import resolve
-from tests.engines.git_server import git, git_server
+from builder.sources.remote import resolve
+from tests.engines.git_server import git
 from tests.unit.launchers.waiting import until
-
-
-@pytest.fixture
-async def server(tmp_path):
-    async with git_server(tmp_path / "git") as server:
-        yield server
-
-
-@pytest.fixture
-def log(tmp_path):
-    async def send(record):
-        pass
-
-    return LineSender(
-        send, project="p", deployment_id=uuid.uuid4(), attempt=1, spool_directory=tmp_path, limit_bytes=10**6
-    )
-
-
-@pytest.fixture
-def bring(tmp_path, log):
-    (tmp_path / "build").mkdir()
-
-    async def bring(url, branch=None, allowed=("127.0.0.0/8",), disk_bytes=10**9):
-        return await clone(
-            url,
-            branch,
-            tmp_path / "build" / "src",
-            log,
-            private=tmp_path / "private",
-            allow_private_hosts=allowed,
-            disk_bytes=disk_bytes,
-            memory_bytes=2**31,
-        )
-
-    return bring
 
 
 async def test_the_newest_commit_is_checked_out(server, bring, tmp_path):
@@ -69,36 +32,10 @@ async def test_of_a_message_without_end_only_the_beginning_is_read(server, bring
     assert commit.message == "x" * 500
 
 
-async def test_history_is_not_brought(server, bring, tmp_path):
-    server.create("site", {"a": "1"})
-    (tmp_path / "git/site.work/a").write_text("2")
-    await bring(server.commit("site", tmp_path / "git/site.work", message="Second"))
-    assert git(tmp_path / "build/src", "rev-list", "--count", "HEAD").strip() == "1"
-
-
-@pytest.mark.parametrize("branch", ["next", "v1.0", "feature/a-b"])
-async def test_a_branch_or_a_tag_can_be_named(server, bring, tmp_path, branch):
-    url = server.create("site", {"a": "1"})
-    git(tmp_path / "git/site", "branch" if branch != "v1.0" else "tag", branch)
-    assert (await bring(url, branch)).message == "First"
-
-
-async def test_a_branch_that_is_not_there_is_named(server, bring):
-    with pytest.raises(BuildFailed, match="There is no branch or tag called 'nope'"):
-        await bring(server.create("site", {"a": "1"}), "nope")
-
-
 @pytest.mark.parametrize("branch", ["--upload-pack=touch x", "-c", "@", "feature/.hidden", "a\nb", ""])
 async def test_an_evil_branch_never_reaches_git(bring, branch):
     with pytest.raises(BuildFailed, match="not a name that git accepts"):
         await bring("https://example.org/a", branch)
-
-
-async def test_an_empty_repository_is_told(server, bring, tmp_path):
-    (tmp_path / "git/empty").mkdir()
-    git(tmp_path / "git/empty", "init", "--quiet", "--bare")
-    with pytest.raises(BuildFailed, match="is empty"):
-        await bring(server.url("empty"))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +48,7 @@ async def test_an_empty_repository_is_told(server, bring, tmp_path):
     ],
 )
 async def test_what_the_server_answers_is_told_in_words(server, bring, status, words):
-    server.statuses["/site/info/refs"] = status
+    server.answers["/site/info/refs"] = web.Response(status=status)
     with pytest.raises(BuildFailed, match=words):
         await bring(server.url("site"))
 
@@ -128,7 +65,7 @@ async def test_a_server_that_is_not_there_is_told(bring):
 
 async def test_a_redirect_to_another_repository_is_followed(server, bring):
     server.create("site", {"a": "1"})
-    server.redirects["/old/info/refs"] = "/site/info/refs?service=git-upload-pack"
+    server.redirect("old", "/site/info/refs?service=git-upload-pack")
     assert (await bring(server.url("old"))).message == "First"
 
 
@@ -145,7 +82,7 @@ async def test_a_redirect_to_another_repository_is_followed(server, bring):
     ],
 )
 async def test_a_redirect_that_leads_elsewhere_is_refused(server, bring, location):
-    server.redirects["/old/info/refs"] = location
+    server.redirect("old", location)
     with pytest.raises(BuildFailed, match="redirects"):
         await bring(server.url("old"))
 
@@ -159,7 +96,7 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(monkeypatch):
     async def rebound(url):
         return (ipaddress.ip_address("10.0.0.7"),)
 
-    monkeypatch.setattr("builder.remote._look_up", rebound)
+    monkeypatch.setattr("builder.sources.remote._look_up", rebound)
     with pytest.raises(BuildFailed, match=r"resolves to the private address 10\.0\.0\.7"):
         await resolve(parse_git_url("https://git.example/a"), [])
 
@@ -210,7 +147,7 @@ async def test_a_repository_beyond_the_disk_limit_is_stopped(server, bring, monk
 CLONES = """
 import asyncio, sys, uuid
 from pathlib import Path
-from builder.clone import clone
+from builder.sources.git import clone
 from builder.logs import LineSender
 
 async def send(record):

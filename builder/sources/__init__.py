@@ -1,0 +1,1 @@
+"""Brings the source of a deployment to the builder."""

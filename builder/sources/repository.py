@@ -1,0 +1,87 @@
+"""A repository on this machine that is filled from a remote one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.errors import BuildFailed
+from builder.logs import LineSender
+from builder.sources.program import GIT_SECONDS, READ_BYTES, Done, Git, GitFailed
+from builder.sources.refs import MAX_REFS_BYTES, Refs
+from builder.sources.remote import Remote
+from builder.sources.sentences import explain
+
+CONFIGURATION = """\
+[remote "origin"]
+\turl = "{url}"
+\tfetch = +refs/heads/*:refs/remotes/origin/*
+[http]
+\tlowSpeedLimit = 512
+\tlowSpeedTime = 15
+"""
+"""Git in the build may fetch old file contents from there, without any login: a server that stalls ends it soon."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Repository:
+    git: Git
+    remote: Remote
+    folder: Path
+    log: LineSender
+
+    async def read_refs(self) -> Refs:
+        """What the remote one offers. Raises BuildFailed with a sentence."""
+        ask = [*self.remote.settings, "ls-remote", "--symref", "--", str(self.remote.url)]
+        try:
+            return Refs.from_text(await self.git.ask(ask, MAX_REFS_BYTES))
+        except GitFailed as error:
+            raise self.failed(error.done) from error
+
+    async def create(self, sha: str) -> None:
+        """An empty one for commits with ids like this. The folder may exist if it is empty."""
+        kind = ["--object-format=sha256"] if len(sha) == 64 else []
+        await self._read(["init", "--quiet", "--template=", "--initial-branch=main", *kind, "--", str(self.folder)])
+        # An accepted URL holds neither quotes nor backslashes.
+        with (self.folder / ".git" / "config").open("a") as file:
+            file.write(CONFIGURATION.format(url=self.remote.url))
+
+    @property
+    def is_shallow(self) -> bool:
+        return (self.folder / ".git" / "shallow").exists()
+
+    async def fetch(
+        self,
+        refspecs: Sequence[str],
+        options: Sequence[str],
+        *,
+        seconds: float = GIT_SECONDS,
+        disk_bytes: int | None = None,
+    ) -> Done:
+        """Raises BuildFailed if a limit is reached."""
+        fetch = ["fetch", "--progress", "--no-recurse-submodules", *options, "origin", *refspecs]
+        return await self._run(fetch, seconds, disk_bytes)
+
+    async def check_out(self, arguments: Sequence[str]) -> None:
+        """Fetches file contents that were left out so far. Raises BuildFailed."""
+        done = await self._run(["checkout", "--quiet", "--force", *arguments, "--"], GIT_SECONDS, None)
+        if done.code != 0:
+            raise self.failed(done)
+
+    async def read(self, *arguments: str, most_bytes: int = READ_BYTES) -> str:
+        """What git prints in this repository. Raises BuildFailed."""
+        return await self._read(["-C", str(self.folder), *arguments], most_bytes)
+
+    def failed(self, done: Done) -> BuildFailed:
+        return BuildFailed(explain(self.remote.url, done, self.git.limits), exit_code=done.code)
+
+    async def _run(self, arguments: Sequence[str], seconds: float, disk_bytes: int | None) -> Done:
+        command = [*self.remote.settings, "-C", str(self.folder), *arguments]
+        return await self.git.run(command, self.log, self.folder, seconds=seconds, disk_bytes=disk_bytes)
+
+    async def _read(self, arguments: Sequence[str], most_bytes: int = READ_BYTES) -> str:
+        try:
+            return await self.git.read(arguments, most_bytes)
+        except GitFailed as error:
+            raise self.failed(error.done) from error
