@@ -9,7 +9,7 @@ CONFORMANCE_DATA ?=
 WORKERS ?= 4
 IN_PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: help demo run test coverage soak test-image check conformance format lock wheel clean
+.PHONY: help demo run test coverage soak test-image bench-build check conformance format lock wheel clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
@@ -42,6 +42,9 @@ soak: $(VENV)/dev.stamp ## Run the long tests
 
 test-image: $(VENV)/dev.stamp ## Build both images with Debian's dockerd, and run them
 	@sh scripts/test_image.sh $(BIN) $(ARGS)
+
+bench-build: $(VENV)/dev.stamp ## Install and build the same projects by hand and through the platform, and compare (ARGS='3 vite-react')
+	@$(BIN)/python -m bench.build $(ARGS)
 
 check: $(VENV)/dev.stamp ## Lint, types, direction of imports
 	@$(BIN)/ruff format --check .

@@ -129,6 +129,7 @@ def test_a_password_where_none_belongs_is_not_shown(name):
     ("module", "unused"),
     [
         ("gateway.app", {"aiobotocore", "aiokafka", "asynch", "aiodocker"}),
+        ("builder.__main__", {"aiokafka"}),
         ("gateway.commands.cli", {"aiohttp", "asyncpg", "marshmallow"}),
     ],
 )
