@@ -31,6 +31,7 @@ from gateway.proxy import SiteProxy
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
 from gateway.secrets.kms import KmsKey, open_kms
 from gateway.secrets.ring import Ring
+from gateway.secrets.variables import Variables
 from gateway.secrets.vault import Vault
 from gateway.sites.pointers import SitePointers
 from gateway.stores.attempts import AttemptStore
@@ -41,6 +42,7 @@ from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore
 from gateway.stores.releases import ReleaseStore
 from gateway.stores.statistics import StatisticsStore
+from gateway.stores.variables import VariableStore
 from gateway.wire.clients import TrustedProxies
 
 
@@ -58,6 +60,7 @@ class Services:
     releases: ReleaseStore
     installation: InstallationStore
     vault: Vault
+    variables: Variables
     logs: LogStore
     objects: ObjectStore
     isolation: Isolation
@@ -140,6 +143,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
     deployments = DeploymentStore(database, queue_length)
     attempts, releases = AttemptStore(database), ReleaseStore(database)
     installation = InstallationStore(database)
+    vault = Vault(DataKeyStore(database), Ring(config.data_directory, config.secrets.key, engines.kms))
     access = Access(config.api, installation, config.auth.token)
     metrics = Metrics(StatisticsStore(database), health)
     dispatcher = Dispatcher(attempts, launcher, access.install_key, config.builders_url, config.builder)
@@ -174,7 +178,8 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
         attempts=attempts,
         releases=releases,
         installation=installation,
-        vault=Vault(DataKeyStore(database), Ring(config.data_directory, config.secrets.key, engines.kms)),
+        vault=vault,
+        variables=Variables(projects, VariableStore(database), vault),
         logs=engines.logs,
         objects=engines.objects,
         isolation=engines.isolation,

@@ -12,8 +12,20 @@ from gateway.engines.log_meter import LogMeter
 from gateway.models.actor import Scope
 from gateway.models.addresses import Addresses
 from gateway.roles import LogTransport
-from gateway.routes import answers, assets, builders, deployments, health, logs, pages, projects, schemas
-from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, PAGE
+from gateway.routes import (
+    answers,
+    assets,
+    builders,
+    deployments,
+    health,
+    logs,
+    pages,
+    projects,
+    schemas,
+    variable_bodies,
+    variables,
+)
+from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, PAGE, VARIABLE
 from gateway.routes.table import Access, Description, Route, add_routes
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
@@ -73,6 +85,34 @@ API = (
         answer=answers.DeployedAnswer,
         status=201,
         about=Description(summary="Deploy it again"),
+    ),
+    Route(
+        "GET",
+        "/project/{slug}/variables",
+        variables.list_variables,
+        access=ACTOR,
+        scope=READ,
+        answer=variables.VariableList,
+        about=Description(summary="Its variables, without the values of secrets"),
+    ),
+    Route(
+        "PUT",
+        "/project/{slug}/variables",
+        variables.set_variables,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=variable_bodies.VariablesRequest,
+        answer=variables.VariableList,
+        about=Description(summary="Set one or many; the others stay as they are", needs_body=True),
+    ),
+    Route(
+        "DELETE",
+        "/project/{slug}/variables",
+        variables.delete_variable,
+        access=ACTOR,
+        scope=DEPLOY,
+        answer=variables.VariableList,
+        about=Description(summary="Delete one, in one context or in every one", parameters=VARIABLE),
     ),
     Route(
         "GET",

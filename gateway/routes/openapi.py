@@ -47,6 +47,10 @@ IDEMPOTENCY_KEY = Parameter(
     {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
     "Calls with the same key create one project.",
 )
+VARIABLE = (
+    Parameter("query", "name", {"type": "string", "minLength": 1}, "Its name (required)."),
+    Parameter("query", "context", {"type": "string", "format": "context"}, "Its context. Left out: every one."),
+)
 IN_PATH = {
     "slug": Parameter(
         "path", "slug", {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"}, "The project's slug."

@@ -1,0 +1,161 @@
+"""Variables over the API: what is stored, shown, refused, and never seen."""
+
+import pytest
+
+from tests.engines.api_server import api_over_database
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+@pytest.fixture
+async def api(postgres, tmp_path):
+    async with api_over_database(await postgres.create_database(), tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def slug(api):
+    return (await api.deploy())["projectSlug"]
+
+
+@pytest.fixture
+async def put(api, slug):
+    async def put(slug=slug, **body):
+        return await api.call("PUT", f"/project/{slug}/variables", json=body)
+
+    return put
+
+
+async def shown(api, slug):
+    _, answer = await api.get(f"/project/{slug}/variables")
+    return {(each["name"], each["context"]): each["value"] for each in answer["variables"]}
+
+
+async def test_a_plain_variable_is_shown_and_a_secret_is_not(api, slug, put):
+    await put(name="API_URL", value="https://api.example.com")
+    status, answer = await put(name="API_KEY", value=SECRET, secret=True)
+    assert status == 200
+    assert await shown(api, slug) == {("API_KEY", "all"): None, ("API_URL", "all"): "https://api.example.com"}
+    assert SECRET not in str(answer)
+    assert answer["variables"][0]["secret"]
+    assert answer["variables"][0]["updatedBy"] == "installation"
+
+
+async def test_each_context_has_a_value_of_its_own(api, slug, put):
+    await put(variables=[{"name": "A", "value": "1"}, {"name": "A", "value": "2", "context": "production"}])
+    await put(name="A", value="3")
+    assert await shown(api, slug) == {("A", "all"): "3", ("A", "production"): "2"}
+
+
+async def test_nothing_is_stored_if_one_line_is_wrong(api, slug, put):
+    status, answer = await put(dotenv="A=1\nPATH=2\n")
+    assert (status, answer["error"]) == (400, "Validation failed")
+    assert answer["fields"]["dotenv line 2"].startswith("Line 2: PATH cannot be set")
+    assert await shown(api, slug) == {}
+
+
+async def test_a_file_is_stored_whole(api, slug, put):
+    await put(dotenv='export A=1\r\nB="two\r\nlines"\r\n', context="preview")
+    assert await shown(api, slug) == {("A", "preview"): "1", ("B", "preview"): "two\nlines"}
+
+
+async def test_node_options_come_with_a_warning(put):
+    _, answer = await put(name="NODE_OPTIONS", value="--no-warnings")
+    assert "is appended to the options" in answer["warnings"][0]
+
+
+async def test_a_secret_does_not_become_plain_by_itself(api, slug, put):
+    await put(name="API_KEY", value=SECRET, secret=True)
+    status, answer = await put(name="API_KEY", value="https://example.com")
+    assert status == 400
+    assert answer["details"] == "API_KEY is a secret: send `secret: true` with its new value, or delete it first."
+    assert await shown(api, slug) == {("API_KEY", "all"): None}
+
+
+async def test_a_variable_is_deleted_in_one_context_or_in_all(api, slug, put):
+    await put(variables=[{"name": "A", "value": "1"}, {"name": "A", "value": "2", "context": "production"}])
+    await api.call("DELETE", f"/project/{slug}/variables?name=A&context=production")
+    assert await shown(api, slug) == {("A", "all"): "1"}
+    await put(name="A", value="2", context="production")
+    status, answer = await api.call("DELETE", f"/project/{slug}/variables?name=A")
+    assert (status, answer["variables"]) == (200, [])
+    status, answer = await api.call("DELETE", f"/project/{slug}/variables?name=A")
+    assert (status, answer["details"]) == (404, "The project has no variable 'A'.")
+
+
+async def test_another_projects_variables_are_copied_with_its_secrets(api, slug, put):
+    await put(variables=[{"name": "A", "value": "1"}, {"name": "KEY", "value": SECRET, "secret": True}])
+    other = (await api.deploy())["projectSlug"]
+    status, answer = await put(slug=other, copyFrom=slug)
+    assert (status, SECRET in str(answer)) == (200, False)
+    assert await shown(api, other) == {("A", "all"): "1", ("KEY", "all"): None}
+    services = api.services
+    project = await services.projects.get(*actor_and(other))
+    (sealed,) = [each for each in await services.variables._store.of_project(project.id) if each.is_secret]
+    assert await services.vault.open(project.id, "variable all KEY", sealed.sealed) == SECRET
+
+
+def actor_and(slug):
+    from gateway.models.actor import OWNER
+
+    return OWNER, slug
+
+
+async def test_what_is_copied_from_has_to_exist(put):
+    status, answer = await put(copyFrom="no-such-project")
+    assert (status, answer["details"]) == (404, "No project is called 'no-such-project'.")
+
+
+async def test_a_project_has_a_limit_of_variables(api, slug, put):
+    many = [{"name": f"A{number}", "value": "1"} for number in range(200)]
+    assert (await put(variables=many))[0] == 200
+    status, answer = await put(name="ONE_MORE", value="1")
+    assert (status, answer["details"]) == (400, "A project has at most 200 variables; these would be 201.")
+    assert len(await shown(api, slug)) == 200
+
+
+async def test_the_values_of_a_project_have_a_limit(put):
+    for number in range(8):
+        assert (await put(name=f"A{number}", value="x" * 32000))[0] == 200
+    status, answer = await put(name="LAST", value="x" * 32000)
+    assert (status, "at most 262144 bytes in all" in answer["details"]) == (400, True)
+
+
+async def test_no_value_is_in_the_database_as_it_is(api, slug, put):
+    await put(name="API_URL", value="https://plain.example.com/as-it-is")
+    await put(name="API_KEY", value=SECRET, secret=True)
+    tables = await api.services.database.pool.fetch(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+    )
+    dump = "".join(
+        [str(await api.services.database.pool.fetch(f'SELECT * FROM "{row["table_name"]}"')) for row in tables]
+    )
+    assert "API_KEY" in dump
+    assert SECRET not in dump
+    assert "plain.example.com" not in dump
+
+
+async def test_a_row_moved_to_another_project_does_not_open(api, slug, put):
+    await put(name="A", value="of the first")
+    other = (await api.deploy())["projectSlug"]
+    await put(slug=other, name="A", value="of the second")
+    await api.services.database.pool.execute(
+        "UPDATE variables SET sealed = (SELECT sealed FROM variables JOIN projects ON projects.id = project_id"
+        " WHERE subdomain = $1)",
+        slug,
+    )
+    assert await shown(api, slug) == {("A", "all"): "of the first"}
+    status, answer = await api.get(f"/project/{other}/variables")
+    assert status == 503
+    assert "cannot be decrypted" in answer["details"]
+
+
+async def test_without_the_key_variables_are_refused_and_the_rest_works(api, slug, put, tmp_path):
+    await put(name="A", value="1")
+    other = (await api.deploy())["projectSlug"]
+    kept = next(tmp_path.rglob("secrets.key"))
+    kept.rename(kept.with_name("elsewhere"))
+    status, answer = await put(slug=other, name="A", value="1")
+    assert status == 503
+    assert "lacks the key" in answer["details"]
+    assert (await api.get(f"/project/{slug}"))[0] == 200
