@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from builder.errors import BuildFailed
 from builder.logs import LineSender
+from builder.protocol.giturls import GitUrl
+from builder.sandbox import Limits
 from builder.sources.program import GIT_SECONDS, READ_BYTES, Done, Git, GitFailed
-from builder.sources.refs import MAX_REFS_BYTES, Refs
-from builder.sources.remote import Remote
+from builder.sources.refs import MAX_REFS_BYTES, Refs, Wanted
+from builder.sources.remote import Remote, find_remote
 from builder.sources.sentences import explain
 
 CONFIGURATION = """\
@@ -25,10 +27,33 @@ CONFIGURATION = """\
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens the repository of a project and those of its submodules by the same rules. `root` holds all of them."""
+
+    root: Path
+    private: Path
+    log: LineSender
+    limits: Limits
+    allow_private_hosts: Sequence[str]
+    environ: Mapping[str, str]
+
+    async def open(self, url: GitUrl, folder: Path) -> Repository:
+        """An empty folder with a remote that answers. Raises BuildFailed."""
+        remote = await find_remote(url, self.allow_private_hosts, self.environ)
+        if remote.url != url:
+            await self.log.say(f"The server redirects to {remote.url}")
+        git = Git(self.private, remote.url.scheme, self.environ, self.limits)
+        return Repository(git, remote, folder, self.root, self.log)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Repository:
+    """`root`: the folder whose size is limited."""
+
     git: Git
     remote: Remote
     folder: Path
+    root: Path
     log: LineSender
 
     async def read_refs(self) -> Refs:
@@ -63,9 +88,10 @@ class Repository:
         fetch = ["fetch", "--progress", "--no-recurse-submodules", *options, "origin", *refspecs]
         return await self._run(fetch, seconds, disk_bytes)
 
-    async def check_out(self, arguments: Sequence[str]) -> None:
+    async def check_out(self, wanted: Wanted) -> None:
         """Fetches file contents that were left out so far. Raises BuildFailed."""
-        done = await self._run(["checkout", "--quiet", "--force", *arguments, "--"], GIT_SECONDS, None)
+        there = ["-B", wanted.branch, wanted.target] if wanted.branch else ["--detach", f"{wanted.target}^{{commit}}"]
+        done = await self._run(["checkout", "--quiet", "--force", *there, "--"], GIT_SECONDS, None)
         if done.code != 0:
             raise self.failed(done)
 
@@ -78,7 +104,7 @@ class Repository:
 
     async def _run(self, arguments: Sequence[str], seconds: float, disk_bytes: int | None) -> Done:
         command = [*self.remote.settings, "-C", str(self.folder), *arguments]
-        return await self.git.run(command, self.log, self.folder, seconds=seconds, disk_bytes=disk_bytes)
+        return await self.git.run(command, self.log, self.root, seconds=seconds, disk_bytes=disk_bytes)
 
     async def _read(self, arguments: Sequence[str], most_bytes: int = READ_BYTES) -> str:
         try:

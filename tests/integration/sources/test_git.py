@@ -107,16 +107,6 @@ async def test_a_name_that_needs_no_resolver_is_pinned(server, bring):
     assert (await bring(url, allowed=[f"git.localhost:{server.port}"])).message == "First"
 
 
-async def test_submodules_stay_away(server, bring, tmp_path):
-    server.create("inner", {"secret": "1"})
-    folder = tmp_path / "git/site.work"
-    folder.mkdir(parents=True)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "git/inner"), "sub")
-    await bring(server.commit("site", folder, message="First"))
-    assert list((tmp_path / "build/src/sub").iterdir()) == []
-
-
 async def test_nothing_of_the_machines_configuration_is_used(server, bring, tmp_path, monkeypatch):
     home = tmp_path / "home"
     (home / "template/hooks").mkdir(parents=True)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from builder.sources import git as sources_git
+from builder.sources import history
 from tests.engines.git_server import git
 
 
@@ -80,15 +80,15 @@ async def test_a_server_of_gits_first_protocol_sends_the_newest_commit(bring, so
 
 
 async def test_a_long_history_ends_where_the_log_says(bring, source, old_site, log, monkeypatch):
-    monkeypatch.setattr(sources_git, "HISTORY_COMMITS", 1)
-    monkeypatch.setattr(sources_git, "HISTORY", ("--depth=1", "--filter=blob:none"))
+    monkeypatch.setattr(history, "HISTORY_COMMITS", 1)
+    monkeypatch.setattr(history, "HISTORY", ("--depth=1", "--filter=blob:none"))
     await bring(old_site)
     assert log.said[-1] == ("Of the history, the newest 1 commits are there: dates and tags of older ones are missing.")
 
 
 @pytest.mark.parametrize(("bound", "words"), [("HISTORY_SECONDS", "longer than 0 s"), ("HISTORY_DISK", "not sent")])
 async def test_a_history_that_takes_too_much_is_left_out(bring, source, old_site, log, monkeypatch, bound, words):
-    monkeypatch.setattr(sources_git, bound, 0)
+    monkeypatch.setattr(history, bound, 0)
     await bring(old_site)
     assert git(source, "rev-list", "--count", "HEAD").strip() == "1"
     assert words in log.said[-1]
