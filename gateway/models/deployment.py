@@ -11,7 +11,6 @@ from builder.protocol.calls import Isolation
 from builder.protocol.settings import Settings, UsedSetting
 from gateway.models.attempt import StepTiming
 from gateway.models.cause import Cause
-from gateway.models.project import BuildSettings
 from gateway.models.source import Source
 
 
@@ -46,7 +45,7 @@ class Deployment:
     attempt: int
     source: Source
     cause: Cause
-    settings: BuildSettings
+    settings: Settings
     created_at: datetime.datetime
     started_at: datetime.datetime | None
     completed_at: datetime.datetime | None

@@ -9,7 +9,8 @@ import dataclasses
 class GitRef:
     """A commit of a git repository.
 
-    `ref` is a branch, None the repository's default branch. `commit` is None until the builder reports which one it is.
+    `ref` is a branch or tag, None the repository's default branch. `commit` is None until the builder reports which
+    one it is.
     """
 
     url: str

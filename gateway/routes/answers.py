@@ -191,7 +191,7 @@ class _Project(Answer):
     name = fields.String(required=True)
     slug = fields.String(required=True)
     git_url = fields.String(required=True)
-    branch = fields.String(required=True, allow_none=True, attribute="settings.branch")
+    branch = fields.String(required=True, allow_none=True)
     url = Link("site", "slug")
     created_at = Moment(required=True)
     live_deployment_id = fields.UUID(required=True, allow_none=True)

@@ -15,11 +15,12 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
+from builder.protocol.settings import Settings
 from gateway.access.calls import SESSION_SECONDS, cookie_name, is_open
 from gateway.access.guard import ACTOR
 from gateway.access.middlewares import ERROR_PAGE, describe
 from gateway.errors import Forbidden, Invalid, NotFound, Unauthorized
-from gateway.models.cause import CauseKind
+from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Deployment
 from gateway.routes import views
 from gateway.routes.assets import ASSETS, Assets
@@ -74,17 +75,13 @@ async def deploy(request: web.Request) -> web.Response:
     """A plain form, which works without scripts. An error appears next to its field, and the input is kept."""
     typed = await _read_form(request)
     key = typed.pop("key", "")
-    services = request.app[SERVICES]
+    services, actor = request.app[SERVICES], request[ACTOR]
     asked = {name: value.strip() for name, value in typed.items() if value.strip()}
     try:
         wanted = read_new_project(asked, services.config.builder.allow_private_hosts)
+        cause = Cause(CauseKind.FORM, actor.kind, wanted.source.ref)
         deployment = await services.projects.create(
-            request[ACTOR],
-            wanted.name,
-            wanted.git_url,
-            wanted.settings,
-            by=CauseKind.FORM,
-            idempotency=_idempotency(key, asked),
+            actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=_idempotency(key, asked)
         )
     except Invalid as error:
         form = views.view_form(typed, error.fields, error.sentence, key)
@@ -114,11 +111,11 @@ async def show_project(request: web.Request) -> web.Response:
 
 
 async def deploy_again(request: web.Request) -> web.Response:
-    services = request.app[SERVICES]
+    services, actor = request.app[SERVICES], request[ACTOR]
     await _read_form(request)
-    deployment = await services.deployments.create_again(
-        request[ACTOR], read_slug(request.match_info["slug"]), by=CauseKind.FORM
-    )
+    project = await services.projects.get(actor, read_slug(request.match_info["slug"]))
+    cause = Cause(CauseKind.FORM, actor.kind, project.branch)
+    deployment = await services.deployments.request(actor, project.slug, project.source, cause, Settings())
     services.dispatcher.wake()
     raise web.HTTPSeeOther(f"/d/{deployment.id}")
 

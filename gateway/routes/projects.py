@@ -7,7 +7,9 @@ import json
 
 from aiohttp import web
 
+from builder.protocol.settings import Settings
 from gateway.access.guard import ACTOR
+from gateway.models.cause import Cause, CauseKind
 from gateway.routes.answers import ProjectNow, answer
 from gateway.routes.bodies import parse_object, read_body, read_json
 from gateway.routes.schemas import (
@@ -29,8 +31,10 @@ async def create_project(request: web.Request) -> web.Response:
     # Compares what was asked for, not how the JSON was written.
     asked = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
     idempotency = (key, asked) if key is not None else None
+    actor = request[ACTOR]
+    cause = Cause(CauseKind.API, actor.kind, wanted.source.ref)
     deployment = await services.projects.create(
-        request[ACTOR], wanted.name, wanted.git_url, wanted.settings, idempotency=idempotency
+        actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=idempotency
     )
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/project/{deployment.project_slug}")
@@ -61,9 +65,11 @@ async def list_deployments(request: web.Request) -> web.Response:
 
 
 async def deploy_again(request: web.Request) -> web.Response:
-    services = request.app[SERVICES]
+    services, actor = request.app[SERVICES], request[ACTOR]
     await expect_nothing(request)
-    deployment = await services.deployments.create_again(request[ACTOR], read_slug(request.match_info["slug"]))
+    project = await services.projects.get(actor, read_slug(request.match_info["slug"]))
+    cause = Cause(CauseKind.API, actor.kind, project.branch)
+    deployment = await services.deployments.request(actor, project.slug, project.source, cause, Settings())
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/deployment/{deployment.id}")
 

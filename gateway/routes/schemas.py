@@ -13,11 +13,11 @@ from marshmallow import ValidationError, fields, validate
 
 from builder.protocol.branches import MAX_BRANCH, check_branch
 from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
-from builder.protocol.settings import PLAIN, SETTINGS, Setting
+from builder.protocol.settings import PLAIN, SETTINGS, Setting, Settings
 from gateway.errors import Invalid, NotFound
 from gateway.models.log import LogPosition
-from gateway.models.project import BuildSettings
 from gateway.models.slugs import LABEL
+from gateway.models.source import GitRef, Source
 
 MAX_NAME = 100
 MAX_PAGE = 100
@@ -161,8 +161,8 @@ class EmptyRequest(marshmallow.Schema):
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewProject:
     name: str
-    git_url: str
-    settings: BuildSettings
+    source: Source
+    settings: Settings
 
 
 def read_new_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]) -> NewProject:
@@ -174,8 +174,7 @@ def read_new_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]
         sentence = f"gitUrl is wrong: {error}"
         raise Invalid(sentence, {"gitUrl": sentence}) from error
     chosen = {setting.name: values[setting.json_name] for setting in SETTINGS if values[setting.json_name] != ""}
-    settings = BuildSettings(branch=values["branch"] or None, **chosen)
-    return NewProject(values["name"], git_url, settings)
+    return NewProject(values["name"], GitRef(git_url, values["branch"] or None), Settings(**chosen))
 
 
 def load(schema: marshmallow.Schema, body: Mapping[str, Any]) -> dict[str, Any]:

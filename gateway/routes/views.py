@@ -7,12 +7,12 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from builder.protocol.settings import SETTINGS
+from builder.protocol.settings import SETTINGS, Settings
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.cause import CauseKind
 from gateway.models.deployment import Deployment, Status
-from gateway.models.project import BuildSettings, Project
+from gateway.models.project import Project
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 FIRST_COMMIT_DIGITS = 7
@@ -239,7 +239,7 @@ def view_project(
         repository=_repository(project.git_url),
         site_url=site_url,
         site_host=urlsplit(site_url).netloc,
-        branch=project.settings.branch or "default branch",
+        branch=project.branch or "default branch",
         status=STATUS[newest.status] if newest else NOT_DEPLOYED,
         created=view_moment(newest.created_at if newest else project.created_at, now),
         newest=view_deployment(newest, addresses, now) if newest else None,
@@ -396,7 +396,7 @@ def _repository(git_url: str) -> str:
     return f"{parts.netloc}{parts.path}".removesuffix(".git").removeprefix("www.")
 
 
-def _chosen(settings: BuildSettings) -> Iterator[tuple[str, str]]:
+def _chosen(settings: Settings) -> Iterator[tuple[str, str]]:
     """The settings that were chosen, by their labels."""
     for setting in SETTINGS:
         value = getattr(settings, setting.name)

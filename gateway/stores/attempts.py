@@ -13,7 +13,8 @@ from gateway.errors import NotFound
 from gateway.models import lifecycle
 from gateway.models.attempt import EndedBuilder
 from gateway.models.deployment import Deployment, Status
-from gateway.stores.rows import NO_LIMIT, stale, to_deployment
+from gateway.stores.queue import NO_LIMIT
+from gateway.stores.rows import stale, to_deployment
 
 MESSAGE_LIMIT = 1000
 

@@ -12,9 +12,11 @@ from gateway.engines.postgres.database import Database, decode_cursor, encode_cu
 from gateway.errors import Conflict, NotFound
 from gateway.models.actor import Actor
 from gateway.models.attempt import Attempt
-from gateway.models.cause import Cause, CauseKind
+from gateway.models.cause import Cause
 from gateway.models.deployment import Deployment
-from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, stale, to_attempt, to_deployment
+from gateway.models.source import Source
+from gateway.stores.queue import NO_LIMIT, request_deployment
+from gateway.stores.rows import fetch_deployment, stale, to_attempt, to_deployment
 
 CANCELED = "It was canceled."
 MAX_NUMBER = 2**31 - 1
@@ -103,23 +105,13 @@ class DeploymentStore:
             )
         return [to_attempt(row) for row in rows]
 
-    async def create_again(self, actor: Actor, slug: str, *, by: CauseKind = CauseKind.API) -> Deployment:
-        """A new deployment of the project with its present settings. Raises NotFound, and TooMany for a full queue."""
+    async def request(self, actor: Actor, slug: str, source: Source, cause: Cause, overrides: Settings) -> Deployment:
+        """A new deployment of the project with its present settings, and those of this call.
+
+        Raises NotFound, and TooMany for a full queue.
+        """
         async with self._database.transaction() as connection:
-            project = await connection.fetchrow(
-                """
-                SELECT id, branch
-                FROM projects
-                WHERE subdomain = $1 AND ($2::uuid IS NULL OR created_by = $2)
-                FOR NO KEY UPDATE
-                """,
-                slug,
-                actor.owner_id,
-            )
-            if project is None:
-                raise NotFound(f"No project is called '{slug}'.")
-            cause = Cause(by, actor.kind, project["branch"])
-            return await add_deployment(connection, project["id"], cause, self._queue_length, Settings())
+            return await request_deployment(connection, actor, slug, source, cause, overrides, self._queue_length)
 
     async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict if it has already ended."""

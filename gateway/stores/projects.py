@@ -10,15 +10,18 @@ from typing import Any
 
 import asyncpg
 
+from builder.protocol.settings import Settings
 from gateway.engines.postgres.database import Database, decode_cursor, encode_cursor
 from gateway.errors import Conflict, Invalid, NotFound, Unavailable
 from gateway.models.actor import Actor
-from gateway.models.cause import Cause, CauseKind
+from gateway.models.cause import Cause
 from gateway.models.deployment import Deployment
-from gateway.models.project import BuildSettings, Project
+from gateway.models.project import Project
 from gateway.models.slugs import check_slug, random_long_slug, random_slug
+from gateway.models.source import Source
 from gateway.stores.hosts import reserve_slug
-from gateway.stores.rows import NO_LIMIT, add_deployment, fetch_deployment, settings_json, to_project
+from gateway.stores.queue import NO_LIMIT, request_deployment
+from gateway.stores.rows import fetch_deployment, settings_json, to_project
 
 SITE_CHANGED = "site_changed"
 """The channel that is notified of a project's slug in the transaction that changes its live release."""
@@ -45,13 +48,13 @@ class ProjectStore:
         self,
         actor: Actor,
         name: str,
-        git_url: str,
-        settings: BuildSettings,
+        source: Source,
+        settings: Settings,
+        cause: Cause,
         *,
-        by: CauseKind = CauseKind.API,
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
-        """Create a project and its first deployment, both or neither. The settings are those of both.
+        """Create a project and its first deployment, both or neither. Source and settings are those of both.
 
         `idempotency` is a key and the sha256 of the request: repeating both returns the first request's deployment, and
         the same key with another request raises Conflict. Raises TooMany if the queue is full.
@@ -59,9 +62,8 @@ class ProjectStore:
         async with self._database.transaction() as connection:
             if idempotency and (first := await _first_with(connection, actor, *idempotency)):
                 return first
-            project_id = await self._insert(connection, actor, name, git_url, settings)
-            cause = Cause(by, actor.kind, settings.branch)
-            deployment = await add_deployment(connection, project_id, cause, self._queue_length, settings)
+            slug = await self._insert(connection, actor, name, source, settings)
+            deployment = await request_deployment(connection, actor, slug, source, cause, settings, self._queue_length)
             if idempotency:
                 await _remember_key(connection, *idempotency, deployment.id)
             return deployment
@@ -103,9 +105,10 @@ class ProjectStore:
         return projects, _cursor_after(projects[-1]) if more else None
 
     async def _insert(
-        self, connection: asyncpg.Connection, actor: Actor, name: str, git_url: str, settings: BuildSettings
-    ) -> uuid.UUID:
+        self, connection: asyncpg.Connection, actor: Actor, name: str, source: Source, settings: Settings
+    ) -> str:
         project_id = uuid.uuid4()
+        slug = await self._reserve_slug(connection, project_id)
         await connection.execute(
             """
             INSERT INTO projects (
@@ -121,13 +124,13 @@ class ProjectStore:
             """,
             project_id,
             name,
-            git_url,
-            await self._reserve_slug(connection, project_id),
+            source.url,
+            slug,
             actor.owner_id,
-            settings.branch,
+            source.ref,
             settings_json(settings),
         )
-        return project_id
+        return slug
 
     async def _reserve_slug(self, connection: asyncpg.Connection, project_id: uuid.UUID) -> str:
         for choose in self._choosers:

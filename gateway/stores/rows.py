@@ -12,18 +12,13 @@ import asyncpg
 from builder.protocol.calls import Isolation
 from builder.protocol.settings import SETTINGS, Settings, UsedSetting
 from builder.protocol.steps import Step
-from gateway.errors import Conflict, NotFound, TooMany
+from gateway.errors import Conflict, NotFound
 from gateway.models.actor import OWNER, Actor
 from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Deployment, Status
-from gateway.models.project import BuildSettings, Project
+from gateway.models.project import Project
 from gateway.models.source import GitRef
-from gateway.stores.hosts import reserve_deployment
-
-NO_LIMIT = 2**31 - 1
-QUEUE_RETRY_SECONDS = 30.0
-"""About as long as a build takes."""
 
 
 def to_project(row: Mapping[str, Any]) -> Project:
@@ -32,7 +27,8 @@ def to_project(row: Mapping[str, Any]) -> Project:
         name=row["name"],
         slug=row["subdomain"],
         git_url=row["git_url"],
-        settings=_to_settings(row),
+        branch=row["branch"],
+        settings=Settings(**json.loads(row["settings"])),
         live_deployment_id=row["live_deployment_id"],
         activation_floor=row["activation_floor"],
         created_at=row["created_at"],
@@ -51,7 +47,7 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
         attempt=row["attempt"],
         source=GitRef(row["git_url"], row["branch"], row["commit_sha"]),
         cause=Cause(CauseKind(row["cause_kind"]), row["cause_actor"], row["cause_branch"], row["cause_commit"]),
-        settings=_to_settings(row),
+        settings=Settings(**json.loads(row["settings"])),
         overrides=Settings(**json.loads(row["overrides"])),
         used_settings=tuple(UsedSetting(**each) for each in json.loads(row["used_settings"])),
         created_at=row["created_at"],
@@ -100,70 +96,6 @@ async def fetch_deployment(
     return to_deployment(row)
 
 
-async def add_deployment(
-    connection: asyncpg.Connection, project_id: uuid.UUID, cause: Cause, queue_length: int, overrides: Settings
-) -> Deployment:
-    """A deployment in QUEUE with the project's next number and its present settings. Raises TooMany."""
-    await _check_queue(connection, queue_length)
-    deployment_id = await reserve_deployment(connection, project_id)
-    await connection.execute(
-        """
-        WITH numbered AS (
-            UPDATE projects
-            SET next_number = next_number + 1
-            WHERE id = $2
-            RETURNING *
-        )
-        INSERT INTO deployments (
-            id,
-            project_id,
-            number,
-            cause_kind,
-            cause_actor,
-            cause_branch,
-            cause_commit,
-            git_url,
-            branch,
-            settings,
-            overrides
-        )
-        SELECT
-            $1,
-            id,
-            next_number - 1,
-            $3,
-            $4,
-            $5,
-            $6,
-            git_url,
-            branch,
-            settings,
-            $7
-        FROM numbered
-        """,
-        deployment_id,
-        project_id,
-        cause.kind,
-        cause.actor,
-        cause.branch,
-        cause.commit,
-        settings_json(overrides),
-    )
-    return await fetch_deployment(connection, deployment_id)
-
-
-async def _check_queue(connection: asyncpg.Connection, queue_length: int) -> None:
-    # Gateways count one after the other, so the limit holds for all of them together.
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('queue', 3))")
-    waiting = await connection.fetchval("SELECT count(*) FROM deployments WHERE status = 'QUEUE'")
-    if waiting >= queue_length:
-        raise TooMany(
-            f"{waiting} deployment{' waits' if waiting == 1 else 's wait'} to be built, and builder.queue_length allows"
-            f" {queue_length}. Deploy again when some of them are built or canceled.",
-            QUEUE_RETRY_SECONDS,
-        )
-
-
 async def stale(connection: asyncpg.Connection, deployment_id: uuid.UUID, attempt: int) -> Conflict:
     """The error for a fenced UPDATE that found no row. Raises NotFound if there is no such deployment."""
     found = await fetch_deployment(connection, deployment_id)
@@ -178,10 +110,6 @@ def settings_json(settings: Settings) -> str:
     """Those that are set, by name."""
     values = {setting.name: getattr(settings, setting.name) for setting in SETTINGS}
     return json.dumps({name: value for name, value in values.items() if value is not None})
-
-
-def _to_settings(row: Mapping[str, Any]) -> BuildSettings:
-    return BuildSettings(branch=row["branch"], **json.loads(row["settings"]))
 
 
 def _to_steps(text: str) -> tuple[StepTiming, ...]:

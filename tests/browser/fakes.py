@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 
 from builder.protocol.lines import Line, LineBatch
+from builder.protocol.settings import Settings
 from gateway.access.guard import Access
 from gateway.config import Builder, Config, Secret
 from gateway.errors import Conflict, NotFound, Unavailable
@@ -18,8 +19,8 @@ from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Deployment, Status
 from gateway.models.log import LogLine, LogPosition
-from gateway.models.project import BuildSettings, Project
-from gateway.models.source import GitRef
+from gateway.models.project import Project
+from gateway.models.source import GitRef, Source
 
 TOKEN = "correct-horse-battery-staple"
 STEP_SECONDS = {
@@ -62,17 +63,17 @@ class FakeProjects:
         self,
         actor: Actor,
         name: str,
-        git_url: str,
-        settings: BuildSettings,
+        source: Source,
+        settings: Settings,
+        cause: Cause,
         *,
-        by: CauseKind = CauseKind.API,
         idempotency: tuple[str, bytes] | None = None,
     ) -> Deployment:
         if idempotency and idempotency[0] in self.keys:
             return self.keys[idempotency[0]]
         slug = name.lower().replace(" ", "-")
-        project = self.add(name=name, slug=slug, git_url=git_url, settings=settings)
-        deployment = self.deployments.add(project, cause=Cause(by, actor.kind))
+        project = self.add(name=name, slug=slug, git_url=source.url, branch=source.ref, settings=settings)
+        deployment = self.deployments.add(project, cause=cause)
         if idempotency:
             self.keys[idempotency[0]] = deployment
         return deployment
@@ -96,7 +97,8 @@ class FakeProjects:
             "name": "design-system",
             "slug": "design-system",
             "git_url": "https://git.example.com/team/design-system.git",
-            "settings": BuildSettings(branch="main"),
+            "branch": "main",
+            "settings": Settings(),
             "live_deployment_id": None,
             "activation_floor": 0,
             "created_at": now(),
@@ -143,8 +145,8 @@ class FakeDeployments:
         by_number = sorted(self.all.values(), key=lambda deployment: deployment.number)
         return {deployment.project_id: deployment for deployment in by_number if deployment.project_id in project_ids}
 
-    async def create_again(self, actor: Actor, slug: str, *, by: CauseKind = CauseKind.API) -> Deployment:
-        return self.add(await self._projects.get(actor, slug), cause=Cause(by, actor.kind))
+    async def request(self, actor: Actor, slug: str, source: Source, cause: Cause, overrides: Settings) -> Deployment:
+        return self.add(await self._projects.get(actor, slug), source=source, cause=cause, overrides=overrides)
 
     async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         if (await self.get(actor, deployment_id)).status.is_final:
@@ -169,7 +171,7 @@ class FakeDeployments:
             "number": 1 + sum(other.project_id == project.id for other in self.all.values()),
             "status": Status.QUEUE,
             "attempt": 1,
-            "source": GitRef(project.git_url, project.settings.branch, commit),
+            "source": GitRef(project.git_url, project.branch, commit),
             "cause": Cause(CauseKind.API, OWNER.kind),
             "settings": project.settings,
             "created_at": now(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from gateway.models.deployment import Deployment, Status
-from gateway.models.project import BuildSettings, Project
+from gateway.models.project import Project
 from tests.browser.fakes import FakeServices, now, timings
 
 MINUTE = datetime.timedelta(minutes=1)
@@ -120,4 +120,4 @@ def _module(number: int) -> str:
 
 def _project(services: FakeServices, name: str) -> Project:
     url = f"https://git.example.com/team/{name}.git"
-    return services.projects.add(name=name, slug=name, git_url=url, settings=BuildSettings(branch="main"))
+    return services.projects.add(name=name, slug=name, git_url=url, branch="main")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from gateway.models.project import BuildSettings
+from builder.protocol.settings import Settings
 from tests.browser import scenes
 from tests.browser.conftest import Stage
 
@@ -75,8 +75,8 @@ async def test_the_longest_words_do_not_break_the_page(
 ) -> None:
     long = "W" * 100
     git_url = f"https://git.example.com/{long * 15}.git"
-    settings = BuildSettings(branch=long * 2, build_command=long * 10, root_directory=long * 10)
-    project = stage.services.projects.add(name=long, slug="long", git_url=git_url, settings=settings)
+    settings = Settings(build_command=long * 10, root_directory=long * 10)
+    project = stage.services.projects.add(name=long, slug="long", git_url=git_url, branch=long * 2, settings=settings)
     given = {"commit_message": long * 10, "commit": "a" * 40, "reason": long * 20, "framework": long[:64]}
     deployment = scenes.failed(stage.services, project, 5, **given)
     stage.services.logs.write(deployment, long * 100)

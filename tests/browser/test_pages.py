@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from yarl import URL
 
+from builder.protocol.settings import Settings
 from gateway.models.deployment import Status
-from gateway.models.project import BuildSettings
 from tests.browser import scenes
 from tests.browser.conftest import Stage
 from tests.browser.fakes import TOKEN
@@ -32,8 +32,8 @@ async def test_a_project_is_deployed_by_the_form(stage: Stage, page: Page) -> No
     await page.wait_for_url(re.compile("/d/"))
     await expect(page.locator("#head .pill")).to_have_text("Queued")
     (project,) = stage.services.projects.all
-    assert (project.name, project.git_url) == ("My site", GIT_URL)
-    assert project.settings == BuildSettings(branch="next", output_directory="public")
+    assert (project.name, project.git_url, project.branch) == ("My site", GIT_URL, "next")
+    assert project.settings == Settings(output_directory="public")
     assert stage.services.dispatcher.woken == 1
 
 

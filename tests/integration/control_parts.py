@@ -24,11 +24,10 @@ from gateway.models.actor import OWNER
 from gateway.models.addresses import Addresses
 from gateway.models.deployment import Deployment
 from gateway.models.log import LogPosition
-from gateway.models.project import BuildSettings
 from gateway.routes import create_builders_app
 from gateway.services import Engines, compose
 from gateway.stores.sweeps import SweepStore
-from tests.engines.stores import LifeStore
+from tests.engines.stores import LifeStore, new_project
 from tests.unit.control.fake_engines import FakeLauncher
 from tests.unit.control.fakes import Clock
 
@@ -73,7 +72,7 @@ class Parts:
         )
 
     async def create(self, name: str = "Blog") -> Deployment:
-        return await self.projects.create(OWNER, name, "https://example.com/blog.git", BuildSettings())
+        return await new_project(self.projects, name)
 
     async def launch(self) -> Deployment:
         """A deployment of a new project whose builder was launched."""

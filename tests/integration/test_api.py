@@ -97,6 +97,13 @@ async def test_deploying_again_numbers_the_deployments(api):
     assert [deployment["number"] for deployment in rest["deployments"]] == [1]
 
 
+async def test_deploying_again_builds_the_branch_of_the_project(api):
+    slug = (await api.deploy(branch="next"))["projectSlug"]
+    _, again = await api.post(f"/project/{slug}/deployments", {})
+    _, deployment = await api.get(f"/deployment/{again['deploymentId']}")
+    assert (deployment["branch"], deployment["trigger"]) == ("next", "api")
+
+
 @pytest.mark.parametrize("path", ["/project?cursor=bm9uc2Vuc2U", "/project?cursor=_____w"])
 async def test_a_cursor_of_somebody_else_is_a_400(api, path):
     status, answer = await api.get(path)

@@ -15,6 +15,7 @@ from gateway.config import Builder, Retention
 from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
+from tests.engines.stores import deploy_again
 from tests.integration.control_parts import open_parts
 from tests.unit.control.outputs import sha256_of
 
@@ -93,7 +94,7 @@ async def test_a_second_deployment_uploads_only_what_changed(parts):
     async with parts.builder(first.id) as api:
         await upload(api, SITE)
         await api.finish(Finish("ok", 0))
-    second = await parts.deployments.create_again(OWNER, first.project_slug)
+    second = await deploy_again(parts.deployments, first.project_slug)
     await parts.dispatcher.dispatch()
     async with parts.builder(second.id) as api:
         assert await upload(api, SITE | {"new.html": b"new"}) == 1
@@ -107,7 +108,7 @@ async def test_a_build_that_fails_keeps_the_old_site(parts):
     async with parts.builder(first.id) as api:
         await upload(api, SITE)
         await api.finish(Finish("ok", 0))
-    second = await parts.deployments.create_again(OWNER, first.project_slug)
+    second = await deploy_again(parts.deployments, first.project_slug)
     await parts.dispatcher.dispatch()
     async with parts.builder(second.id) as api:
         await upload(api, {"index.html": b"broken"})
@@ -222,7 +223,7 @@ async def test_the_sweep_removes_what_is_out_of_retention(parts, tmp_path):
         async with parts.builder(ids[-1]) as api:
             await upload(api, {"index.html": text, "same.css": b"same"})
             await api.finish(Finish("ok", 0))
-        ids.append((await parts.deployments.create_again(OWNER, first.project_slug)).id)
+        ids.append((await deploy_again(parts.deployments, first.project_slug)).id)
         await parts.dispatcher.dispatch()
 
     async def later():

@@ -19,14 +19,13 @@ from gateway.engines.s3.s3_objects import open_s3
 from gateway.errors import Unavailable
 from gateway.models.actor import OWNER
 from gateway.models.object_keys import blob_key, release_key
-from gateway.models.project import BuildSettings
 from gateway.sites.release_format import encode_release
 from gateway.stores.mirrors import MirrorStore
 from gateway.stores.projects import ProjectStore
 from gateway.stores.sweeps import SweepStore
 from tests.engines.gateway import eventually
 from tests.engines.s3 import S3_SERVERS
-from tests.engines.stores import LifeStore
+from tests.engines.stores import LifeStore, deploy_again, new_project
 from tests.unit.sites.fakes import make_release, sha256_of
 
 FIRST = {"index.html": b"one", "assets/app.js": b"script", "old.html": b"old"}
@@ -82,12 +81,10 @@ class Gateway:
 
     async def create(self, files):
         """A new project with these files live."""
-        return await self._publish(
-            await self.projects.create(OWNER, "Blog", "https://example.com/b.git", BuildSettings()), files
-        )
+        return await self._publish(await new_project(self.projects), files)
 
     async def deploy(self, slug, files):
-        return await self._publish(await self.deployments.create_again(OWNER, slug), files)
+        return await self._publish(await deploy_again(self.deployments, slug), files)
 
     async def _publish(self, deployment, files):
         await self.deployments.claim("process", 60)
@@ -253,7 +250,7 @@ async def test_a_mirror_moves_with_the_slug(gateway):
 
 
 async def test_the_files_of_a_project_that_has_published_nothing_are_left_alone(gateway):
-    slug = (await gateway.projects.create(OWNER, "Blog", "https://example.com/b.git", BuildSettings())).project_slug
+    slug = (await new_project(gateway.projects)).project_slug
     await put(gateway.objects, f"__outputs/{slug}/index.html", b"theirs")
     await gateway.mirror.catch_up()
     assert await gateway.outputs(slug) == {"index.html": b"theirs"}

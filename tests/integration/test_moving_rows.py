@@ -16,13 +16,13 @@ from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.errors import ConfigError, Conflict, Unavailable
 from gateway.models.actor import OWNER
 from gateway.models.log import LogPosition
-from gateway.models.project import BuildSettings
+from gateway.models.source import GitRef
 from gateway.stores import tables
 from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer
-from tests.engines.stores import LifeStore
+from tests.engines.stores import SOURCE, LifeStore, deploy_again, new_project
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +67,12 @@ async def fill(url):
     """Two projects, with a live release, a running build, a key, a token and logs of two days."""
     async with open_pool(url, 4, application_name="test") as database:
         projects, deployments = ProjectStore(database), LifeStore(database)
-        settings = BuildSettings(branch="tab\tback\\slash\nümlaut")
-        live = await projects.create(OWNER, "Blog", "https://e.com/b", settings, idempotency=("key", b"\0\xff"))
+        source = GitRef(SOURCE.url, "tab\tback\\slash\nümlaut")
+        live = await new_project(projects, source=source, idempotency=("key", b"\0\xff"))
         await deployments.claim("process", 60)
         await deployments.publish(live.id, 1, 1, 1, 3)
-        await projects.create(OWNER, "Shop", "https://e.com/s", BuildSettings())
-        building = await deployments.create_again(OWNER, live.project_slug)
+        await new_project(projects, "Shop")
+        building = await deploy_again(deployments, live.project_slug)
         await database.pool.execute(
             "INSERT INTO users (first_name, last_name, email, password) VALUES ('A','B','c','d')"
         )
@@ -101,7 +101,7 @@ async def test_every_table_moves_row_by_row(old, new):
     assert [await rows_of(new, table) for table in everything] == [await rows_of(old, table) for table in everything]
     async with open_pool(new, 4) as database:
         assert (await ProjectStore(database).get(OWNER, live.project_slug)).live_deployment_id == live.id
-        assert (await LifeStore(database).create_again(OWNER, live.project_slug)).number == building.number + 1
+        assert (await deploy_again(LifeStore(database), live.project_slug)).number == building.number + 1
         assert [line.seq for line in await PostgresLogStore(database).read(live.id, LogPosition(), 9)] == [1, 2, 3, 4]
 
 
@@ -176,7 +176,7 @@ async def test_logs_of_nobody_whom_the_new_database_knows_are_told(old, postgres
     await fill(old)
     another = await postgres.create_database()
     async with open_pool(another, 2) as database:
-        await ProjectStore(database).create(OWNER, "Blog", "https://e.com/b", BuildSettings())
+        await new_project(ProjectStore(database))
     await copy_logs(at(old), dataclasses.replace(at(another), clickhouse=clickhouse), said.append)
     assert said[0].startswith("0 logs copied")
     assert said[1].endswith("Copy the projects first.")
@@ -186,7 +186,7 @@ async def test_how_many_logs_the_old_store_lacks_is_told(old, postgres, clickhou
     said = []
     live, _ = await fill(old)
     async with open_pool(old, 2) as database:
-        other = await ProjectStore(database).create(OWNER, "Other", "https://e.com/o", BuildSettings())
+        other = await new_project(ProjectStore(database), "Other")
         await database.pool.execute("UPDATE deployments SET last_seq = 7 WHERE id = ANY($1)", [live.id, other.id])
     await copy_logs(at(old), dataclasses.replace(at(old), clickhouse=clickhouse), said.append)
     assert said[-1].startswith("Of 1 logs the old store has no line")

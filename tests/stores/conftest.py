@@ -11,15 +11,13 @@ from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
 from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_migrations import migrate
-from gateway.models.actor import OWNER
-from gateway.models.project import BuildSettings
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore
 from tests.engines.clickhouse import in_database, reachable_clickhouse, running_clickhouse
 from tests.engines.pgbouncer import running_pgbouncer
 from tests.engines.postgres import MIGRATIONS
-from tests.engines.stores import LifeStore
+from tests.engines.stores import LifeStore, new_project
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +130,7 @@ def installation(database):
 @pytest.fixture
 async def queued(projects):
     """The first deployment of a new project."""
-    return await projects.create(OWNER, "Blog", "https://example.com/blog.git", BuildSettings())
+    return await new_project(projects)
 
 
 @pytest.fixture

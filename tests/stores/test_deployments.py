@@ -10,18 +10,18 @@ from builder.protocol.settings import Settings, UsedSetting
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import lifecycle
 from gateway.models.actor import OWNER
-from gateway.models.cause import CauseKind
+from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Status
-from gateway.models.project import BuildSettings
+from gateway.models.source import GitRef
 from tests.engines.gateway import eventually
-from tests.engines.stores import LifeStore
+from tests.engines.stores import LifeStore, deploy_again, new_project
 
 NOBODY = uuid.UUID(int=7)
 
 
 async def test_a_claim_takes_the_oldest_first(projects, deployments, queued):
-    second = await projects.create(OWNER, "Two", "https://example.com/2", BuildSettings())
-    third = await projects.create(OWNER, "Three", "https://example.com/3", BuildSettings())
+    second = await new_project(projects, "Two")
+    third = await new_project(projects, "Three")
     first_two = await deployments.claim("process", 60, limit=2)
     rest = await deployments.claim("process", 60, limit=2)
     assert [found.id for found in first_two] == [queued.id, second.id]
@@ -36,14 +36,14 @@ async def test_a_claim_says_who_builds_and_until_when(deployments, queued):
 
 
 async def test_many_claims_at_once_never_share_a_deployment(projects, deployments):
-    await asyncio.gather(*(projects.create(OWNER, "P", "https://example.com", BuildSettings()) for _ in range(20)))
+    await asyncio.gather(*(new_project(projects, "P") for _ in range(20)))
     claims = await asyncio.gather(*(deployments.claim("process", 60, limit=3) for _ in range(12)))
     claimed = [deployment.id for claim in claims for deployment in claim]
     assert len(claimed) == len(set(claimed)) == 20
 
 
 async def test_gateways_that_share_a_launcher_stay_under_its_limit_together(projects, deployments):
-    await asyncio.gather(*(projects.create(OWNER, "P", "https://example.com", BuildSettings()) for _ in range(20)))
+    await asyncio.gather(*(new_project(projects, "P") for _ in range(20)))
     claims = await asyncio.gather(*(deployments.claim("ecs:builds", 60, limit=5, concurrency=7) for _ in range(8)))
     assert sum(map(len, claims)) == await deployments.count_building("ecs:builds") == 7
     assert await deployments.claim("ecs:builds", 60, concurrency=7) == []
@@ -59,7 +59,7 @@ async def stop_all(deployments):
 
 
 async def test_builds_of_another_gateway_take_no_place_of_this_one(projects, deployments):
-    await asyncio.gather(*(projects.create(OWNER, "P", "https://example.com", BuildSettings()) for _ in range(4)))
+    await asyncio.gather(*(new_project(projects, "P") for _ in range(4)))
     assert len(await deployments.claim("process:one", 60, limit=9, concurrency=2)) == 2
     assert len(await deployments.claim("process:two", 60, limit=9, concurrency=2)) == 2
     assert await deployments.count_building("process:one") == 2
@@ -72,35 +72,41 @@ async def test_the_builder_of_another_gateway_is_not_ours_to_stop(deployments, b
 
 
 async def test_deploying_again_uses_the_settings_of_now(database, deployments, queued):
-    await database.pool.execute(
-        """UPDATE projects SET settings = '{"build_command": "make"}', git_url = 'https://example.com/new'"""
-    )
-    again = await deployments.create_again(OWNER, queued.project_slug, by=CauseKind.FORM)
-    assert (again.number, again.settings.build_command, again.source.url) == (2, "make", "https://example.com/new")
+    await database.pool.execute("""UPDATE projects SET settings = '{"build_command": "make"}'""")
+    again = await deploy_again(deployments, queued.project_slug)
+    assert (again.number, again.settings.build_command) == (2, "make")
     assert (await deployments.get(OWNER, queued.id)).settings.build_command is None
 
 
 async def test_the_settings_of_a_projects_first_call_are_that_deployments_and_then_the_projects(projects, deployments):
-    wanted = BuildSettings(branch="main", build_command="make", strict_lockfile=False)
-    first = await projects.create(OWNER, "Blog", "https://example.com/b.git", wanted)
-    again = await deployments.create_again(OWNER, first.project_slug)
-    assert (first.settings, first.overrides) == (wanted, Settings(build_command="make", strict_lockfile=False))
+    wanted = Settings(build_command="make", strict_lockfile=False)
+    first = await new_project(projects, settings=wanted)
+    again = await deploy_again(deployments, first.project_slug)
+    assert (first.settings, first.overrides) == (wanted, wanted)
     assert (again.settings, again.overrides) == (wanted, Settings())
 
 
+async def test_a_deployment_keeps_the_source_and_the_cause_of_its_request(projects, deployments, queued):
+    source = GitRef("https://example.com/fork.git", "next", "ab" * 20)
+    cause = Cause(CauseKind.FORM, "user", "next", "ab")
+    again = await deploy_again(deployments, queued.project_slug, source=source, cause=cause)
+    assert (again.source, again.cause) == (source, cause)
+    assert (await projects.get(OWNER, queued.project_slug)).source == queued.source
+
+
 async def test_deployments_of_one_project_get_different_numbers_at_once(deployments, queued):
-    made = await asyncio.gather(*(deployments.create_again(OWNER, queued.project_slug) for _ in range(20)))
+    made = await asyncio.gather(*(deploy_again(deployments, queued.project_slug) for _ in range(20)))
     assert sorted(deployment.number for deployment in made) == list(range(2, 22))
 
 
 async def test_deploying_an_unknown_project_again_is_not_found(deployments):
     with pytest.raises(NotFound):
-        await deployments.create_again(OWNER, "nothing")
+        await deploy_again(deployments, "nothing")
 
 
 async def test_a_list_is_read_page_by_page_newest_first(deployments, queued):
     for _ in range(4):
-        await deployments.create_again(OWNER, queued.project_slug)
+        await deploy_again(deployments, queued.project_slug)
     first, cursor = await deployments.list(OWNER, queued.project_slug, 3)
     second, end = await deployments.list(OWNER, queued.project_slug, 3, cursor)
     assert [deployment.number for deployment in (*first, *second)] == [5, 4, 3, 2, 1]
@@ -113,8 +119,8 @@ async def test_the_list_of_an_unknown_project_is_not_found(deployments):
 
 
 async def test_the_newest_deployment_of_each_project(projects, deployments, queued):
-    other = await projects.create(OWNER, "Two", "https://example.com/2", BuildSettings())
-    again = await deployments.create_again(OWNER, queued.project_slug)
+    other = await new_project(projects, "Two")
+    again = await deploy_again(deployments, queued.project_slug)
     newest = await deployments.newest(OWNER, [queued.project_id, other.project_id, NOBODY])
     assert {project: found.id for project, found in newest.items()} == {
         queued.project_id: again.id,
@@ -243,7 +249,7 @@ async def test_a_refusal_that_waits_for_a_launch_to_be_recorded_finds_the_builde
 
 async def test_a_cancel_and_a_heartbeat_at_once_leave_no_lease(deployments, projects):
     for _ in range(20):
-        waiting = await projects.create(OWNER, "P", "https://example.com", BuildSettings())
+        waiting = await new_project(projects, "P")
         await deployments.claim("process", 60)
         await asyncio.gather(
             *(deployments.heartbeat(waiting.id, 1, 60) for _ in range(3)),

@@ -10,6 +10,7 @@ from builder.protocol.calls import Facts
 from gateway.errors import Conflict, NotFound
 from gateway.models.actor import OWNER
 from gateway.models.deployment import Status
+from tests.engines.stores import deploy_again
 
 FENCED = {
     "launched": lambda store, build, attempt: store.launched(build, attempt, "handle"),
@@ -94,7 +95,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from([*FENCED, "claim", "cancel"]), st.in
 @given(events=EVENTS)
 async def test_no_order_of_events_leaves_the_path(deployments, queued, events):
     """Attempts never go back, what is final stays, and what is live is READY."""
-    deployment = await deployments.create_again(OWNER, queued.project_slug)
+    deployment = await deploy_again(deployments, queued.project_slug)
     for event, attempt in events:
         before = await deployments.get(OWNER, deployment.id)
         await happen(deployments, deployment.id, event, attempt)

@@ -8,14 +8,13 @@ import pytest
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import NotFound, Unavailable
-from gateway.models.actor import OWNER
 from gateway.models.addresses import deployment_label
 from gateway.models.deployment import Status
-from gateway.models.project import BuildSettings
 from gateway.stores import hosts as module
 from gateway.stores.hosts import HostStore, reserve_slug
 from gateway.stores.projects import ProjectStore
 from tests.engines.postgres import MIGRATIONS, older_than
+from tests.engines.stores import deploy_again, new_project
 
 URL = "https://example.com/blog.git"
 HOSTS = "0016_create_hosts.sql"
@@ -36,7 +35,7 @@ async def test_a_slug_leads_to_the_live_release(hosts, deployments, building):
 
 async def test_a_deployments_own_name_leads_to_it_whatever_is_live(hosts, deployments, building):
     await deployments.publish(building.id, 1, 3, 100, 7)
-    await deployments.create_again(OWNER, building.project_slug)
+    await deploy_again(deployments, building.project_slug)
     (newer,) = await deployments.claim("process", 60)
     await deployments.publish(newer.id, 1, 3, 100, 7)
     pointer = await hosts.find(deployment_label(building.project_slug, building.id))
@@ -74,7 +73,7 @@ async def test_a_name_is_found_by_its_index(database, queued):
 
 async def test_of_two_projects_at_once_one_gets_the_name(database):
     projects = [ProjectStore(database, choose_slug=lambda: "red-fox") for _ in range(8)]
-    made = await asyncio.gather(*(store.create(OWNER, "Blog", URL, BuildSettings()) for store in projects))
+    made = await asyncio.gather(*(new_project(store) for store in projects))
     slugs = [deployment.project_slug for deployment in made]
     assert (slugs.count("red-fox"), len(set(slugs))) == (1, 8)
 
@@ -95,13 +94,13 @@ async def test_a_deployment_whose_name_is_taken_gets_another_id(deployments, que
     other = uuid.UUID(int=queued.id.int ^ (1 << 127))
     ids = iter([uuid.UUID(int=queued.id.int ^ 1), other])
     monkeypatch.setattr(module.uuid, "uuid4", lambda: next(ids))
-    assert (await deployments.create_again(OWNER, queued.project_slug)).id == other
+    assert (await deploy_again(deployments, queued.project_slug)).id == other
 
 
 async def test_where_every_name_is_taken_the_deployment_is_not_made(deployments, queued, monkeypatch):
     monkeypatch.setattr(module.uuid, "uuid4", lambda: uuid.UUID(int=queued.id.int ^ 1))
     with pytest.raises(Unavailable, match="No free name"):
-        await deployments.create_again(OWNER, queued.project_slug)
+        await deploy_again(deployments, queued.project_slug)
 
 
 BLOG, SHOP = uuid.UUID(int=1), uuid.UUID(int=2)

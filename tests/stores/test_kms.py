@@ -5,8 +5,6 @@ import pytest
 
 from gateway.config import Secret, Secrets
 from gateway.errors import ConfigError, Unavailable
-from gateway.models.actor import OWNER
-from gateway.models.project import BuildSettings
 from gateway.secrets.kms import open_kms
 from gateway.secrets.ring import Ring
 from gateway.secrets.rotation import rotate
@@ -14,6 +12,7 @@ from gateway.secrets.sealing import WrongSeal
 from gateway.secrets.vault import Vault
 from gateway.stores.data_keys import DataKeyStore
 from tests.engines.ecs import KEYS, REGION
+from tests.engines.stores import new_project
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ async def test_an_endpoint_that_is_away_is_a_trouble(settings):
 
 
 async def test_secrets_move_from_the_file_to_kms(database, projects, tmp_path, kms):
-    project = (await projects.create(OWNER, "Blog", "https://example.com/b.git", BuildSettings())).project_id
+    project = (await new_project(projects)).project_id
     keys = DataKeyStore(database)
     sealed = await Vault(keys, Ring(tmp_path, Secret(""))).seal(project, "x", "hunter2hunter2")
     await rotate(keys, Ring(tmp_path, Secret(""), kms), print)

@@ -10,6 +10,7 @@ import pytest
 
 from builder.protocol.calls import Isolation
 from builder.protocol.lines import Line, LineBatch
+from builder.protocol.settings import Settings
 from gateway.engines.postgres.database import open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
 from gateway.engines.postgres.postgres_migrations import migrate
@@ -18,7 +19,6 @@ from gateway.models.attempt import StepTiming
 from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Status
 from gateway.models.log import LogPosition
-from gateway.models.project import BuildSettings
 from gateway.models.source import GitRef
 from gateway.stores.hosts import HostStore
 from gateway.stores.projects import ProjectStore
@@ -201,8 +201,8 @@ async def test_every_deployment_keeps_what_it_builds_and_why_it_was_requested(de
 
 async def test_settings_are_kept(upgraded, deployments):
     project = await ProjectStore(upgraded).get(OWNER, "blog")
-    assert project.settings == BuildSettings(build_command="make", node_version="22")
-    assert (await deployments.get(OWNER, IDS["live"])).settings == BuildSettings(root_directory='a "b"')
+    assert project.settings == Settings(build_command="make", node_version="22")
+    assert (await deployments.get(OWNER, IDS["live"])).settings == Settings(root_directory='a "b"')
 
 
 async def test_grades_of_isolation_are_kept(deployments):

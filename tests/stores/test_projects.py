@@ -6,31 +6,32 @@ import itertools
 
 import pytest
 
+from builder.protocol.settings import Settings
 from gateway.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from gateway.models.actor import OWNER
 from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Deployment, Status
-from gateway.models.project import BuildSettings
 from gateway.models.slugs import ADJECTIVES, ANIMALS, random_long_slug, random_slug
 from gateway.models.source import GitRef
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.projects import ProjectStore
+from tests.engines.stores import deploy_again, new_project
 
 URL = "https://example.com/blog.git"
 
 
 async def test_a_project_begins_with_a_deployment_in_the_queue(projects):
-    deployment = await projects.create(OWNER, "Blog", URL, BuildSettings(branch="main"), by=CauseKind.FORM)
+    source, settings = GitRef(URL, "main"), Settings(build_command="make")
+    cause = Cause(CauseKind.FORM, OWNER.kind, "main")
+    deployment = await new_project(projects, source=source, settings=settings, cause=cause)
     assert (deployment.status, deployment.number, deployment.attempt) == (Status.QUEUE, 1, 1)
-    assert deployment.settings == BuildSettings(branch="main")
-    assert deployment.source == GitRef(URL, "main", None)
-    assert deployment.cause == Cause(CauseKind.FORM, OWNER.kind, "main", None)
+    assert (deployment.settings, deployment.source, deployment.cause) == (settings, source, cause)
     assert not deployment.is_live
 
 
 async def test_a_project_is_found_by_its_slug(projects, queued):
     project = await projects.get(OWNER, queued.project_slug)
-    assert (project.id, project.name, project.git_url) == (queued.project_id, "Blog", URL)
+    assert (project.id, project.name, project.source) == (queued.project_id, "Blog", queued.source)
 
 
 async def test_an_unknown_slug_is_not_found(projects):
@@ -39,7 +40,7 @@ async def test_an_unknown_slug_is_not_found(projects):
 
 
 async def test_fifty_identical_requests_at_once_make_one_project(projects):
-    calls = [projects.create(OWNER, "Blog", URL, BuildSettings(), idempotency=("key", b"body")) for _ in range(50)]
+    calls = [new_project(projects, idempotency=("key", b"body")) for _ in range(50)]
     made = await asyncio.gather(*calls)
     assert len({deployment.id for deployment in made}) == 1
     assert len((await projects.list(OWNER, 100))[0]) == 1
@@ -47,74 +48,72 @@ async def test_fifty_identical_requests_at_once_make_one_project(projects):
 
 async def test_a_full_queue_takes_nothing_and_keeps_nothing_of_what_was_asked(database, deployments):
     projects = ProjectStore(database, queue_length=1)
-    waiting = await projects.create(OWNER, "Blog", URL, BuildSettings())
+    waiting = await new_project(projects)
     with pytest.raises(TooMany, match=r"1 deployment waits to be built, .*queue_length allows 1") as refused:
-        await projects.create(OWNER, "Shop", URL, BuildSettings(), idempotency=("key", b"body"))
+        await new_project(projects, "Shop", idempotency=("key", b"body"))
     assert refused.value.retry_seconds > 0
     with pytest.raises(TooMany):
-        await DeploymentStore(database, queue_length=1).create_again(OWNER, waiting.project_slug)
+        await deploy_again(DeploymentStore(database, queue_length=1), waiting.project_slug)
     assert [project.name for project in (await projects.list(OWNER, 100))[0]] == ["Blog"]
     await deployments.claim("process", 60)
-    assert (
-        await projects.create(OWNER, "Shop", URL, BuildSettings(), idempotency=("key", b"body"))
-    ).status is Status.QUEUE
+    assert (await new_project(projects, "Shop", idempotency=("key", b"body"))).status is Status.QUEUE
 
 
 async def test_gateways_that_queue_at_once_keep_to_the_limit_together(database):
     gateways = [ProjectStore(database, queue_length=3) for _ in range(3)]
-    calls = [gateway.create(OWNER, "Blog", URL, BuildSettings()) for gateway in gateways * 4]
+    calls = [new_project(gateway) for gateway in gateways * 4]
     made = await asyncio.gather(*calls, return_exceptions=True)
     assert collections.Counter(type(each) for each in made) == {Deployment: 3, TooMany: 9}
 
 
 async def test_what_is_asked_again_is_answered_though_the_queue_is_full(database):
     projects = ProjectStore(database, queue_length=1)
-    first = await projects.create(OWNER, "Blog", URL, BuildSettings(), idempotency=("key", b"body"))
-    assert (await projects.create(OWNER, "Blog", URL, BuildSettings(), idempotency=("key", b"body"))).id == first.id
+    first = await new_project(projects, idempotency=("key", b"body"))
+    assert (await new_project(projects, idempotency=("key", b"body"))).id == first.id
 
 
 async def test_an_idempotency_key_for_another_body_is_a_conflict(projects):
-    await projects.create(OWNER, "Blog", URL, BuildSettings(), idempotency=("key", b"body"))
+    await new_project(projects, idempotency=("key", b"body"))
     with pytest.raises(Conflict, match="Idempotency-Key"):
-        await projects.create(OWNER, "Shop", URL, BuildSettings(), idempotency=("key", b"other"))
+        await new_project(projects, "Shop", idempotency=("key", b"other"))
 
 
 async def test_without_a_key_each_request_makes_a_project(projects):
-    await asyncio.gather(*(projects.create(OWNER, "Blog", URL, BuildSettings()) for _ in range(20)))
+    await asyncio.gather(*(new_project(projects) for _ in range(20)))
     assert len((await projects.list(OWNER, 100))[0]) == 20
 
 
 async def test_a_slug_that_is_taken_is_chosen_again(database):
     names = iter(["red-fox", "red-fox", "red-fox", "blue-fox"])
     projects = ProjectStore(database, choose_slug=lambda: next(names))
-    first = await projects.create(OWNER, "One", URL, BuildSettings())
-    second = await projects.create(OWNER, "Two", URL, BuildSettings())
+    first = await new_project(projects, "One")
+    second = await new_project(projects, "Two")
     assert (first.project_slug, second.project_slug) == ("red-fox", "blue-fox")
 
 
 async def test_when_short_names_are_taken_a_longer_one_is_chosen(database):
     projects = ProjectStore(database, choose_slug=lambda: "red-fox", choose_long_slug=lambda: "red-fox-1234")
-    await projects.create(OWNER, "One", URL, BuildSettings())
-    assert (await projects.create(OWNER, "Two", URL, BuildSettings())).project_slug == "red-fox-1234"
+    await new_project(projects, "One")
+    assert (await new_project(projects, "Two")).project_slug == "red-fox-1234"
     with pytest.raises(Unavailable, match="No free name"):
-        await projects.create(OWNER, "Three", URL, BuildSettings())
+        await new_project(projects, "Three")
 
 
 async def test_a_slug_that_is_refused_is_chosen_again(database):
     names = iter(["red-fox-pr-1", "deploy", "blue-fox"])
     projects = ProjectStore(database, ["deploy"], choose_slug=lambda: next(names))
-    assert (await projects.create(OWNER, "One", URL, BuildSettings())).project_slug == "blue-fox"
+    assert (await new_project(projects, "One")).project_slug == "blue-fox"
 
 
 async def test_a_project_that_fails_to_be_made_leaves_nothing(projects, database):
     with pytest.raises(Invalid, match="NUL"):
-        await projects.create(OWNER, "Blog", URL, BuildSettings(), by="\0")
+        await new_project(projects, cause=Cause(CauseKind.API, "\0"))
     assert await database.pool.fetchval("SELECT count(*) FROM projects") == 0
     assert await database.pool.fetchval("SELECT count(*) FROM hosts") == 0
 
 
 async def test_a_list_is_read_page_by_page_newest_first(projects):
-    made = [(await projects.create(OWNER, f"p{number}", URL, BuildSettings())).project_id for number in range(5)]
+    made = [(await new_project(projects, f"p{number}")).project_id for number in range(5)]
     first, cursor = await projects.list(OWNER, 2)
     second, cursor = await projects.list(OWNER, 2, cursor)
     third, end = await projects.list(OWNER, 2, cursor)

@@ -9,6 +9,7 @@ from gateway.errors import Conflict, NotFound
 from gateway.models.actor import OWNER
 from gateway.models.addresses import deployment_label
 from gateway.models.deployment import Status
+from tests.engines.stores import deploy_again
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def build(deployments, queued):
     waiting = [queued]
 
     async def start():
-        wanted = waiting.pop() if waiting else await deployments.create_again(OWNER, queued.project_slug)
+        wanted = waiting.pop() if waiting else await deploy_again(deployments, queued.project_slug)
         (claimed,) = await deployments.claim("process", 60)
         assert claimed.id == wanted.id
         return claimed

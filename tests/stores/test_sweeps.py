@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.models.actor import OWNER
-from gateway.models.project import BuildSettings
 from gateway.stores.sweeps import SweepStore
+from tests.engines.stores import new_project
 
 DAY, SILENT = 86400.0, 600.0
 
@@ -30,9 +29,7 @@ def move_back(database):
 
 
 async def make_projects(projects, count):
-    made = [
-        await projects.create(OWNER, f"P{number}", "https://example.com/p", BuildSettings()) for number in range(count)
-    ]
+    made = [await new_project(projects, f"P{number}") for number in range(count)]
     return sorted(deployment.project_id for deployment in made)
 
 

@@ -7,13 +7,12 @@ import pytest
 
 from gateway.config import Secret
 from gateway.errors import ConfigError, Conflict, Unavailable
-from gateway.models.actor import OWNER
-from gateway.models.project import BuildSettings
 from gateway.secrets.key_file import KeyFile, key_id
 from gateway.secrets.ring import Ring
 from gateway.secrets.rotation import rotate
 from gateway.secrets.vault import Vault
 from gateway.stores.data_keys import DataKeyStore, WrappedKey
+from tests.engines.stores import new_project
 
 NAME = "variable all API_KEY"
 
@@ -36,12 +35,12 @@ def open_vault(keys, folder):
 
 @pytest.fixture
 async def project(projects):
-    return (await projects.create(OWNER, "Blog", "https://example.com/b.git", BuildSettings())).project_id
+    return (await new_project(projects)).project_id
 
 
 @pytest.fixture
 async def other(projects):
-    return (await projects.create(OWNER, "Shop", "https://example.com/s.git", BuildSettings())).project_id
+    return (await new_project(projects, "Shop")).project_id
 
 
 async def test_a_text_opens_in_another_process(open_vault, project):

@@ -2,8 +2,10 @@
 
 import pytest
 
+from builder.protocol.settings import Settings
 from gateway.errors import Invalid, NotFound
 from gateway.models.log import LogPosition
+from gateway.models.source import GitRef
 from gateway.routes.schemas import (
     EmptyRequest,
     load,
@@ -32,18 +34,19 @@ def refusal(**body):
 
 def test_name_and_git_url_are_enough():
     wanted = new()
-    assert (wanted.name, wanted.git_url, wanted.settings.branch) == ("site", GIT_URL, None)
+    assert (wanted.name, wanted.source) == ("site", GitRef(GIT_URL, None))
 
 
 def test_settings_arrive():
-    settings = new(branch="next", rootDirectory="apps/site", buildCommand="make", nodeVersion=">=20 <23").settings
-    assert (settings.branch, settings.root_directory) == ("next", "apps/site")
-    assert (settings.build_command, settings.node_version) == ("make", ">=20 <23")
+    wanted = new(branch="next", rootDirectory="apps/site", buildCommand="make", nodeVersion=">=20 <23")
+    assert wanted.source.ref == "next"
+    assert wanted.settings == Settings(root_directory="apps/site", build_command="make", node_version=">=20 <23")
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_an_empty_setting_is_left_to_the_builder(value):
-    assert new(branch=value, outputDirectory=value).settings.branch is None
+    wanted = new(branch=value, outputDirectory=value)
+    assert (wanted.source.ref, wanted.settings.output_directory) == (None, None)
 
 
 def test_what_is_missing_is_said_as_the_original_said_it():
@@ -82,7 +85,7 @@ def test_branches_that_git_would_not_take(branch):
     "branch", ["main", "feature/x-1", "v1.2.3", "release_2", "a@b", "日本", "x" * 255, "lock", "a.lockx"]
 )
 def test_branches_that_git_takes(branch):
-    assert new(branch=branch).settings.branch == branch
+    assert new(branch=branch).source.ref == branch
 
 
 @pytest.mark.parametrize("field", ["rootDirectory", "outputDirectory"])
@@ -143,7 +146,7 @@ def test_the_name_of_an_unknown_field_cannot_fill_the_answer():
 
 def test_a_private_repository_host_is_opened_by_the_configuration_alone():
     body = {"name": "site", "gitUrl": "http://127.0.0.1:9002/hello.git"}
-    assert read_new_project(body, ["127.0.0.1:9002"]).git_url == "http://127.0.0.1:9002/hello.git"
+    assert read_new_project(body, ["127.0.0.1:9002"]).source.url == "http://127.0.0.1:9002/hello.git"
     with pytest.raises(Invalid, match="private address"):
         read_new_project(body, ())
 

@@ -9,13 +9,13 @@ import dataclasses
 import datetime
 import uuid
 
+from builder.protocol.settings import Settings
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.models import lifecycle
 from gateway.models.actor import OWNER
 from gateway.models.attempt import EndedBuilder, StepTiming
 from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Deployment, Status
-from gateway.models.project import BuildSettings
 from gateway.models.source import GitRef
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
@@ -56,7 +56,7 @@ def make_deployment(**changes) -> Deployment:
         "attempt": 1,
         "source": GitRef("https://example.com/blog.git", None),
         "cause": Cause(CauseKind.API, OWNER.kind),
-        "settings": BuildSettings(),
+        "settings": Settings(),
         "created_at": datetime.datetime.now(datetime.UTC),
         "steps": (),
         "log_missing": (),

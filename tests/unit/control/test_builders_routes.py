@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from builder.protocol.calls import Facts, Finish, Manifest, StepStarted
 from builder.protocol.lines import Line, LineBatch, encode_batch
-from builder.protocol.settings import UsedSetting
+from builder.protocol.settings import Settings, UsedSetting
 from builder.protocol.tokens import PROOF_BYTES, is_proof, make_token
 from gateway.background import Health, kept_running
 from gateway.config import Builder
@@ -22,7 +22,6 @@ from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models.actor import OWNER
 from gateway.models.addresses import Addresses
 from gateway.models.deployment import Status
-from gateway.models.project import BuildSettings
 from gateway.models.source import GitRef
 from gateway.routes import builders, create_builders_app
 from tests.unit.control.fakes import until
@@ -37,7 +36,7 @@ SITE = {"index.html": b"<h1>Hello</h1>", "app.js": b"1"}
 @pytest.fixture
 def building(deployments):
     source = GitRef("https://example.com/blog.git", "next")
-    return deployments.add_building(handle="fake:1", source=source, settings=BuildSettings(build_command="make"))
+    return deployments.add_building(handle="fake:1", source=source, settings=Settings(build_command="make"))
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.protocol.calls import Manifest, ManifestFile
+from builder.protocol.settings import Settings
 from gateway.models.deployment import Deployment, Status
 from gateway.models.object_keys import blob_key, output_key, release_key
-from gateway.models.project import BuildSettings
 from gateway.models.release import Blob, HtmlHandling, ReleaseFile
 from gateway.sites.compile import compile_release
 from gateway.sites.release_format import FEATURES, UnknownFeatures, decode_release, encode_release
@@ -38,7 +38,7 @@ def make_deployment() -> Deployment:
         "number": 7,
         "status": Status.BUILDING,
         "attempt": 1,
-        "settings": BuildSettings(),
+        "settings": Settings(),
         "steps": (),
         "log_missing": (),
         "is_live": False,
