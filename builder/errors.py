@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from builder.protocol.calls import Failure
+
 
 class BuildFailed(Exception):
-    """The project is at fault. A full sentence that tells its owner what to change."""
+    """The project is at fault.
 
-    def __init__(self, reason: str, exit_code: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    `sentence` tells its owner what to change. `lines` are of the log, so that is not repeated there.
+    """
+
+    def __init__(
+        self, sentence: str, exit_code: int | None = None, *, lines: Iterable[str] = (), failure: Failure | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
         self.exit_code = exit_code
+        self.lines = tuple(lines)
+        self.failure = failure
+
+    @property
+    def reason(self) -> str:
+        """The sentence and the lines."""
+        return "\n".join([self.sentence, *self.lines])
 
 
 class Lost(Exception):

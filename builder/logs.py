@@ -67,18 +67,21 @@ class LineSender:
             for piece in split_text(line):
                 await self._add(Stream.SYSTEM, piece)
 
-    async def write(self, stream: Stream, text: str) -> None:
-        """A line of a command, at most MAX_LINE_BYTES long. Raises BuildFailed when the log's limit is reached."""
+    async def write(self, stream: Stream, text: str) -> int:
+        """A line of a command, at most MAX_LINE_BYTES long. Returns its number, or 0 if the log is cut.
+
+        Raises BuildFailed when the log's limit is reached.
+        """
         cost = len(json.dumps(text, ensure_ascii=False).encode()) + LINE_COST_BYTES
         if self._is_cut:
-            return
+            return 0
         if self._spent_bytes + cost > self._limit_bytes:
             self._is_cut = True
             sentence = f"The log reached its limit of {self._limit_bytes} bytes, so the build was stopped."
             await self.say(sentence)
             raise BuildFailed(sentence)
         self._spent_bytes += cost
-        await self._add(stream, text)
+        return await self._add(stream, text)
 
     async def run(self) -> None:
         """Send until `close` was called and everything is sent. An error of `send` ends it."""
@@ -93,15 +96,17 @@ class LineSender:
         self._is_closed = True
         self._changed.set()
 
-    async def _add(self, stream: Stream, text: str) -> None:
+    async def _add(self, stream: Stream, text: str) -> int:
         loop = asyncio.get_running_loop()
         if not self._open:
             self._opened_at = loop.time()
             self._changed.set()
         self._open.append(Line(int(self._now() * 1000), stream, self.step, text))
         self._open_bytes += len(text.encode()) + LINE_COST_BYTES
+        seq = self.last_seq
         if self._open_bytes >= MAX_BATCH_BYTES:
             await self._close_batch()
+        return seq
 
     async def _close_batch(self) -> None:
         """Gives the open lines their final numbers."""

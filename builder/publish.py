@@ -59,9 +59,9 @@ class Attempt:
             await _end_all([sender])
 
     async def _conclude(self, sender: asyncio.Task[None]) -> str:
-        end = await self._outcome(sender)
-        if end.reason is not None:
-            await self.log.say(end.reason)
+        end, words = await self._outcome(sender)
+        if words:
+            await self.log.say(words)
         self.log.close()
         await self._deliver(sender)
         end = dataclasses.replace(end, last_seq=self.log.last_seq)
@@ -82,7 +82,8 @@ class Attempt:
         elif sender.exception() is not None:
             logger.error("log lines given up: %s", sender.exception())
 
-    async def _outcome(self, sender: asyncio.Task[None]) -> Finish:
+    async def _outcome(self, sender: asyncio.Task[None]) -> tuple[Finish, str]:
+        """How the build ended, and what the log says about it. Lines that are in the log already are not repeated."""
         build = asyncio.ensure_future(self.build())
         try:
             await asyncio.wait({build, sender}, return_when=asyncio.FIRST_COMPLETED)
@@ -91,18 +92,28 @@ class Attempt:
                 await sender
             await build
         except BuildFailed as error:
-            return Finish(Exit.FAILED, 0, reason=error.reason, step=self.log.step, exit_code=error.exit_code)
+            return self._failed(error), error.sentence
         except Lost as error:
-            return Finish(Exit.LOST, 0, reason=error.reason, step=self.log.step)
+            return Finish(Exit.LOST, 0, reason=error.reason, step=self.log.step), error.reason
         except Ended:
             raise
         except Exception as error:  # An unforeseen error must still end the deployment with a reason.
             logger.exception("the builder failed")
             reason = f"The builder itself failed in step {self.log.step} ({type(error).__name__})."
-            return Finish(Exit.LOST, 0, reason=reason, step=self.log.step)
+            return Finish(Exit.LOST, 0, reason=reason, step=self.log.step), reason
         finally:
             await _end_all([build])
-        return Finish(Exit.OK, 0)
+        return Finish(Exit.OK, 0), ""
+
+    def _failed(self, error: BuildFailed) -> Finish:
+        return Finish(
+            Exit.FAILED,
+            0,
+            reason=error.reason,
+            step=self.log.step,
+            exit_code=error.exit_code,
+            failure=error.failure,
+        )
 
     async def _beat(self) -> str:
         """Never returns. Raises Ended when the attempt is over."""

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from builder.checkout import Checkout
 from builder.disk import watched_disk
-from builder.errors import BuildFailed, Lost
+from builder.errors import Lost
+from builder.failures import Tail, explain
 from builder.logs import LineSender
 from builder.protocol.steps import Stream
 from builder.sandbox import Limits, Sandbox
-from builder.sandbox.inside.plan import OUT_OF_MEMORY as GROUP_OUT_OF_MEMORY
-from builder.splitting import LineSplitter, strip_ansi
+from builder.splitting import LineSplitter
 from builder.watch import watched
 
 CHUNK_BYTES = 64 * 1024
 DRAIN_SECONDS = 2.0
-TAIL_LINES = 20
-TAIL_LINE_LETTERS = 300
 CAPTURE_BYTES = 64 * 1024
 CAPTURE_SECONDS = 30.0
 SANDBOX_FAILED = 125
 MEMORY_LOOK_SECONDS = 0.25
-OUT_OF_MEMORY = (
-    *("heap out of memory", "process out of memory", "Fatal JavaScript out of memory", "Cannot allocate memory"),
-    *("MemoryError", "bad_alloc", "ENOMEM", "Failed to reserve virtual memory", "Out of memory"),
-)
-MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGILL)
-"""SIGKILL from the kernel, and the signals by which V8 ends itself without more memory."""
-OUT_OF_DISK = (
-    *("No space left on device", "ENOSPC", "File too large", "EFBIG", "File size limit exceeded"),
-    *("Disk quota exceeded", "EDQUOT", f"died of signal {signal.SIGXFSZ:d}"),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +57,7 @@ class Runner:
         self._limits = limits
 
     async def run(self, command: Command) -> None:
-        """Returns if the command exits with 0. Otherwise raises BuildFailed with its last lines."""
+        """Returns if the command exits with 0. Otherwise raises BuildFailed with the lines that explain it."""
         await self._log.say(f"$ {command.shown}")
         tail = Tail()
         watch = watched_limits(self._sandbox, self._work, self._limits)
@@ -79,7 +66,17 @@ class Runner:
         if code == SANDBOX_FAILED:
             raise Lost(f"The sandbox could not be set up: {tail.text()[-500:] or 'no reason was given'}")
         if code != 0:
-            raise BuildFailed(explain(command.shown, code, tail.text(), self._limits), exit_code=plain_code(code))
+            # In a thread, because it may look for a file in the whole checkout.
+            raise await asyncio.to_thread(
+                explain,
+                command.shown,
+                code,
+                self._log.step,
+                tail,
+                self._limits,
+                Checkout(self._work),
+                command.directory,
+            )
 
     async def capture(self, command: Command) -> tuple[int, str]:
         """Run a short command without logging it. Returns its exit code and its stdout."""
@@ -111,8 +108,7 @@ class Runner:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - started with pipes
 
         async def keep(stream: Stream, text: str) -> None:
-            tail.add(stream, text)
-            await self._log.write(stream, text)
+            tail.add(text, await self._log.write(stream, text))
 
         readers = [
             asyncio.create_task(read_lines(process.stdout, Stream.STDOUT, keep)),
@@ -163,21 +159,6 @@ async def empty_pipes(process: asyncio.subprocess.Process) -> None:
                     pass
 
 
-class Tail:
-    """The last lines, to explain why a command failed: those of stderr, or of stdout if stderr is empty."""
-
-    def __init__(self) -> None:
-        self._lines = {stream: collections.deque[str](maxlen=TAIL_LINES) for stream in Stream}
-
-    def add(self, stream: Stream, text: str) -> None:
-        shown = strip_ansi(text[: 4 * TAIL_LINE_LETTERS]).rstrip()[:TAIL_LINE_LETTERS]
-        if shown:
-            self._lines[stream].append(shown)
-
-    def text(self) -> str:
-        return "\n".join(self._lines[Stream.STDERR] or self._lines[Stream.STDOUT])
-
-
 async def read_lines(
     reader: asyncio.StreamReader, stream: Stream, keep: Callable[[Stream, str], Awaitable[None]]
 ) -> None:
@@ -188,50 +169,3 @@ async def read_lines(
             await keep(stream, line)
     for line in splitter.flush():
         await keep(stream, line)
-
-
-def plain_code(code: int) -> int:
-    """As in a shell: 128 and the signal's number."""
-    return 128 - code if code < 0 else code
-
-
-def explain(shown: str, code: int, tail: str, limits: Limits) -> str:
-    """The reason of a failure: a sentence, then the last lines."""
-    sentence = f"`{shown}` {_why(plain_code(code), tail, limits)}"
-    return f"{sentence}\n{tail}" if tail else sentence
-
-
-def _why(code: int, tail: str, limits: Limits) -> str:
-    if lack := find_lack(code, tail, limits):
-        return lack
-    if code == 127:
-        return "failed with exit code 127: a command was not found."
-    if 128 < code < 128 + signal.NSIG:
-        return f"was ended by a signal ({_signal_name(code - 128)}, exit code {code})."
-    return f"failed with exit code {code}."
-
-
-def find_lack(code: int, tail: str, limits: Limits) -> str | None:
-    """What a command ran out of, by its exit code and its last lines. None if these do not show it."""
-    memory = f"{limits.memory_bytes // 2**20} MiB"
-    if GROUP_OUT_OF_MEMORY in tail:
-        return f"needed more memory than the {memory} that a build has."
-    if _holds(tail, OUT_OF_MEMORY):
-        return f"ran out of memory: a build has at most {memory}."
-    if code == 128 + signal.SIGXFSZ or _holds(tail, OUT_OF_DISK):
-        return f"ran out of disk: a build, and so each of its files, has at most {limits.disk_bytes // 2**20} MiB."
-    if code - 128 in MEMORY_SIGNALS:
-        name = _signal_name(code - 128)
-        return f"was ended by {name}: most likely it needed more memory than the {memory} that a build has."
-    return None
-
-
-def _holds(tail: str, words: Sequence[str]) -> bool:
-    return any(word in tail for word in words)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)

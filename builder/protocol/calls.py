@@ -151,6 +151,20 @@ class Manifest(Message):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a command failed. `kind`: a name of builder/known_failures.py, or "unknown".
+
+    `line`: the first line that names the error. `seq`: its number in the log. `advice`: what to do about it.
+    """
+
+    kind: str
+    step: Step
+    line: str | None = None
+    seq: int | None = None
+    advice: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Finish(Message):
     """How the build ended. `last_seq`: how many log lines this attempt sent in all."""
 
@@ -159,6 +173,7 @@ class Finish(Message):
     reason: str | None = None
     step: Step | None = None
     exit_code: int | None = None
+    failure: Failure | None = None
 
 
 def _camel(value: Any) -> Any:

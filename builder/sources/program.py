@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from builder.errors import BuildFailed, Lost
+from builder.failures import Tail, plain_code
 from builder.logs import LineSender
 from builder.protocol.steps import Stream
-from builder.run import Tail, empty_pipes, plain_code, read_lines, watched_limits
+from builder.run import empty_pipes, read_lines, watched_limits
 from builder.sandbox import Limits
 from builder.sandbox.inside.plan import Plan
 from builder.sandbox.supervised import SupervisedSandbox
@@ -103,7 +104,7 @@ class Git:
         tail = Tail()
 
         async def keep(stream: Stream, text: str) -> None:
-            tail.add(stream, text)
+            tail.add(text)
             await log.write(stream, text.rstrip())
 
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from builder.failures import find_lack
 from builder.protocol.giturls import GitUrl
-from builder.run import find_lack
 from builder.sandbox import Limits
 from builder.sources.program import Done
 

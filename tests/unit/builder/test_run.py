@@ -12,8 +12,7 @@ from builder import disk
 from builder.disk import disk_use
 from builder.errors import BuildFailed, Lost
 from builder.logs import LineSender
-from builder.protocol.steps import Stream
-from builder.run import Command, Runner, Tail, explain
+from builder.run import Command, Runner
 from builder.sandbox import Limits
 
 
@@ -67,6 +66,7 @@ class Log(LineSender):
 
     async def _add(self, stream, text):
         self.lines.append((str(stream), text))
+        return len(self.lines)
 
 
 @pytest.fixture
@@ -103,12 +103,21 @@ async def test_a_failure_names_the_command_the_code_and_the_last_errors(run):
     with pytest.raises(BuildFailed) as failed:
         await run("echo fine; seq 1 30 >&2; exit 3")
     assert failed.value.exit_code == 3
-    assert failed.value.reason == "\n".join(["`the command` failed with exit code 3.", *map(str, range(11, 31))])
+    assert failed.value.sentence == "`the command` failed with exit code 3.\nIn step prepare."
+    assert failed.value.lines == tuple(map(str, range(11, 31)))
 
 
-async def test_a_silent_stderr_leaves_the_word_to_stdout(run):
-    with pytest.raises(BuildFailed, match=r"exit code 1\.\nit is wrong"):
-        await run("echo it is wrong; exit 1")
+async def test_the_error_on_stdout_is_the_reason_though_stderr_warns(run, log):
+    with pytest.raises(BuildFailed) as failed:
+        await run("echo 'DeprecationWarning' >&2; echo 'src/a.ts(3,1): error TS2322: No.'; exit 2")
+    assert failed.value.failure.line == "src/a.ts(3,1): error TS2322: No."
+    assert log.lines[failed.value.failure.seq - 1] == ("stdout", failed.value.failure.line)
+
+
+async def test_a_file_in_other_letters_is_named(run, tmp_path):
+    (tmp_path / "button.js").touch()
+    with pytest.raises(BuildFailed, match=r"\./Button\.js is not there, but button\.js is"):
+        await run("echo \"Error: Cannot find module './Button.js'\"; exit 1")
 
 
 async def test_a_sandbox_that_does_not_start_is_not_the_projects_fault(run):
@@ -149,43 +158,3 @@ def test_disk_use_sees_what_lies_too_deep_for_a_path(tmp_path):
     finally:
         os.close(folder)
     assert disk_use(tmp_path, 2**50) > 3_000_000
-
-
-@pytest.mark.parametrize(
-    ("code", "tail", "words"),
-    [
-        (-9, "", "was ended by SIGKILL: most likely it needed more memory than the 512 MiB"),
-        (
-            137,
-            "sandbox: the build reached its limit of memory",
-            "needed more memory than the 512 MiB that a build has.",
-        ),
-        (133, "", "was ended by SIGTRAP: most likely it needed more memory"),
-        (-6, "", "was ended by SIGABRT: most likely it needed more memory"),
-        (133, "# Fatal process out of memory: SegmentedTable", "ran out of memory: a build has at most 512 MiB."),
-        (1, "std::bad_alloc", "ran out of memory"),
-        (-25, "", "ran out of disk: a build, and so each of its files, has at most 4096 MiB."),
-        (1, "npm error code ENOSPC", "ran out of disk"),
-        (1, "Error: EFBIG: file too large, write", "ran out of disk"),
-        (134, "FATAL ERROR: JavaScript heap out of memory", "ran out of memory"),
-        (127, "", "not found"),
-        (-11, "", "SIGSEGV, exit code 139"),
-        (2, "", "failed with exit code 2."),
-    ],
-)
-def test_an_end_is_told_in_words(code, tail, words):
-    assert words in explain("npm run build", code, tail, Limits(memory_bytes=512 * 2**20))
-
-
-def test_the_tail_has_no_colours_and_no_endless_lines():
-    tail = Tail()
-    tail.add(Stream.STDERR, "\x1b[31m" + "x" * 10_000)
-    tail.add(Stream.STDERR, "   ")
-    assert tail.text() == "x" * 300
-
-
-def test_a_reason_is_short_enough_to_read():
-    tail = Tail()
-    for number in range(1000):
-        tail.add(Stream.STDERR, f"{number} " + "y" * 1000)
-    assert len(tail.text()) < 7000
