@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from builder import collect
@@ -22,6 +23,7 @@ from builder.protocol.steps import Step
 from builder.run import Command, Runner
 from builder.sandbox import Limits, Sandbox
 from builder.sources.git import clone
+from builder.sources.lfs import check_pointers
 from builder.upload import count_files, megabytes, upload
 
 
@@ -67,6 +69,7 @@ class Build:
         self._folders = folders
         self._sandbox = sandbox
         self._checkout = Checkout(folders.source)
+        self._pointers: Mapping[str, str] = {}
         self._deadline = time.monotonic() + job.time_limit_seconds
 
     async def do(self) -> None:
@@ -117,6 +120,7 @@ class Build:
         )
         await self._api.add_facts(Facts(commit_sha=commit.sha, commit_message=commit.message))
         await self._log.say(f"Commit {commit.sha[:8]} {commit.message}")
+        self._pointers = commit.pointers
 
     async def _detect(self) -> Plan:
         await self._begin(Step.DETECT)
@@ -191,6 +195,7 @@ class Build:
             raise  # TimeoutError is an OSError too
         except OSError as error:
             raise BuildFailed(f"The output can't be read: {error.strerror or error} ({error.filename}).") from error
+        check_pointers(output.files, self._pointers)
         for note in output.notes:
             await self._log.say(note)
         await self._log.say(

@@ -13,6 +13,7 @@ from builder.protocol.branches import check_branch
 from builder.protocol.giturls import parse_git_url
 from builder.sandbox import Limits
 from builder.sources.history import fetch_history
+from builder.sources.lfs import LargeFiles
 from builder.sources.program import GIT_SECONDS
 from builder.sources.repository import Opener, Repository
 from builder.sources.submodules import Submodules
@@ -22,11 +23,12 @@ MESSAGE_LETTERS = 500
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Commit:
-    """`branch` is None if a tag or a commit was named."""
+    """`branch` is None if a tag or a commit was named. `pointers`: as LargeFiles.missing."""
 
     sha: str
     message: str
     branch: str | None = None
+    pointers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 async def clone(
@@ -55,12 +57,13 @@ async def clone(
     wanted = (await repository.read_refs()).choose(ref, url)
     await fetch_history(repository, wanted)
     await repository.check_out(wanted)
-    await Submodules(opener).bring(repository)
-    return await _read_commit(repository, wanted.branch)
+    large_files = LargeFiles(opener)
+    await Submodules(opener, large_files).complete(repository)
+    return await _read_commit(repository, wanted.branch, large_files.missing)
 
 
-async def _read_commit(repository: Repository, branch: str | None) -> Commit:
+async def _read_commit(repository: Repository, branch: str | None, pointers: Mapping[str, str]) -> Commit:
     """Called before anything of the repository runs."""
     shown = await repository.read("log", "-1", "--no-show-signature", "--format=%H%n%s")
     sha, _, message = shown.partition("\n")
-    return Commit(sha.strip(), message.strip()[:MESSAGE_LETTERS], branch)
+    return Commit(sha.strip(), message.strip()[:MESSAGE_LETTERS], branch, pointers)

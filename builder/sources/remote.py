@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
-import os
 import re
 import socket
 import ssl
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -19,6 +18,7 @@ from builder.errors import BuildFailed, Lost
 from builder.protocol.giturls import Address, GitUrl, is_allowed_address, known_addresses, parse_git_url
 
 MAX_REDIRECTS = 5
+REDIRECTS = (301, 302, 303, 307, 308)
 ANSWER_SECONDS = 30.0
 TRIES = 3
 CHUNK_BYTES = 64 * 1024
@@ -28,6 +28,10 @@ GIT_TYPE = "application/x-git-upload-pack-advertisement"
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 _FILTER = re.compile(rb"version 2\n(?s:.*)fetch=[^\n]*\bfilter\b")
 CERTIFICATE_NAMES = ("GIT_SSL_CAINFO", "SSL_CERT_FILE")
+
+
+LoginFor = Callable[[GitUrl], Mapping[str, str]]
+"""The headers of a login for a URL; none for other servers than the one that it belongs to."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,18 +65,31 @@ class _Answer:
 
 
 async def find_remote(
-    url: GitUrl, allow_private_hosts: Sequence[str], environ: Mapping[str, str] = os.environ
+    url: GitUrl, allow_private_hosts: Sequence[str], environ: Mapping[str, str], login_for: LoginFor
 ) -> Remote:
     """Follow redirects by hand, checking each URL like the first one. Raises BuildFailed with a sentence."""
     asked, has_moved = url, True
     for _ in range(MAX_REDIRECTS + 1):
         addresses = await resolve(url, allow_private_hosts)
-        answer = await _ask(Remote(url, addresses), environ)
+        answer = await _ask(Remote(url, addresses), environ, login_for(url))
         if answer.location is None:
             return Remote(url, addresses, answer.can_filter, has_moved and url != asked)
         has_moved = has_moved and answer.is_permanent
         url = _redirected(url, answer.location, allow_private_hosts)
     raise BuildFailed(f"The git server redirects more than {MAX_REDIRECTS} times.")
+
+
+def opened_session(remote: Remote, environ: Mapping[str, str], timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """Connects to these addresses only, and trusts what git trusts."""
+    connector = aiohttp.TCPConnector(resolver=_Pinned(remote), ssl=_trust(environ), use_dns_cache=False)
+    headers = {"User-Agent": "git/2 buildspace"}
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers, trust_env=False)
+
+
+def check_place(url: str, allow_private_hosts: Sequence[str]) -> GitUrl:
+    """The scheme, host and port of any URL, under the rules of a git URL. Raises ValueError with a sentence."""
+    parts = urllib.parse.urlsplit(url)
+    return parse_git_url(f"{parts.scheme}://{parts.netloc}/any", allow_private_hosts)
 
 
 async def resolve(url: GitUrl, allow_private_hosts: Sequence[str]) -> tuple[Address, ...]:
@@ -103,16 +120,15 @@ async def _look_up(url: GitUrl) -> tuple[Address, ...]:
     raise BuildFailed(f"The name {url.host} could not be looked up: no name server answered.")
 
 
-async def _ask(remote: Remote, environ: Mapping[str, str]) -> _Answer:
-    connector = aiohttp.TCPConnector(resolver=_Pinned(remote), ssl=_trust(environ), use_dns_cache=False)
+async def _ask(remote: Remote, environ: Mapping[str, str], login: Mapping[str, str]) -> _Answer:
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    headers = {"User-Agent": "git/2 buildspace", "Accept": "*/*", "Git-Protocol": "version=2"}
+    headers = {"Accept": "*/*", "Git-Protocol": "version=2", **login}
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers, trust_env=False) as session,
-            session.get(f"{str(remote.url).rstrip('/')}{SERVICE}", allow_redirects=False) as response,
+            opened_session(remote, environ, timeout) as session,
+            session.get(f"{str(remote.url).rstrip('/')}{SERVICE}", headers=headers, allow_redirects=False) as response,
         ):
-            if response.status in (301, 302, 303, 307, 308):
+            if response.status in REDIRECTS:
                 return _Answer(response.headers.get("Location", ""), response.status in (301, 308))
             _check_status(remote.url, response.status)
             _check_type(remote.url, response.content_type)

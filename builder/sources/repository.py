@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from builder.sources.refs import MAX_REFS_BYTES, Refs, Wanted
 from builder.sources.remote import Remote, find_remote
 from builder.sources.sentences import explain
 
+MAX_TREE_BYTES = 64 * 2**20
+_ENTRY = re.compile(r"([0-7]{6}) [a-z]+ ([0-9a-f]+)\t([^\0]+)\0")
 CONFIGURATION = """\
 [remote "origin"]
 \turl = "{url}"
@@ -39,11 +42,23 @@ class Opener:
 
     async def open(self, url: GitUrl, folder: Path) -> Repository:
         """An empty folder with a remote that answers. Raises BuildFailed."""
-        remote = await find_remote(url, self.allow_private_hosts, self.environ)
+        remote = await find_remote(url, self.allow_private_hosts, self.environ, self.login_for)
         if remote.url != url:
             await self.log.say(f"The server redirects to {remote.url}")
         git = Git(self.private, remote.url.scheme, self.environ, self.limits)
         return Repository(git, remote, folder, self.root, self.log)
+
+    def login_for(self, url: GitUrl) -> Mapping[str, str]:
+        return {}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A path of a commit. `mode` as git writes it: 160000 is a submodule, whose commit is `sha`."""
+
+    mode: str
+    sha: str
+    path: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,6 +109,11 @@ class Repository:
         done = await self._run(["checkout", "--quiet", "--force", *there, "--"], GIT_SECONDS, None)
         if done.code != 0:
             raise self.failed(done)
+
+    async def entries(self) -> list[Entry]:
+        """What the checked out commit holds. Raises BuildFailed."""
+        text = await self.read("ls-tree", "-r", "-z", "HEAD", most_bytes=MAX_TREE_BYTES)
+        return [Entry(found[1], found[2], found[3]) for found in _ENTRY.finditer(text)]
 
     async def read(self, *arguments: str, most_bytes: int = READ_BYTES) -> str:
         """What git prints in this repository. Raises BuildFailed."""

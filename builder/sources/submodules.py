@@ -12,12 +12,13 @@ from builder.checkout import opened_folder
 from builder.errors import BuildFailed
 from builder.protocol.giturls import GitUrl, parse_git_url
 from builder.sources.history import fetch_commit
+from builder.sources.lfs import LargeFiles
 from builder.sources.refs import Wanted
-from builder.sources.repository import Opener, Repository
+from builder.sources.repository import Entry, Opener, Repository
 
 MAX_SUBMODULES = 50
 MAX_DEPTH = 5
-MAX_TREE_BYTES = 64 * 2**20
+LINK = "160000"
 MAX_MODULES_BYTES = 2**20
 WELL_KNOWN = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "git.sr.ht")
 """Hosts on which a repository has the same path over https as over ssh and git."""
@@ -25,7 +26,6 @@ _OTHER_SCHEME = re.compile(
     r"(?:(?:ssh|git|git\+ssh|http)://(?:[^/@\s]+@)?([^/@:\s]+)(?::\d+)?/|(?:[^-/@:\s][^/@:\s]*@)([^/@:\s]+):)([^\s]+)\Z"
 )
 _PARENTS = re.compile(r"(?:\.{1,2}/)+")
-_LINK = re.compile(r"160000 commit ([0-9a-f]+)\t(.+)\Z", re.S)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,15 +37,18 @@ class Submodule:
 
 
 class Submodules:
-    """Of one clone: numbers and depth are bounded over all of them together."""
+    """Those of one clone, and the large files in them."""
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: Opener, large_files: LargeFiles) -> None:
         self._opener = opener
+        self._large_files = large_files
         self._number = 0
 
-    async def bring(self, parent: Repository, depth: int = 1) -> None:
-        """Check out the submodules of a repository, and theirs. Raises BuildFailed with a sentence that names one."""
-        for submodule in await _find(parent):
+    async def complete(self, parent: Repository, depth: int = 1) -> None:
+        """Bring what belongs to a checkout besides its files. Raises BuildFailed, with the submodule's name in it."""
+        entries = await parent.entries()
+        await self._large_files.bring(parent, entries)
+        for submodule in await _find(parent, entries):
             if not submodule.url:
                 await parent.log.say(
                     f"Warning: {submodule.path} is a submodule without a URL in .gitmodules, so its folder stays empty."
@@ -55,7 +58,7 @@ class Submodules:
                 await parent.log.say(f"The submodule {submodule.path} stays empty: .gitmodules says `update = none`.")
             else:
                 await self._check_bounds(submodule, depth)
-                await self.bring(await self._fetch(parent, submodule), depth + 1)
+                await self.complete(await self._fetch(parent, submodule), depth + 1)
 
     async def _check_bounds(self, submodule: Submodule, depth: int) -> None:
         self._number += 1
@@ -81,18 +84,16 @@ class Submodules:
         return repository
 
 
-async def _find(repository: Repository) -> list[Submodule]:
-    tree = await repository.read("ls-tree", "-r", "-z", "HEAD", most_bytes=MAX_TREE_BYTES)
-    entries = tree.split("\0")
-    links = [(found[2], found[1]) for entry in entries if (found := _LINK.match(entry))]
+async def _find(repository: Repository, entries: Sequence[Entry]) -> list[Submodule]:
+    links = [entry for entry in entries if entry.mode == LINK]
     if not links:
         return []
-    has_modules = any(entry.endswith("\t.gitmodules") for entry in entries)
+    has_modules = any(entry.path == ".gitmodules" for entry in entries)
     settings = await _read_modules(repository) if has_modules else {}
     return [
-        Submodule(path, sha, found.get("url", ""), found.get("update", ""))
-        for path, sha in links
-        for found in [settings.get(path, {})]
+        Submodule(link.path, link.sha, found.get("url", ""), found.get("update", ""))
+        for link in links
+        for found in [settings.get(link.path, {})]
     ]
 
 

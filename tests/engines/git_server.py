@@ -11,12 +11,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from scripts.git_server import run_git, serve_git
+from tests.engines.lfs_server import LfsStore
 
 
 class GitServer:
     """Repositories below `root`, each at `url(name)`. `answers` are given for paths before git is asked.
 
-    `is_old`: it speaks only git's first protocol.
+    `is_old`: it speaks only git's first protocol. `lfs` answers for files in Git LFS.
     """
 
     def __init__(self, root: Path) -> None:
@@ -26,6 +27,7 @@ class GitServer:
         self.port = 0
         self.answers: dict[str, web.Response] = {}
         self.is_old = False
+        self.lfs: LfsStore | None = None
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
@@ -78,6 +80,8 @@ async def git_server(root: Path) -> AsyncIterator[GitServer]:
         if request.path in server.answers:
             found = server.answers[request.path]
             return web.Response(status=found.status, headers=found.headers, body=found.body)
+        if server.lfs is not None and "/info/lfs/" in request.path:
+            return await server.lfs.batch(request)
         if server.is_old:
             request = request.clone(
                 headers={name: text for name, text in request.headers.items() if name != "Git-Protocol"}

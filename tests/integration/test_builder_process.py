@@ -162,6 +162,15 @@ async def test_a_file_beyond_the_disk_limit_fails_for_its_size(git, tmp_path):
     assert server.finish.reason.startswith("git clone ran out of disk: a build, and so each of its files, has at most")
 
 
+async def test_a_pointer_of_git_lfs_is_not_published(git, tmp_path):
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1' * 64}\nsize 3\n"
+    files = {"index.html": "<img src=a.png>", "a.png": pointer, ".gitattributes": "*.png filter=lfs\n"}
+    async with builders_server(make_job(git.create("site", files))) as server:
+        await run_builder(server, tmp_path / "work")
+    assert server.finish.reason.startswith("a.png in the output is a pointer of Git LFS")
+    assert "Warning: the content of a.png could not be fetched from Git LFS" in server.text
+
+
 async def test_the_time_limit_ends_a_build(build):
     server = await build(node_project("setInterval(() => {}, 1000)"), time_limit_seconds=8)
     assert server.finish.reason == "The build took longer than its limit of 8 s and was stopped."
