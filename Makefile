@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 ARGS ?=
 GIT_URL ?=
 CONFORMANCE_DATA ?=
-WORKERS ?= 4
+WORKERS ?= auto
 IN_PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+
+# Some containers set it, and then each of the hundreds of Python processes that the tests start compiles every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo run test coverage soak test-image bench-build check conformance format lock wheel clean
 
@@ -36,9 +39,9 @@ coverage: $(VENV)/dev.stamp ## As `test`, and show the lines that no test runs; 
 	@sh scripts/test_tools.sh
 	@$(BIN)/python -m pytest $(IN_PARALLEL) --cov=gateway --cov=builder --cov-report=term -m "not soak" $(ARGS)
 
-soak: $(VENV)/dev.stamp ## Run the long tests
+soak: $(VENV)/dev.stamp ## Run the long tests, and those of properties with many examples
 	@sh scripts/test_tools.sh
-	@$(BIN)/python -m pytest -m soak --timeout=1800 $(ARGS)
+	@$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=soak --timeout=1800 $(ARGS)
 
 test-image: $(VENV)/dev.stamp ## Build both images with Debian's dockerd, and run them
 	@sh scripts/test_image.sh $(BIN) $(ARGS)

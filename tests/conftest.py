@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import order
 from tests.engines.ecs import running_moto
@@ -17,6 +19,12 @@ from tests.engines.postgres import PostgresServer, running_postgres
 from tests.engines.s3 import S3Server, running_s3
 
 NAMED_ONLY = ("conformance", "image")
+WAITING_WORKERS = 4
+"""Most tests wait for a server or a process: more of them than cores are useful."""
+
+settings.register_profile("test", max_examples=25, deadline=None)
+settings.register_profile("soak", max_examples=500, deadline=None)
+settings.load_profile("test")  # --hypothesis-profile names the other one
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -38,6 +46,13 @@ def pytest_sessionstart() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.place(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The tests of unit/ compute: one worker for each core."""
+    is_unit = all("tests/unit" in argument for argument in config.args)
+    return os.cpu_count() or 1 if is_unit else WAITING_WORKERS
 
 
 @pytest.hookimpl(optionalhook=True)

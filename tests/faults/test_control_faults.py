@@ -291,7 +291,7 @@ EVENTS = st.one_of(
 UNHEALTHY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=UNHEALTHY)
+@settings(suppress_health_check=UNHEALTHY)
 @given(events=st.lists(EVENTS, max_size=30))
 async def test_in_whatever_order_calls_arrive_a_life_goes_forward_and_ends_once(parts, events):
     deployment_id = (await parts.create()).id

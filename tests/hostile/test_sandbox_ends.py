@@ -19,8 +19,8 @@ from gateway.engines.process.grades import Grade
 from gateway.engines.process.process_launcher import ProcessLauncher
 from gateway.roles import LaunchOrder
 from tests.engines.gateway import eventually
+from tests.engines.waiting import until, until_now
 from tests.hostile.confined import LIMITS, PYTHON, a_sandbox, processes_with, run, run_python, start
-from tests.unit.launchers.waiting import until, until_now
 
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
 EVERY = pytest.mark.parametrize("grade", ["strong", "basic", "none"])
@@ -83,7 +83,7 @@ KILLED_UNHEARD = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from tests.hostile.confined import PYTHON, a_sandbox, start
-from tests.unit.launchers.waiting import until_now
+from tests.engines.waiting import until_now
 async def main():
     folder, daemon, marker = sys.argv[1:]
     sandbox = a_sandbox("none", Path(folder))

@@ -19,8 +19,8 @@ from builder.logs import LineSender
 from builder.run import Command, Runner
 from builder.sandbox.inside import cgroup
 from builder.sandbox.memory import memory_use
+from tests.engines.waiting import until_now
 from tests.hostile.confined import LIMITS, ORDINARY_ACCOUNT, PYTHON, PYTHON_FOLDERS, a_sandbox
-from tests.unit.launchers.waiting import until_now
 
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
 NEEDS_CGROUP = pytest.mark.skipif(cgroup.find_base() is None, reason="no cgroup v2 with memory can be had here")

@@ -19,6 +19,7 @@ from gateway.routes.openapi import describe_api
 from tests.engines.api_server import api_over_database
 from tests.engines.postgres import running_postgres
 
+pytest_plugins = ["schemathesis.pytest.plugin"]
 KNOWN = {}
 RULES_BETWEEN_FIELDS = ("PUT /project/{slug}/variables", "DELETE /project/{slug}/variables")
 """The description cannot say that a short value is no secret, or that a name must be there."""
@@ -87,7 +88,7 @@ def map_path_parameters(context, path_parameters):
 
 
 @schema.parametrize()
-@hypothesis.settings(max_examples=25, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck))
 def test_every_call_is_answered_as_the_description_says(case, api_url):
     excluded = [positive_data_acceptance] if case.operation.label in RULES_BETWEEN_FIELDS else []
     case.call_and_validate(base_url=api_url, timeout=10, excluded_checks=excluded)

@@ -91,7 +91,7 @@ async def test_the_attempt_before_the_last_is_not_heard(deployments, building):
 EVENTS = st.lists(st.tuples(st.sampled_from([*FENCED, "claim", "cancel"]), st.integers(1, 3)), max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS)
 async def test_no_order_of_events_leaves_the_path(deployments, queued, events):
     """Attempts never go back, what is final stays, and what is live is READY."""

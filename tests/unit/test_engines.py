@@ -1,8 +1,6 @@
 """An engine is used once its address is set, and what contradicts itself is refused with a sentence."""
 
 import inspect
-import subprocess
-import sys
 
 import pytest
 
@@ -123,17 +121,3 @@ def test_a_password_where_none_belongs_is_not_shown(name):
     with pytest.raises(ConfigError) as refused:
         load_config(None, {name: "http://user:pass-word@{slug}.example.com"})
     assert "pass-word" not in refused.value.sentence
-
-
-@pytest.mark.parametrize(
-    ("module", "unused"),
-    [
-        ("gateway.app", {"aiobotocore", "aiokafka", "asynch", "aiodocker"}),
-        ("builder.__main__", {"aiokafka"}),
-        ("gateway.commands.cli", {"aiohttp", "asyncpg", "marshmallow"}),
-    ],
-)
-def test_a_start_imports_no_driver_of_an_engine_that_is_not_configured(module, unused):
-    program = f"import sys, {module}; print(*sys.modules)"
-    imported = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert not unused & set(imported.split())

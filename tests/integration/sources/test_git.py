@@ -16,7 +16,7 @@ from builder.errors import BuildFailed
 from builder.protocol.giturls import parse_git_url
 from builder.sources.remote import resolve
 from tests.engines.git_server import git
-from tests.unit.launchers.waiting import until
+from tests.engines.waiting import until
 
 
 async def test_the_newest_commit_is_checked_out(server, bring, tmp_path):

@@ -15,7 +15,7 @@ from gateway.roles import LogStore
 from tests.engines.api_server import GIT_URL
 
 GZIP = {"Accept-Encoding": "gzip"}
-LINES = 5000
+LINES = 3000
 
 
 async def fetch(api, path, method="GET", **more):

@@ -5,7 +5,7 @@ import contextlib
 import uuid
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.background import Health, kept_running
@@ -363,7 +363,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(STEPS, max_size=25), st.integers(0, 2))
 def test_whatever_happens_what_must_stay_stays(steps, keep):
     asyncio.run(live_through(World(Retention(releases=keep, replaced_days=7)), steps))

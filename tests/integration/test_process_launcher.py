@@ -25,7 +25,7 @@ from gateway.engines.process.work_folders import AttemptFolders
 from gateway.errors import LaunchRefused, Unanswered, Unavailable
 from gateway.roles import BuilderState, LaunchOrder
 from tests.engines.builder_state import state_of
-from tests.unit.launchers.waiting import until, until_now
+from tests.engines.waiting import until, until_now
 
 TOKEN = "b7e2-token"
 SLEEP = "import time; time.sleep(60)"
