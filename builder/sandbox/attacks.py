@@ -8,15 +8,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 TIMEOUT_SECONDS = 0.7
+RACES = 60
+RACE_SECONDS = 0.001
 IPPROTO_MPTCP = 262
 MSG_FASTOPEN = 0x20000000
 NETLINK_KOBJECT_UEVENT = 15
@@ -43,6 +47,19 @@ def loopback_by_multipath(targets: Targets) -> bool:
     return _connects("127.0.0.1", targets["tcp"], IPPROTO_MPTCP)
 
 
+def loopback_by_other_names(targets: Targets) -> bool:
+    """Linux takes the unspecified address for loopback, and IPv6 sockets reach IPv4."""
+    return any(_connects(address, targets["tcp"]) for address in ("0.0.0.0", "127.9.9.9", "::ffff:127.0.0.1"))
+
+
+def loopback_by_race(targets: Targets) -> bool:
+    """Another process changes the address while the call is judged."""
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        ports = (own.getsockname()[1], targets["tcp"])
+        addresses = [struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", port, b"\x7f\0\0\1") for port in ports]
+        return _wins_race(socket.AF_INET, addresses, lambda peer: peer[1] == targets["tcp"])
+
+
 def loopback_by_interface(targets: Targets) -> bool:
     """A socket that is bound to an interface bypasses the route of loopback."""
     return any(_connects("127.0.0.1", targets["tcp"], interface=name) for _, name in socket.if_nameindex())
@@ -61,6 +78,20 @@ def udp(targets: Targets) -> bool:
 
 def unix_socket(targets: Targets) -> bool:
     return _connects_unix(targets["unix"])
+
+
+def unix_socket_by_link(targets: Targets) -> bool:
+    os.symlink(targets["unix"], "link-to-socket")
+    return _connects_unix("link-to-socket")
+
+
+def unix_socket_by_race(targets: Targets) -> bool:
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind("own-socket")
+        own.listen(RACES)
+        names = (os.path.abspath("own-socket"), targets["unix"])
+        addresses = [struct.pack("=H108s", socket.AF_UNIX, name.encode()) for name in names]
+        return _wins_race(socket.AF_UNIX, addresses, lambda peer: peer == targets["unix"])
 
 
 def abstract_socket(targets: Targets) -> bool:
@@ -114,10 +145,25 @@ def watch(targets: Targets) -> bool:
 
 def port(targets: Targets) -> bool:
     """A port that another program of this machine may want."""
-    if os.stat("/proc/self/ns/net").st_ino != targets["network"]:
+    if _has_own_network(targets):
         return False
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return bool(server.getsockname()[1])
+    with socket.create_server(("127.0.0.1", targets["free"])) as server:
+        return bool(server.getsockname()[1] == targets["free"])
+
+
+def open_port(targets: Targets) -> bool:
+    """A port that other machines reach. Without bind, listen takes one on all addresses."""
+    if _has_own_network(targets):
+        return False
+    with socket.socket() as unbound, socket.socket() as bound:
+        for opened, address in ((unbound, None), (bound, ("", 0))):
+            with contextlib.suppress(OSError):
+                if address:
+                    opened.bind(address)
+                opened.listen()
+                if opened.getsockname()[0] == "0.0.0.0":
+                    return True
+    return False
 
 
 def families(targets: Targets) -> bool:
@@ -141,8 +187,32 @@ def memory_shortage(targets: Targets) -> bool:
     return True
 
 
+def _has_own_network(targets: Targets) -> bool:
+    return bool(os.stat("/proc/self/ns/net").st_ino != targets["network"])
+
+
+def _wins_race(family: int, addresses: list[bytes], is_target: Callable[[Any], bool]) -> bool:
+    """Connects to an address in memory that another process changes between an allowed and a forbidden one."""
+    shared, length = mmap.mmap(-1, mmap.PAGESIZE), len(addresses[0])
+    racer = os.fork()
+    while racer == 0:
+        for address in addresses:
+            shared[:length] = address
+    try:
+        for _ in range(RACES):
+            time.sleep(RACE_SECONDS)
+            with socket.socket(family) as opened, contextlib.suppress(OSError):
+                memory = ctypes.byref(ctypes.c_char.from_buffer(shared))
+                if ctypes.CDLL(None).connect(opened.fileno(), memory, length) == 0 and is_target(opened.getpeername()):
+                    return True
+        return False
+    finally:
+        os.kill(racer, signal.SIGKILL)
+        os.waitpid(racer, 0)
+
+
 def _connects(address: str, port: int, protocol: int = 0, interface: str = "") -> bool:
-    with socket.socket(proto=protocol) as opened:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, proto=protocol) as opened:
         if interface:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         opened.settimeout(TIMEOUT_SECONDS)
@@ -169,10 +239,11 @@ def _environments() -> Iterator[bytes]:
 
 
 ATTACKS: tuple[Callable[[Targets], bool], ...] = (
-    *(loopback, loopback_by_fast_open, loopback_by_multipath, loopback_by_interface, udp),
-    *(unix_socket, abstract_socket, datagram_by_socket_pair),
+    *(loopback, loopback_by_other_names, loopback_by_race, loopback_by_fast_open),
+    *(loopback_by_multipath, loopback_by_interface, udp),
+    *(unix_socket, unix_socket_by_link, unix_socket_by_race, abstract_socket, datagram_by_socket_pair),
     *(secret_file, changed_file, environment, memory, signals, command_lines, watch),
-    *(port, families, tracing, memory_shortage),
+    *(port, open_port, families, tracing, memory_shortage),
 )
 
 

@@ -1,7 +1,8 @@
 """basic: Landlock and seccomp. Needs only the kernel and libseccomp; works inside containers.
 
-Protects the platform's environment, memory, processes, files, loopback TCP, and Unix sockets. A build can bind no port.
-gaps.py lists what it does not hold, which is more if platform and build share an account.
+Protects the platform's environment, memory, processes, files, loopback TCP, and Unix sockets. A broker
+(inside/broker.py) gives a build ports and Unix sockets of its own; where the kernel has no user notification, these are
+closed. gaps.py lists what the grade does not hold, which is more if platform and build share an account.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from builder.sandbox import Limits
-from builder.sandbox.addresses import port_of
-from builder.sandbox.inside.plan import Landlock, Plan
+from builder.sandbox.addresses import own_addresses, port_of
+from builder.sandbox.inside.notifications import are_available as is_brokered
+from builder.sandbox.inside.plan import Broker, Landlock, Plan
 from builder.sandbox.ownership import account_files, hides_processes
-from builder.sandbox.seccomp import Openings, compile_filter
+from builder.sandbox.seccomp import Openings, compile_broker_filter, compile_filter
 from builder.sandbox.supervised import SupervisedSandbox
 
 READABLE = (
@@ -31,7 +33,8 @@ READABLE = (
 """Landlock hides the environment and memory of outside processes in /proc, but not their command lines."""
 WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 """Not /dev/shm, where the platform's own database has shared memory."""
-PORTS = (443, 53)
+NAME_SERVER_PORT = 53
+PORTS = (443, NAME_SERVER_PORT)
 SHELL_COMMAND = "SHELL_COMMAND"
 RUN_SHELL_COMMAND = f'eval "unset {SHELL_COMMAND}; ${SHELL_COMMAND}"'
 
@@ -55,6 +58,7 @@ class BasicSandbox(SupervisedSandbox):
         )
         return dataclasses.replace(
             plan,
+            broker=self._broker(landlock.ports) if is_brokered() else None,
             hides_processes=hides_processes(),
             shown_files=account_files(self.account, str(self.work)) if self.account and hides_processes() else {},
             landlock=landlock,
@@ -63,10 +67,28 @@ class BasicSandbox(SupervisedSandbox):
 
     def _openings(self) -> Openings:
         """If the build has an account of its own, modes keep it from watching the folders of others."""
-        return Openings(watches=self.account is not None)
+        return Openings(watches=self.account is not None, is_brokered=is_brokered())
+
+    def _broker(self, ports: list[int]) -> Broker:
+        filter_, calls = compile_broker_filter()
+        return Broker(
+            filter=base64.b64encode(filter_).decode(),
+            calls=calls,
+            work=str(self.work),
+            ports=ports,
+            ports_here=[NAME_SERVER_PORT, *ports_of(self.allow_private_hosts)],
+            own_addresses=[*own_addresses()],
+            above=str(self._above),
+        )
 
     def _make_folders(self) -> None:
         self._temporary_folder.mkdir(exist_ok=True)
+        self._above.mkdir(exist_ok=True)
+
+    @property
+    def _above(self) -> Path:
+        """What the build sees when it lists a folder above its own, whose other content is not for it."""
+        return self.work / "above"
 
     @property
     def _temporary_folder(self) -> Path:

@@ -16,12 +16,23 @@ from pathlib import Path, PurePath
 
 from builder.sandbox import Limits, Sandbox
 from builder.sandbox.basic import BasicSandbox
-from builder.sandbox.gaps import BUILDER, CONTAINER_FILES, CONTAINER_NETWORK, PUBLIC_DNS, TWO_PORTS, UDP, Gap
+from builder.sandbox.gaps import (
+    BUILDER,
+    CONTAINER_FILES,
+    CONTAINER_NETWORK,
+    ONE_PORT,
+    OTHER_SOCKETS,
+    PUBLIC_DNS,
+    TWO_PORTS,
+    UDP,
+    Gap,
+)
+from builder.sandbox.inside.notifications import are_available as is_brokered
 from builder.sandbox.inside.plan import Plan
 from builder.sandbox.seccomp import Openings, compile_filter
 from builder.sandbox.supervised import PACKAGE_ROOT, SYSTEM_PATH, SupervisedSandbox
 
-OPENINGS = Openings(ports=True, watches=True)
+OPENINGS = Openings(unix_sockets=True, ports=True, watches=True)
 """The container holds one build, with a network and files of its own."""
 PROBE_SECONDS = 30.0
 
@@ -31,10 +42,13 @@ class WithBasic(BasicSandbox):
     words = "container, with Landlock and seccomp inside it"
 
     def _openings(self) -> Openings:
-        return OPENINGS
+        return Openings(is_brokered=True, watches=True) if is_brokered() else OPENINGS
 
     def _gaps(self) -> Sequence[Gap]:
-        return (UDP, TWO_PORTS, PUBLIC_DNS)
+        return (UDP, ONE_PORT if is_brokered() else TWO_PORTS, PUBLIC_DNS)
+
+    def _closed(self) -> Sequence[str]:
+        return (OTHER_SOCKETS,) if is_brokered() else ()
 
 
 class Alone(SupervisedSandbox):

@@ -48,6 +48,7 @@ def set_up_decoys(folder: Path) -> Iterator[Decoys]:
         targets = {
             "tcp": listeners["loopback"].getsockname()[1],
             "udp": listeners["udp"].getsockname()[1],
+            "free": _free_port(),
             "unix": str(folder / "socket"),
             "abstract": name,
             "datagram": f"{name}-datagram",
@@ -79,6 +80,12 @@ def _listener(family: int, kind: int, address: Any) -> socket.socket:
     if isinstance(address, str) and not address.startswith("\0"):
         os.chmod(address, 0o777)  # noqa: S103 - the sandbox must hold, not the mode
     return opened
+
+
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
 
 
 def _heard(listener: socket.socket) -> bool:

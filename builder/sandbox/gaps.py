@@ -1,10 +1,13 @@
-"""What a grade does not hold, as shown in the log, by the probe (and so by `doctor`), and in the documentation."""
+"""What a grade does not hold, and what it closes to builds that they have elsewhere: as shown in the log, by the probe
+(and so by `doctor`), and in the documentation.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
 
+from builder.sandbox.inside import notifications
 from builder.sandbox.ownership import build_account, hides_processes
 
 
@@ -20,11 +23,17 @@ EVERYTHING = Gap("everything")
 PUBLIC_DNS = Gap("data sent in DNS names")
 UDP = Gap("UDP", "udp")
 TWO_PORTS = Gap("TCP on ports 443 and 53 of this machine")
+ONE_PORT = Gap("TCP on port 53 of this machine")
 COMMAND_LINES = Gap("command lines of other builds", "command_lines")
 MODES = Gap("modes and times of files of the same account")
 BUILDER = Gap("signals to its own builder")
 CONTAINER_FILES = Gap("files of its container")
 CONTAINER_NETWORK = Gap("the network of its container")
+
+
+OWN_SOCKETS = "ports and Unix sockets of its own"
+OTHER_SOCKETS = "UDP ports, abstract and datagram Unix sockets"
+WATCHES = "file watches"
 
 
 def gaps_of(grade: str) -> tuple[Gap, ...]:
@@ -37,11 +46,19 @@ def gaps_of(grade: str) -> tuple[Gap, ...]:
 
 
 def _gaps_of_basic() -> Iterable[Gap]:
-    yield from (UDP, TWO_PORTS, PUBLIC_DNS)
+    yield from (UDP, ONE_PORT if notifications.are_available() else TWO_PORTS, PUBLIC_DNS)
     if not hides_processes():
         yield COMMAND_LINES
     if build_account() is None:
         yield MODES
+
+
+def closed_in(grade: str) -> tuple[str, ...]:
+    """What builds commonly use and this grade cannot tell apart from what belongs to others."""
+    if grade != "basic":
+        return ()
+    sockets = OTHER_SOCKETS if notifications.are_available() else OWN_SOCKETS
+    return (sockets,) if build_account() is not None else (sockets, WATCHES)
 
 
 def listed(gaps: Iterable[Gap]) -> str:

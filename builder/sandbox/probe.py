@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from builder.sandbox import Limits, SandboxError, open_sandbox
 from builder.sandbox.decoys import set_up_decoys
-from builder.sandbox.gaps import gaps_of, listed
+from builder.sandbox.gaps import closed_in, gaps_of, listed
 from builder.sandbox.inside import kernel, landlock
 
 TIME_LIMIT_SECONDS = 20.0
@@ -49,7 +49,8 @@ async def probe(grade: str) -> str:
         raise SandboxError(
             f"{grade} does not hold on this machine, a build reached: {', '.join(reached)}.{_advice(grade)}"
         )
-    return f"{HOLDS[grade]} Not held: {listed(gaps)}."
+    closed = ", ".join(closed_in(grade))
+    return f"{HOLDS[grade]} Not held: {listed(gaps)}.{f' Closed to builds: {closed}.' if closed else ''}"
 
 
 async def attack(grade: str) -> set[str]:

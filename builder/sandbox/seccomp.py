@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import os
 import socket
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -54,6 +55,10 @@ FAMILIES: dict[int, Family] = {
     socket.AF_NETLINK: Family((socket.SOCK_RAW, socket.SOCK_DGRAM), 0),
 }
 UNIX: dict[int, Family] = {socket.AF_UNIX: Family((socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET), 1)}
+STREAMS: dict[int, Family] = {socket.AF_UNIX: Family((socket.SOCK_STREAM, socket.SOCK_SEQPACKET), 1)}
+"""A datagram names its receiver in memory, which a filter cannot read and another thread can change."""
+BROKERED = ("socket", "connect", "bind", "listen", "openat")
+_FOLDER_FLAGS = os.O_DIRECTORY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_PATH
 _UNCONNECTED_PAIRS = (socket.SOCK_DGRAM, socket.SOCK_RAW)
 """One end of such a pair can be connected to any Unix socket with a name."""
 _NETLINK_ADDRESS_BYTES = 12
@@ -66,8 +71,12 @@ _TYPE_BITS = 0xF
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Openings:
-    """What the filter allows, because the grade protects it by other means."""
+    """What the filter allows, because the grade protects it by other means.
 
+    `is_brokered`: the broker (inside/broker.py) makes, binds and connects all sockets.
+    """
+
+    is_brokered: bool = False
     unix_sockets: bool = False
     ports: bool = False
     watches: bool = False
@@ -98,18 +107,39 @@ def compile_filter(openings: Openings) -> bytes:
         forbid("ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, request))
     # clone3 keeps its flags in memory, which a filter cannot read. Without it, libraries use clone.
     forbid("clone3", number=errno.ENOSYS)
-    for conditions in _socket_conditions(seccomp, FAMILIES | UNIX if openings.unix_sockets else FAMILIES):
+    unix = UNIX if openings.unix_sockets else STREAMS if openings.is_brokered else {}
+    for conditions in _socket_conditions(seccomp, FAMILIES | unix):
         forbid("socket", *conditions)
     forbid("socketpair", seccomp.Arg(0, seccomp.NE, socket.AF_UNIX))
     for kind in () if openings.unix_sockets else _UNCONNECTED_PAIRS:
         forbid("socketpair", seccomp.Arg(1, seccomp.MASKED_EQ, _TYPE_BITS, kind))
-    if not openings.ports:
+    if not openings.ports and not openings.is_brokered:
         forbid("bind", seccomp.Arg(2, seccomp.NE, _NETLINK_ADDRESS_BYTES), number=errno.EACCES)
         # Without bind, listen takes any free port.
         forbid("listen", number=errno.EACCES)
     if not openings.watches:
         # A process may watch every folder that it can read, and Landlock does not restrict watches.
         forbid("inotify_add_watch")
+    return _exported(rules)
+
+
+@functools.cache
+def compile_broker_filter() -> tuple[bytes, dict[str, int]]:
+    """The filter that stops a call until the broker answers it, and the numbers of these calls.
+
+    It is loaded besides the other one, which refuses before this one asks.
+    """
+    import pyseccomp as seccomp
+
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
+    # As bun opens folders. The C library opens them without blocking, and so often that the broker would slow it down.
+    conditions = {"openat": [seccomp.Arg(2, seccomp.MASKED_EQ, _FOLDER_FLAGS, os.O_DIRECTORY)]}
+    for name in BROKERED:
+        rules.add_rule(seccomp.NOTIFY, name, *conditions.get(name, []))
+    return _exported(rules), {name: seccomp.resolve_syscall(seccomp.Arch.NATIVE, name) for name in BROKERED}
+
+
+def _exported(rules: Any) -> bytes:
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
         file.seek(0)

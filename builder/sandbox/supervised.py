@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 import builder
 from builder.sandbox import Limits
-from builder.sandbox.gaps import Gap, gaps_of, listed
+from builder.sandbox.gaps import Gap, closed_in, gaps_of, listed
 from builder.sandbox.inside import cgroup, processes
 from builder.sandbox.inside.plan import Group, Plan
 from builder.sandbox.memory import memory_use
@@ -40,7 +40,8 @@ class SupervisedSandbox:
     words = ""
 
     def __init__(self, work: Path, allow_private_hosts: Sequence[str]) -> None:
-        self.words = f"{self.words or self.name}; not held: {listed(self._gaps())}"
+        closed = "".join(f"; closed: {each}" for each in [", ".join(self._closed())] if each)
+        self.words = f"{self.words or self.name}; not held: {listed(self._gaps())}{closed}"
         self.work = work.absolute()
         self.allow_private_hosts = allow_private_hosts
         self.account = build_account()
@@ -81,6 +82,9 @@ class SupervisedSandbox:
 
     def _gaps(self) -> Sequence[Gap]:
         return gaps_of(self.name)
+
+    def _closed(self) -> Sequence[str]:
+        return closed_in(self.name)
 
     def memory_use(self, enough_bytes: int) -> int:
         if self._cgroup is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyseccomp
 import pytest
 
+from builder.sandbox import basic
 from tests.hostile.confined import a_sandbox, run_python
 
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
@@ -118,7 +119,10 @@ async def test_the_sockets_that_builds_need_are_open(tmp_path: Path, grade: str,
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 @pytest.mark.parametrize("port", ["0", "18123"])
-async def test_basic_binds_no_port_and_listens_on_none(tmp_path: Path, family: int, port: str) -> None:
+async def test_basic_without_a_broker_binds_no_port_and_listens_on_none(
+    tmp_path: Path, family: int, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(basic, "is_brokered", lambda: False)
     words = (str(int(family)), str(int(socket.SOCK_STREAM)), port)
     outcome = await run_python(a_sandbox("basic", tmp_path), BIND, *words)
     assert outcome.output.split() == [str(errno.EACCES)] * 2
@@ -131,8 +135,11 @@ async def test_basic_binds_no_port_of_udp(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_the_address_of_a_netlink_socket_is_too_short_for_a_port(tmp_path: Path, family: int) -> None:
-    """basic lets addresses of that length through."""
+async def test_the_address_of_a_netlink_socket_is_too_short_for_a_port(
+    tmp_path: Path, family: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """basic without a broker lets addresses of that length through."""
+    monkeypatch.setattr(basic, "is_brokered", lambda: False)
     outcome = await run_python(a_sandbox("basic", tmp_path), BIND_SHORT, str(int(family)))
     assert outcome.output == f"-1 {errno.EINVAL}\n"
 

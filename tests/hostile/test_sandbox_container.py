@@ -26,8 +26,9 @@ print(tries(lambda: socket.socket(socket.AF_UNIX)), tries(lambda: open(f"/proc/{
 def test_with_landlock_it_is_basic_and_says_so(tmp_path: Path) -> None:
     sandbox = container.open_container(tmp_path, [])
     assert isinstance(sandbox, BasicSandbox)
-    gaps = "UDP, TCP on ports 443 and 53 of this machine, data sent in DNS names"
-    words = f"container, with Landlock and seccomp inside it; not held: {gaps}"
+    gaps = "UDP, TCP on port 53 of this machine, data sent in DNS names"
+    closed = "UDP ports, abstract and datagram Unix sockets"
+    words = f"container, with Landlock and seccomp inside it; not held: {gaps}; closed: {closed}"
     assert (sandbox.name, sandbox.words) == ("container", words)
 
 
@@ -57,4 +58,4 @@ async def test_without_landlock_seccomp_holds_and_the_supervisor_is_closed(tmp_p
     )
     output, errors = await process.communicate()
     await sandbox.kill_all()
-    assert output.decode().split() == ["closed", "closed", f"{tmp_path}/tmp", "-1"], errors.decode()
+    assert output.decode().split() == ["open", "closed", f"{tmp_path}/tmp", "-1"], errors.decode()

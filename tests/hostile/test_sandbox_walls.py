@@ -57,6 +57,13 @@ import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 print(libc.syscall(425, 1, ctypes.create_string_buffer(256)), ctypes.get_errno())
 """
+LIST_ABOVE = """
+import os, pathlib, sys
+for folder in pathlib.Path(sys.argv[1]).parents:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    print(os.listdir(opened))
+    os.close(opened)
+"""
 MEDDLE = """
 import os, resource, sys
 other = int(sys.argv[1])
@@ -334,3 +341,15 @@ async def test_deep_folders_of_an_earlier_command_do_no_harm(tmp_path: Path, gra
     await run_python(sandbox, dig, limits=LIMITS)
     assert (await run(sandbox, "echo", "still")).output == "still\n"
     subprocess.run(["rm", "-rf", str(tmp_path / "work")], check=True)
+
+
+async def test_the_folders_above_can_be_listed_and_show_nothing_in_basic(tmp_path: Path) -> None:
+    """bun before 1.4 ends if it cannot list all folders above its own."""
+    (tmp_path / "work-of-another-build").mkdir()
+    outcome = await run_python(a_sandbox("basic", tmp_path), LIST_ABOVE, str(tmp_path / "work"))
+    assert (outcome.output.split(), outcome.errors) == (["[]"] * len((tmp_path / "work").parents), "")
+
+
+async def test_other_folders_stay_closed_when_those_above_can_be_listed(tmp_path: Path) -> None:
+    outcome = await run_python(a_sandbox("basic", tmp_path), LIST_ABOVE, "/etc/nothing")
+    assert "PermissionError" in outcome.errors

@@ -6,11 +6,12 @@ import base64
 import os
 import resource
 import signal
+import socket
 import sys
 from typing import NoReturn
 
-from builder.sandbox.inside import account, kernel, landlock
-from builder.sandbox.inside.plan import LOG, Plan
+from builder.sandbox.inside import account, broker, kernel, landlock
+from builder.sandbox.inside.plan import LOG, Broker, Plan
 
 NOT_SET_UP = 125
 NO_SUCH_COMMAND = 127
@@ -56,13 +57,32 @@ def _confine(plan: Plan, supervisor: int) -> None:
         limit(number, value)
     if plan.processes is not None:
         limit(resource.RLIMIT_NPROC, plan.processes + tasks_of(os.getuid()))
+    _die_with(supervisor)
     if plan.landlock is not None or plan.seccomp is not None:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1, "no_new_privs")
     if plan.landlock is not None:
-        landlock.restrict(plan.landlock.read, plan.landlock.write, plan.landlock.ports)
+        landlock.restrict_files(plan.landlock.read, plan.landlock.write)
+    channel = _leave_broker_behind(plan.broker) if plan.broker is not None else None
+    if plan.landlock is not None:
+        landlock.restrict_network(plan.landlock.ports)
     if plan.seccomp is not None:
         kernel.load_filter(base64.b64decode(plan.seccomp))
-    _die_with(supervisor)
+    if plan.broker is not None and channel is not None:
+        broker.send_listener(channel, kernel.load_listening_filter(base64.b64decode(plan.broker.filter)))
+
+
+def _leave_broker_behind(plan: Broker) -> socket.socket:
+    """The process becomes the broker. What returns is its child, with a channel to it."""
+    theirs, ours = socket.socketpair()
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        ours.close()
+        broker.attend(plan, child, theirs)
+    theirs.close()
+    os.setsid()
+    _die_with(parent)
+    return ours
 
 
 def _give_streams(user: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -28,6 +29,12 @@ _LANDLOCK_ADD_RULE = 445
 _LANDLOCK_RESTRICT_SELF = 446
 """The numbers are the same on every architecture."""
 
+_OPENAT2 = 437
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH = 2, 8
+
+_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277, "loongarch64": 277, "ppc64le": 358, "s390x": 348}
+_SECCOMP_SET_MODE_FILTER = 1
+_NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
 _KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
@@ -52,9 +59,49 @@ def drop_bounding_capabilities() -> None:
 
 def load_filter(program: bytes) -> None:
     """Apply a seccomp filter to this process and all that it starts. Needs no_new_privs."""
+    value = _filter_program(program)
+    _check(_libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(value), 0, 0), "seccomp")
+
+
+def load_listening_filter(program: bytes) -> int:
+    """The same. Returns the descriptor that receives the calls for which the filter says NOTIFY."""
+    value = _filter_program(program)
+    # Linux 5.19 lets only fatal signals interrupt a call that has been received: others would make it run twice.
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
+        made = _libc.syscall(_SECCOMP.get(os.uname().machine, -1), _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(value))
+        if made >= 0 or ctypes.get_errno() != errno.EINVAL:
+            break
+    return _check(made, "seccomp with a listener")
+
+
+def _filter_program(program: bytes) -> _FilterProgram:
     held = ctypes.create_string_buffer(program, len(program))
     value = _FilterProgram(len(program) // 8, ctypes.cast(held, ctypes.c_void_p))
-    _check(_libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(value), 0, 0), "seccomp")
+    value.held = held
+    return value
+
+
+def open_beneath(folder: int, path: bytes) -> int:
+    """A descriptor (O_PATH) of what lies at `path` in a folder. Links that lead out of it raise OSError."""
+    how = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    return _check(_libc.syscall(_OPENAT2, folder, path, how, ctypes.c_size_t(len(how))), "openat2")
+
+
+def connect(descriptor: int, address: bytes) -> int:
+    """0 or the errno, as the next two. Python's own functions parse and change addresses."""
+    return _errno_of(_libc.connect(descriptor, address, len(address)))
+
+
+def bind(descriptor: int, address: bytes) -> int:
+    return _errno_of(_libc.bind(descriptor, address, len(address)))
+
+
+def listen(descriptor: int, backlog: int) -> int:
+    return _errno_of(_libc.listen(descriptor, backlog))
+
+
+def _errno_of(answer: int) -> int:
+    return ctypes.get_errno() if answer < 0 else 0
 
 
 def leave_session_keyring() -> None:

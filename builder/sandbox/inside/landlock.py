@@ -26,18 +26,30 @@ _READ = _EXECUTE | _READ_FILE | _READ_DIR
 
 def restrict(read: Iterable[str], write: Iterable[str], ports: Iterable[int]) -> None:
     """Restrict this process and all that it starts. Paths that do not exist are skipped. Needs no_new_privs."""
+    restrict_files(read, write)
+    restrict_network(ports)
+
+
+def restrict_files(read: Iterable[str], write: Iterable[str]) -> None:
     version = kernel.landlock_version()
     if version < LEAST_VERSION:
         raise OSError(f"Landlock has version {version} here, and {LEAST_VERSION} is needed")
     everything = _BEFORE_REFER | _REFER | _TRUNCATE | (_IOCTL_DEV if version >= 5 else 0)
-    attributes = struct.pack("=QQ", everything, _CONNECT_TCP)
-    if version >= 6:
-        attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
-    ruleset = kernel.landlock_create(attributes)
+    ruleset = kernel.landlock_create(struct.pack("=Q", everything))
     for path in read:
         _allow_path(ruleset, path, _READ & everything)
     for path in write:
         _allow_path(ruleset, path, everything)
+    kernel.landlock_restrict(ruleset)
+    os.close(ruleset)
+
+
+def restrict_network(ports: Iterable[int]) -> None:
+    """TCP to these ports alone. From version 6 on also: signals and abstract sockets of its own descendants alone."""
+    attributes = struct.pack("=QQ", 0, _CONNECT_TCP)
+    if kernel.landlock_version() >= 6:
+        attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
+    ruleset = kernel.landlock_create(attributes)
     for port in ports:
         kernel.landlock_add(ruleset, _RULE_PORT, struct.pack("=QQ", _CONNECT_TCP, port))
     kernel.landlock_restrict(ruleset)

@@ -28,6 +28,23 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Broker:
+    """`filter` stops the calls that the broker answers, whose numbers are `calls`.
+
+    TCP is open to `ports` of other machines, and to `ports_here` of this one, whose addresses besides loopback are
+    `own_addresses`. `above` is an empty folder.
+    """
+
+    filter: str
+    calls: dict[str, int]
+    work: str
+    ports: list[int]
+    ports_here: list[int]
+    own_addresses: list[str]
+    above: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     """One command. `limits` are those of setrlimit by number; `processes` are on top of those that the account runs.
 
@@ -55,6 +72,7 @@ class Plan:
     group: Group | None = None
     landlock: Landlock | None = None
     seccomp: str | None = None
+    broker: Broker | None = None
 
     def to_json(self) -> bytes:
         return json.dumps(dataclasses.asdict(self)).encode()
@@ -64,5 +82,6 @@ class Plan:
         found = json.loads(text)
         found["limits"] = {int(number): value for number, value in found["limits"].items()}
         found["landlock"] = Landlock(**found["landlock"]) if found["landlock"] else None
+        found["broker"] = Broker(**found["broker"]) if found["broker"] else None
         found["group"] = Group(**found["group"]) if found["group"] else None
         return cls(**found)
