@@ -118,7 +118,10 @@ class Build:
             disk_bytes=self._job.disk_bytes,
             memory_bytes=self._job.memory_bytes,
         )
-        await self._api.add_facts(Facts(commit_sha=commit.sha, commit_message=commit.message))
+        facts = Facts(commit_sha=commit.sha, commit_message=commit.message, git_url=commit.moved_to)
+        await self._api.add_facts(facts)
+        if commit.moved_to is not None:
+            await self._log.say(f"From now on the project's git URL is {commit.moved_to}")
         await self._log.say(f"Commit {commit.sha[:8]} {commit.message}")
         self._pointers = commit.pointers
 

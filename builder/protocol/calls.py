@@ -121,7 +121,10 @@ class StepStarted(Message):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts(Message):
-    """What the builder has found out so far. None leaves a value unchanged."""
+    """What the builder has found out so far. None leaves a value unchanged.
+
+    `git_url`: where the repository has moved to for good; the project's URL becomes this.
+    """
 
     commit_sha: str | None = None
     commit_message: str | None = None
@@ -129,6 +132,7 @@ class Facts(Message):
     node_version: str | None = None
     isolation: Isolation | None = None
     settings: tuple[UsedSetting, ...] | None = None
+    git_url: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,12 +23,16 @@ MESSAGE_LETTERS = 500
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Commit:
-    """`branch` is None if a tag or a commit was named. `pointers`: as LargeFiles.missing."""
+    """`branch` is None if a tag or a commit was named. `pointers`: as LargeFiles.missing.
+
+    `moved_to`: the URL to which the server redirects for good.
+    """
 
     sha: str
     message: str
     branch: str | None = None
     pointers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    moved_to: str | None = None
 
 
 async def clone(
@@ -59,11 +63,13 @@ async def clone(
     await repository.check_out(wanted)
     large_files = LargeFiles(opener)
     await Submodules(opener, large_files).complete(repository)
-    return await _read_commit(repository, wanted.branch, large_files.missing)
+    sha, message = await _read_commit(repository)
+    moved_to = str(repository.remote.url) if repository.remote.has_moved else None
+    return Commit(sha, message, wanted.branch, large_files.missing, moved_to)
 
 
-async def _read_commit(repository: Repository, branch: str | None, pointers: Mapping[str, str]) -> Commit:
-    """Called before anything of the repository runs."""
+async def _read_commit(repository: Repository) -> tuple[str, str]:
+    """Its id and the first line of its message. Called before anything of the repository runs."""
     shown = await repository.read("log", "-1", "--no-show-signature", "--format=%H%n%s")
     sha, _, message = shown.partition("\n")
-    return Commit(sha.strip(), message.strip()[:MESSAGE_LETTERS], branch, pointers)
+    return sha.strip(), message.strip()[:MESSAGE_LETTERS]

@@ -44,7 +44,8 @@ class Opener:
         """An empty folder with a remote that answers. Raises BuildFailed."""
         remote = await find_remote(url, self.allow_private_hosts, self.environ, self.login_for)
         if remote.url != url:
-            await self.log.say(f"The server redirects to {remote.url}")
+            note = "The repository has moved for good" if remote.has_moved else "The server redirects"
+            await self.log.say(f"{note} to {remote.url}")
         git = Git(self.private, remote.url.scheme, self.environ, self.limits)
         return Repository(git, remote, folder, self.root, self.log)
 

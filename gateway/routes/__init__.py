@@ -81,10 +81,10 @@ API = (
         projects.deploy_again,
         access=ACTOR,
         scope=DEPLOY,
-        body=schemas.EmptyRequest,
+        body=schemas.DeploymentRequest,
         answer=answers.DeployedAnswer,
         status=201,
-        about=Description(summary="Deploy it again"),
+        about=Description(summary="Deploy it again, or another branch, tag or commit of it"),
     ),
     Route(
         "GET",

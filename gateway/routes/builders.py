@@ -7,13 +7,14 @@ import dataclasses
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import aiohttp
 from aiohttp import web
 
 from builder.protocol import calls
+from builder.protocol.giturls import parse_git_url
 from builder.protocol.lines import LAST_MOMENT, MAX_ATTEMPT, MAX_RECORD_BYTES, decode_batch
 from builder.protocol.settings import BY_NAME, SETTINGS, Settings, UsedSetting
 from builder.protocol.tokens import is_token, make_proof, make_token
@@ -136,6 +137,8 @@ async def take_step(request: web.Request) -> web.Response:
 async def take_facts(request: web.Request) -> web.Response:
     deployment = await _running(request)
     facts = _parsed(calls.Facts.from_json, await _body(request, MAX_BODY_BYTES))
+    if facts.git_url is not None:
+        _check_git_url(facts.git_url, request.app[DESK].settings.allow_private_hosts)
     await request.app[DESK].attempts.add_facts(deployment.id, deployment.attempt, _plain_facts(facts))
     return web.Response(status=204)
 
@@ -271,7 +274,15 @@ def _plain_facts(facts: calls.Facts) -> calls.Facts:
         node_version=_plain_text(facts.node_version, 64),
         isolation=facts.isolation,
         settings=_plain_settings(facts.settings),
+        git_url=facts.git_url,
     )
+
+
+def _check_git_url(url: str, allow_private_hosts: Sequence[str]) -> None:
+    try:
+        parse_git_url(url, allow_private_hosts)
+    except ValueError as error:
+        raise Invalid(f"gitUrl is wrong: {error}") from error
 
 
 def _plain_settings(used: tuple[UsedSetting, ...] | None) -> tuple[UsedSetting, ...] | None:

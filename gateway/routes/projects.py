@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from typing import Any
 
 from aiohttp import web
 
+from builder.protocol.branches import is_commit
 from builder.protocol.settings import Settings
 from gateway.access.guard import ACTOR
+from gateway.models.actor import Actor
 from gateway.models.cause import Cause, CauseKind
 from gateway.routes.answers import ProjectNow, answer
 from gateway.routes.bodies import parse_object, read_body, read_json
 from gateway.routes.schemas import (
+    DeploymentRequest,
     EmptyRequest,
     load,
     read_idempotency_key,
@@ -32,7 +37,7 @@ async def create_project(request: web.Request) -> web.Response:
     asked = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
     idempotency = (key, asked) if key is not None else None
     actor = request[ACTOR]
-    cause = Cause(CauseKind.API, actor.kind, wanted.source.ref)
+    cause = _cause(actor, wanted.source.ref)
     deployment = await services.projects.create(
         actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=idempotency
     )
@@ -66,17 +71,29 @@ async def list_deployments(request: web.Request) -> web.Response:
 
 async def deploy_again(request: web.Request) -> web.Response:
     services, actor = request.app[SERVICES], request[ACTOR]
-    await expect_nothing(request)
+    asked = load(DeploymentRequest(), await _read_optional(request))
     project = await services.projects.get(actor, read_slug(request.match_info["slug"]))
-    cause = Cause(CauseKind.API, actor.kind, project.branch)
-    deployment = await services.deployments.request(actor, project.slug, project.source, cause, Settings())
+    source = dataclasses.replace(project.source, ref=asked["ref"] or project.source.ref)
+    deployment = await services.deployments.request(actor, project.slug, source, _cause(actor, source.ref), Settings())
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/deployment/{deployment.id}")
 
 
 async def expect_nothing(request: web.Request) -> None:
     """The body may be missing or an empty object. Raises Invalid for anything else."""
+    load(EmptyRequest(), await _read_optional(request))
+
+
+async def _read_optional(request: web.Request) -> dict[str, Any]:
+    """The object in the body, empty if there is no body. Raises Invalid."""
     if request.content_type == "application/json" or request.can_read_body:
         body = await read_body(request, request.app[SERVICES].config.api.body_bytes)
         if body:
-            load(EmptyRequest(), parse_object(body))
+            return parse_object(body)
+    return {}
+
+
+def _cause(actor: Actor, ref: str | None) -> Cause:
+    if ref is not None and is_commit(ref):
+        return Cause(CauseKind.API, actor.kind, commit=ref)
+    return Cause(CauseKind.API, actor.kind, ref)

@@ -151,6 +151,21 @@ class _Project(marshmallow.Schema):
 ProjectRequest = _Project.from_dict({setting.json_name: _field(setting) for setting in SETTINGS}, name="ProjectRequest")
 
 
+class DeploymentRequest(marshmallow.Schema):
+    """What to deploy. Nothing, or an empty object: the newest commit of the project's branch."""
+
+    ref = _setting(
+        MAX_BRANCH,
+        _check_branch,
+        text_format="git-ref",
+        example="v1.2.0",
+        about="A branch, a tag, or the 40 digits of a commit, for this deployment alone.",
+    )
+
+    class Meta:
+        unknown = marshmallow.RAISE
+
+
 class EmptyRequest(marshmallow.Schema):
     """Nothing, or an empty object."""
 

@@ -307,18 +307,28 @@ class AttemptStore:
         )
 
     async def add_facts(self, deployment_id: uuid.UUID, attempt: int, facts: Facts) -> None:
-        """Values that are None stay unchanged."""
+        """Values that are None stay unchanged. A project whose git URL was changed meanwhile keeps that."""
         await self._change(
             """
-            UPDATE deployments
-            SET commit_sha = coalesce($3, commit_sha),
-                commit_message = coalesce($4, commit_message),
-                framework = coalesce($5, framework),
-                built_with_node = coalesce($6, built_with_node),
-                isolation = coalesce($7, isolation),
-                used_settings = coalesce($8::jsonb, used_settings)
-            WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
-            RETURNING id
+            WITH changed AS (
+                UPDATE deployments
+                SET commit_sha = coalesce($3, commit_sha),
+                    commit_message = coalesce($4, commit_message),
+                    framework = coalesce($5, framework),
+                    built_with_node = coalesce($6, built_with_node),
+                    isolation = coalesce($7, isolation),
+                    used_settings = coalesce($8::jsonb, used_settings)
+                WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
+                RETURNING id, project_id, git_url
+            ),
+            moved AS (
+                UPDATE projects
+                SET git_url = $9
+                FROM changed
+                WHERE projects.id = changed.project_id AND projects.git_url = changed.git_url AND $9::text IS NOT NULL
+            )
+            SELECT id
+            FROM changed
             """,
             deployment_id,
             attempt,
@@ -328,6 +338,7 @@ class AttemptStore:
             storable(facts.node_version, 100),
             facts.isolation,
             json.dumps([dataclasses.asdict(each) for each in facts.settings]) if facts.settings is not None else None,
+            facts.git_url,
         )
 
     async def set_manifest(self, deployment_id: uuid.UUID, attempt: int, manifest: bytes) -> None:

@@ -104,6 +104,27 @@ async def test_deploying_again_builds_the_branch_of_the_project(api):
     assert (deployment["branch"], deployment["trigger"]) == ("next", "api")
 
 
+@pytest.mark.parametrize(
+    ("ref", "branch", "commit"), [("v1.2.0", "v1.2.0", None), ("0a" * 20, None, "0a" * 20), (None, "next", None)]
+)
+async def test_another_branch_tag_or_commit_is_deployed_for_once(api, ref, branch, commit):
+    slug = (await api.deploy(branch="next"))["projectSlug"]
+    status, again = await api.post(f"/project/{slug}/deployments", {"ref": ref})
+    deployment = await api.services.deployments.get(OWNER, uuid.UUID(again["deploymentId"]))
+    assert (status, deployment.source.ref) == (201, ref or "next")
+    assert (deployment.cause.branch, deployment.cause.commit) == (branch, commit)
+    _, following = await api.post(f"/project/{slug}/deployments", {})
+    following = await api.services.deployments.get(OWNER, uuid.UUID(following["deploymentId"]))
+    assert following.source.ref == "next"
+
+
+@pytest.mark.parametrize("ref", ["--upload-pack=x", "a b", 7])
+async def test_a_ref_that_git_does_not_accept_is_a_400(api, ref):
+    slug = (await api.deploy())["projectSlug"]
+    status, answer = await api.post(f"/project/{slug}/deployments", {"ref": ref})
+    assert (status, answer["fields"].keys()) == (400, {"ref"})
+
+
 @pytest.mark.parametrize("path", ["/project?cursor=bm9uc2Vuc2U", "/project?cursor=_____w"])
 async def test_a_cursor_of_somebody_else_is_a_400(api, path):
     status, answer = await api.get(path)

@@ -362,6 +362,13 @@ async def test_the_end_of_a_deployment_ends_its_last_step(deployments, building)
     assert found.steps[-1].seconds > 0
 
 
+async def test_a_project_takes_the_url_of_a_repository_that_has_moved(deployments, projects, building):
+    await deployments.add_facts(building.id, 1, Facts(commit_sha="abc", git_url="https://git.example/moved"))
+    assert (await projects.get(OWNER, building.project_slug)).git_url == "https://git.example/moved"
+    await deployments.add_facts(building.id, 1, Facts(git_url="https://git.example/late"))
+    assert (await projects.get(OWNER, building.project_slug)).git_url == "https://git.example/moved"
+
+
 async def test_facts_add_up(deployments, building):
     await deployments.add_facts(building.id, 1, Facts(commit_sha="abc", commit_message="Fix\0it\ud800"))
     await deployments.add_facts(building.id, 1, Facts(framework="vite", node_version="24", isolation="strong"))

@@ -69,6 +69,17 @@ async def test_a_redirect_to_another_repository_is_followed(server, bring):
     assert (await bring(server.url("old"))).message == "First"
 
 
+@pytest.mark.parametrize(("status", "is_kept"), [(301, True), (308, True), (302, False), (307, False)])
+async def test_a_repository_that_has_moved_for_good_is_remembered(server, bring, log, status, is_kept):
+    server.create("site", {"a": "1"})
+    server.redirect("old", "/middle/info/refs?service=git-upload-pack", 301)
+    server.redirect("middle", "../../site/info/refs?service=git-upload-pack", status)
+    commit = await bring(server.url("old"))
+    assert (commit.moved_to == server.url("site")) is is_kept
+    words = "The repository has moved for good" if is_kept else "The server redirects"
+    assert f"{words} to {server.url('site')}" in log.said
+
+
 @pytest.mark.parametrize(
     "location",
     [
