@@ -24,7 +24,7 @@ from gateway.engines.databases import open_database
 from gateway.engines.postgres.database import Database
 from gateway.engines.postgres.embedded_postgres import EmbeddedPostgres
 from gateway.engines.process.grades import Grade
-from gateway.engines.process.isolation import Isolation
+from gateway.engines.process.isolation import IsolationChoice
 from gateway.metrics import CountedLogs, Metrics
 from gateway.models.addresses import Addresses
 from gateway.proxy import SiteProxy
@@ -63,7 +63,7 @@ class Services:
     variables: Variables
     logs: LogStore
     objects: ObjectStore
-    isolation: Isolation
+    isolation: IsolationChoice
     launcher: Launcher
     dispatcher: Dispatcher
     reconciler: Reconciler
@@ -99,7 +99,7 @@ class Engines:
     objects: ObjectStore
     logs: LogStore
     transport: LogTransport
-    isolation: Isolation
+    isolation: IsolationChoice
     launcher: Launcher
     postgres: EmbeddedPostgres | None = None
     kms: KmsKey | None = None
@@ -117,7 +117,7 @@ async def open_services(
         health = Health()
         stack.enter_context(lock_data_directory(config.data_directory))
         database, postgres = await stack.enter_async_context(open_database(config, health))
-        isolation = Isolation(health)
+        isolation = IsolationChoice(health)
         read_install_key, is_known = InstallationStore(database).install_key, DeploymentStore(database).is_known
         engines = Engines(
             health=health,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
+from typing import Any
 
-from builder.protocol.steps import Step, Stream
+from builder.protocol.steps import STEPS, STREAMS, Step, Stream
 
 MAX_BATCH_BYTES = 64 * 1024
 MAX_BATCH_SECONDS = 0.25
@@ -22,17 +23,14 @@ MAX_ATTEMPT = 100
 LAST_MOMENT = 253402300799999
 """The last millisecond of the year 9999, the last one that Python's calendar has."""
 
-_STREAMS = frozenset(Stream)
-_STEPS = frozenset(Step)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Line:
     """`at`: milliseconds since 1970 by the builder's clock."""
 
     at: int
-    stream: str
-    step: str
+    stream: Stream
+    step: Step
     text: str
 
 
@@ -99,10 +97,10 @@ def split_text(text: str, limit_bytes: int = MAX_LINE_BYTES) -> list[str]:
     return [*pieces, body.decode()]
 
 
-def _decode_line(at: object, stream: object, step: object, text: object) -> Line:
-    if stream not in _STREAMS or step not in _STEPS:
+def _decode_line(at: object, stream: Any, step: Any, text: object) -> Line:
+    if stream not in STREAMS or step not in STEPS:
         raise ValueError(f"Unknown stream or step: {stream!r}, {step!r}.")
-    line = Line(_number(at, 0, 2**53), Stream(str(stream)), Step(str(step)), _text(text))
+    line = Line(_number(at, 0, 2**53), STREAMS[stream], STEPS[step], _text(text))
     if len(line.text) > MAX_LINE_BYTES or len(line.text.encode()) > MAX_LINE_BYTES:
         raise ValueError(f"A line has at most {MAX_LINE_BYTES} bytes.")
     return line

@@ -21,3 +21,8 @@ class Stream(enum.StrEnum):
     STDOUT = "stdout"
     STDERR = "stderr"
     SYSTEM = "system"
+
+
+# For each line of a log: a look-up costs a tenth of Stream(text).
+STEPS = {str(step): step for step in Step}
+STREAMS = {str(stream): stream for stream in Stream}

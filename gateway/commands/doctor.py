@@ -22,7 +22,7 @@ from gateway.commands.examine_sites import examine_sites
 from gateway.config import Config
 from gateway.engines import opening
 from gateway.engines.databases import embedded_folder, try_database
-from gateway.engines.process.isolation import Isolation
+from gateway.engines.process.isolation import IsolationChoice
 from gateway.errors import ConfigError, GatewayError, Unavailable
 from gateway.models.addresses import Addresses, is_loopback_address
 from gateway.roles import LogStore, LogTransport, ObjectStore
@@ -89,7 +89,7 @@ async def _database_findings(config: Config) -> AsyncIterator[Finding]:
 
 
 async def _builder_findings(config: Config) -> AsyncIterator[Finding]:
-    isolation = Isolation(Health())
+    isolation = IsolationChoice(Health())
     needs_sandbox = False
 
     async def examine_builders() -> str:

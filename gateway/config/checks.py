@@ -7,6 +7,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from builder.protocol.calls import Isolation
 from builder.protocol.giturls import check_allowed_hosts
 from gateway.config.sections import Clickhouse, Config
 from gateway.errors import ConfigError
@@ -16,6 +17,7 @@ _HOST = r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])"
 LEAST_POOL = 4
 LEAST_MEMORY_BYTES = 128 * 1024**2
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+ISOLATIONS = ("auto", Isolation.STRONG, Isolation.BASIC, Isolation.NONE)
 
 
 def check_config(config: Config) -> None:
@@ -46,7 +48,7 @@ def check_config(config: Config) -> None:
         _demand(
             _is_origin(origin), f"api.cors_origins: expected origins such as https://app.example.com, not {origin!r}."
         )
-    _one_of("builder.isolation", config.builder.isolation, ("auto", "strong", "basic", "none"))
+    _one_of("builder.isolation", config.builder.isolation, ISOLATIONS)
     _demand(
         config.builder.memory_bytes >= LEAST_MEMORY_BYTES,
         f"builder.memory_bytes: Node and npm do not run with less than {LEAST_MEMORY_BYTES} (128 MiB), and most builds"

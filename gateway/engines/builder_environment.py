@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import builder
+from builder.protocol.calls import Isolation
 from gateway.errors import ConfigError
 from gateway.roles import LaunchOrder
 
@@ -20,10 +21,14 @@ INHERITED = (
 )
 
 
-_INSIDE = {"auto": "container", "basic": "basic", "none": "none"}
+_INSIDE: dict[str, Isolation] = {
+    "auto": Isolation.CONTAINER,
+    Isolation.BASIC: Isolation.BASIC,
+    Isolation.NONE: Isolation.NONE,
+}
 
 
-def isolation_inside(wanted: str, apart: str) -> str:
+def isolation_inside(wanted: str, apart: str) -> Isolation:
     """The isolation setting of a builder in a container. `apart`: what isolates builds from each other there.
 
     Raises ConfigError for grades that need namespaces of their own.
@@ -40,7 +45,7 @@ def pick_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in INHERITED if name in environ}
 
 
-def order_environment(order: LaunchOrder, isolation: str) -> dict[str, str]:
+def order_environment(order: LaunchOrder, isolation: Isolation) -> dict[str, str]:
     """The variables of every builder (builder/__main__.py reads them). The same order gives the same bytes."""
     return {
         "BUILDSPACE_URL": order.builders_url,

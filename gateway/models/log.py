@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import uuid
 
+from builder.protocol.steps import Step, Stream
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LogLine:
@@ -14,8 +16,8 @@ class LogLine:
     attempt: int
     seq: int
     timestamp: int
-    stream: str
-    step: str
+    stream: Stream
+    step: Step
     text: str
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from builder.protocol.calls import Isolation
 from gateway.config import Config
 from gateway.engines.ecs.ecs_launcher import open_ecs
 from gateway.engines.process.grades import Grade
@@ -59,7 +60,7 @@ def distant(request: pytest.FixtureRequest) -> Engine:
 def process_kind(tmp_path: Path) -> Engine:
     @contextlib.asynccontextmanager
     async def open_one() -> AsyncIterator[Launcher]:
-        yield ProcessLauncher(tmp_path, lambda: Grade("strong", ""), builder=SLEEPS)
+        yield ProcessLauncher(tmp_path, lambda: Grade(Isolation.STRONG, ""), builder=SLEEPS)
 
     return Engine(open_one, unknown="process:4194304:1", foreign=f"docker:{'0' * 64}", outlives=False)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.protocol.calls import Isolation
 from builder.sandbox import strong
 from gateway.engines.process.grades import Grade
 from gateway.engines.process.process_launcher import ProcessLauncher
@@ -160,7 +161,7 @@ def test_a_sandbox_that_has_just_been_killed_is_known_to_have_been(tmp_path: Pat
 @EVERY
 async def test_stopping_a_builder_ends_its_sandbox(tmp_path: Path, grade: str, marker: str) -> None:
     builder = [sys.executable, "-c", BUILDER, grade, str(tmp_path), DAEMON, marker, "stay"]
-    launcher = ProcessLauncher(tmp_path / "builders", lambda: Grade(grade, ""), builder=builder)
+    launcher = ProcessLauncher(tmp_path / "builders", lambda: Grade(Isolation(grade), ""), builder=builder)
     handle = await launcher.launch(LaunchOrder(uuid.uuid4(), 1, "a", "b", "c", "d"))
 
     async def is_ready() -> bool:

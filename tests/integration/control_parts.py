@@ -19,7 +19,7 @@ from gateway.engines.directory.directory_objects import DirectoryObjectStore
 from gateway.engines.http_transport import HttpLogTransport
 from gateway.engines.postgres.database import Database, open_pool
 from gateway.engines.postgres.postgres_logs import PostgresLogStore
-from gateway.engines.process.isolation import Isolation
+from gateway.engines.process.isolation import IsolationChoice
 from gateway.models.actor import OWNER
 from gateway.models.addresses import Addresses
 from gateway.models.deployment import Deployment
@@ -47,7 +47,7 @@ class Parts:
             objects=DirectoryObjectStore(folder / "objects"),
             logs=PostgresLogStore(database),
             transport=HttpLogTransport(),
-            isolation=Isolation(self.health),
+            isolation=IsolationChoice(self.health),
             launcher=launcher,
         )
         self.services = compose(config.Config(builder=settings), engines, clock=self.clock)

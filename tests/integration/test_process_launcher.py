@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from builder.protocol.calls import Isolation
 from gateway.engines.process import process_launcher as process_module
 from gateway.engines.process import processes
 from gateway.engines.process.grades import Grade
@@ -56,7 +57,7 @@ CRASH = "import sys; sys.exit('the disk is on fire')"
 
 
 def strong() -> Grade:
-    return Grade("strong", "strong holds")
+    return Grade(Isolation.STRONG, "strong holds")
 
 
 def refused() -> Grade:
@@ -320,12 +321,13 @@ async def test_a_graceful_stop_ends_builders(tmp_path: Path) -> None:
 GATEWAY = """
 import asyncio, sys, uuid
 from pathlib import Path
+from builder.protocol.calls import Isolation
 from gateway.engines.process.process_launcher import ProcessLauncher
 from gateway.engines.process.grades import Grade
 from gateway.roles import LaunchOrder
 async def main():
     builder = [sys.executable, "-c", sys.argv[3]]
-    launcher = ProcessLauncher(Path(sys.argv[1]), lambda: Grade("strong", ""), builder=builder)
+    launcher = ProcessLauncher(Path(sys.argv[1]), lambda: Grade(Isolation.STRONG, ""), builder=builder)
     print(await launcher.launch(LaunchOrder(uuid.UUID(sys.argv[2]), 1, "a", "b", "c", "d")), flush=True)
     await asyncio.sleep(60)
 import uvloop

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from builder.protocol.lines import LineBatch
+from builder.protocol.steps import STEPS, STREAMS
 from gateway.engines.clickhouse.clickhouse_examination import examine_clickhouse
 from gateway.engines.clickhouse.clickhouse_pool import NOT_THERE, QUERY_SECONDS, ClickhouseError, ClickhousePool
 from gateway.errors import ConfigError, Unavailable
@@ -195,7 +196,7 @@ class ClickhouseLogStore:
             READ, deployment_id=deployment_id, attempt=after.attempt, after=after.seq, last=last, limit=limit
         )
         return [
-            LogLine(deployment_id, after.attempt, seq, at, _text(stream), _text(step), _text(log))
+            LogLine(deployment_id, after.attempt, seq, at, STREAMS[_text(stream)], STEPS[_text(step)], _text(log))
             for seq, at, stream, step, log in rows
         ]
 

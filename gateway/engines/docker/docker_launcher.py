@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
+from builder.protocol.calls import Isolation
 from gateway import config
 from gateway.background import each_of
 from gateway.engines.builder_environment import isolation_inside, order_environment
@@ -64,7 +65,7 @@ class DockerLauncher:
         network: BuilderNetwork,
         settings: config.Docker,
         builder: config.Builder,
-        isolation: str,
+        isolation: Isolation,
         *,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -150,7 +151,7 @@ class DockerLauncher:
         try:
             await self._network.wall_off()
         except LaunchRefused as error:
-            if self._isolation != "none":
+            if self._isolation is not Isolation.NONE:
                 raise
             log.warning("builder.isolation is none, so a build starts anyway: %s", error.sentence)
 
@@ -265,11 +266,11 @@ def builder_network(api: DockerApi, configuration: config.Config) -> BuilderNetw
     return BuilderNetwork(api, settings.network, settings.image, configuration.builders_url, private_hosts)
 
 
-def choose_isolation(configuration: config.Config) -> str:
+def choose_isolation(configuration: config.Config) -> Isolation:
     """The isolation of the builder in the container. Raises ConfigError for a grade that is not available there."""
     wanted = configuration.builder.isolation
     told = isolation_inside(wanted, "Each build has a container of its own in Docker")
-    if wanted == "none" and not configuration.is_loopback_only:
+    if wanted == Isolation.NONE and not configuration.is_loopback_only:
         raise ConfigError(
             "builder.isolation is none, and the API listens beyond this machine: builds would be too weakly isolated."
             " Set builder.isolation to auto."

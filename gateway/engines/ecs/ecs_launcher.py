@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+from builder.protocol.calls import Isolation
 from gateway import config
 from gateway.engines.builder_environment import isolation_inside, order_environment
 from gateway.engines.ecs import ecs_words
@@ -39,7 +40,7 @@ class EcsLauncher:
     start_seconds = CONTAINER_START_SECONDS
 
     def __init__(
-        self, api: EcsApi, settings: config.Ecs, isolation: str, *, clock: Callable[[], float] = time.monotonic
+        self, api: EcsApi, settings: config.Ecs, isolation: Isolation, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._cluster_name = settings.cluster.rpartition("/")[2]
         self.name = f"ecs:{api.region}/{self._cluster_name}"
@@ -145,12 +146,12 @@ async def open_ecs(configuration: config.Config) -> AsyncIterator[EcsLauncher]:
         yield EcsLauncher(api, configuration.ecs, isolation)
 
 
-def choose_isolation(wanted: str) -> str:
+def choose_isolation(wanted: str) -> Isolation:
     """The isolation of the builder in the container. Raises ConfigError for a grade that is not available there."""
     return isolation_inside(wanted, "Each task has a machine of its own on Fargate")
 
 
-def task_request(order: LaunchOrder, settings: config.Ecs, isolation: str) -> dict[str, Any]:
+def task_request(order: LaunchOrder, settings: config.Ecs, isolation: Isolation) -> dict[str, Any]:
     """Depends only on its arguments, byte for byte, because `clientToken` is accepted only for an identical request."""
     environment = order_environment(order, isolation)
     return {

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import asyncpg
 
 from builder.protocol.lines import Line, LineBatch
+from builder.protocol.steps import STEPS, STREAMS
 from gateway.engines.postgres.database import Database
 from gateway.engines.postgres.postgres_examination import examine_postgres_logs
 from gateway.models.log import LogLine, LogPosition
@@ -21,6 +22,9 @@ from gateway.models.log import LogLine, LogPosition
 ROW_LINES = 2000
 """No row holds more lines, so a line is in a row that begins at most this many lines before it."""
 ROWS_AT_ONCE = 32
+
+StoredLine = tuple[int, str, str, str]
+"""Milliseconds, stream, step, text."""
 
 
 class StoredRow(NamedTuple):
@@ -186,16 +190,16 @@ def _rows_of(batches: Sequence[LineBatch], day: datetime.date) -> list[StoredRow
 
 def _to_row(batch: LineBatch, start: int, lines: Sequence[Line], day: datetime.date) -> StoredRow:
     first = batch.first_seq + start
-    body = _pack([[line.at, line.stream, line.step, line.text] for line in lines])
+    body = _pack([(line.at, line.stream, line.step, line.text) for line in lines])
     return StoredRow(batch.deployment_id, batch.attempt, first, first + len(lines) - 1, day, body)
 
 
-def _pack(lines: list[list[object]]) -> bytes:
+def _pack(lines: list[StoredLine]) -> bytes:
     return zlib.compress(json.dumps(lines, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"), 1)
 
 
-def _unpack(body: bytes) -> list[list[object]]:
-    lines: list[list[object]] = json.loads(zlib.decompress(body))
+def _unpack(body: bytes) -> list[StoredLine]:
+    lines: list[StoredLine] = json.loads(zlib.decompress(body))
     return lines
 
 
@@ -206,9 +210,9 @@ def _lines_after(deployment_id: uuid.UUID, position: LogPosition, rows: Iterable
     for row in rows:
         if row["attempt"] != attempt:
             attempt, seq = row["attempt"], 0
-        lines = _unpack(row["body"])
-        for number, line in enumerate(lines[max(0, seq + 1 - row["first_seq"]) :], max(seq + 1, row["first_seq"])):
-            found.append(LogLine(deployment_id, attempt, number, *line))  # type: ignore[arg-type]
+        new = _unpack(row["body"])[max(0, seq + 1 - row["first_seq"]) :]
+        for number, (at, stream, step, text) in enumerate(new, max(seq + 1, row["first_seq"])):
+            found.append(LogLine(deployment_id, attempt, number, at, STREAMS[stream], STEPS[step], text))
             seq = number
     return found
 

@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from builder.protocol.calls import Isolation
 from gateway.engines.builder_environment import PACKAGE_ROOT, pick_environment
-from gateway.errors import ConfigError, LaunchRefused
+from gateway.errors import LaunchRefused
 
 TIME_LIMIT_SECONDS = 40.0
-WANTED = ("auto", "strong", "basic", "none")
 PROBE = (sys.executable, "-P", "-m", "builder.sandbox", "probe")
 MEMORY = (sys.executable, "-P", "-m", "builder.sandbox", "memory")
 
@@ -21,37 +21,36 @@ MEMORY = (sys.executable, "-P", "-m", "builder.sandbox", "memory")
 class Grade:
     """`sentence` says what it holds, and why no stronger grade was chosen."""
 
-    name: str
+    name: Isolation
     sentence: str
 
 
 async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = PROBE) -> Grade:
     """The grade of all builds until the next start.
 
-    Raises ConfigError for an invalid setting. Raises LaunchRefused, with what is missing, if builds must not run: the
-    required grade is not available, or none is and the gateway can be reached from other machines.
+    Raises LaunchRefused, with what is missing, if builds must not run: the required grade is not available, or none is
+    and the gateway can be reached from other machines.
     """
-    if wanted not in WANTED:
-        raise ConfigError(f"builder.isolation is {wanted!r}; it can be {', '.join(WANTED)}.")
-    if wanted == "none" and not loopback_only:
+    if wanted == Isolation.NONE and not loopback_only:
         raise LaunchRefused(
             "Builds are refused: builder.isolation is none, and the API listens beyond this machine."
             " Set builder.isolation to auto, or let the gateway listen on loopback only.",
             final=True,
         )
-    if wanted == "none":
+    if wanted == Isolation.NONE:
         return Grade(
-            "none", "Builds are not isolated, because builder.isolation is none: they can do whatever the gateway can."
+            Isolation.NONE,
+            "Builds are not isolated, because builder.isolation is none: they can do whatever the gateway can.",
         )
     missing: list[str] = []
-    for name in ("strong", "basic") if wanted == "auto" else (wanted,):
+    for name in (Isolation.STRONG, Isolation.BASIC) if wanted == "auto" else (Isolation(wanted),):
         holds, sentence = await try_grade(name, probe)
         if holds:
             return Grade(name, " ".join([sentence, *missing]))
         missing.append(f"No {name} isolation: {sentence}")
     if wanted == "auto" and loopback_only:
         return Grade(
-            "none",
+            Isolation.NONE,
             " ".join(
                 ["Builds are not isolated. They are allowed because the gateway listens on loopback only.", *missing]
             ),
@@ -69,7 +68,7 @@ async def find_memory_limit(gateway: int | None = None) -> str:
     return sentence
 
 
-async def try_grade(name: str, probe: Sequence[str]) -> tuple[bool, str]:
+async def try_grade(name: Isolation, probe: Sequence[str]) -> tuple[bool, str]:
     """Whether the grade holds, and the probe's sentence."""
     return await _run([*probe, name])
 

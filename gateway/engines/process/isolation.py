@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from builder.protocol.calls import Isolation
 from gateway.background import Health
 from gateway.engines.process.grades import Grade, choose_grade, find_memory_limit
 from gateway.errors import LaunchRefused
@@ -12,7 +13,7 @@ from gateway.errors import LaunchRefused
 BUILDERS = "builders"
 
 
-class Isolation:
+class IsolationChoice:
     """The sandbox of builds. Until one is chosen, and if none works, builds wait."""
 
     def __init__(self, health: Health) -> None:
@@ -21,7 +22,7 @@ class Isolation:
         self._refusal = LaunchRefused("The sandbox has not been chosen yet.")
 
     @property
-    def name(self) -> str | None:
+    def name(self) -> Isolation | None:
         return self._grade.name if self._grade else None
 
     @property
@@ -37,7 +38,7 @@ class Isolation:
 
     def leave_to_containers(self) -> None:
         """Builders run elsewhere, each in a container of its own, and choose the isolation inside it themselves."""
-        self._grade = Grade("container", "Each build runs in a container of its own.")
+        self._grade = Grade(Isolation.CONTAINER, "Each build runs in a container of its own.")
 
     async def choose(self, wanted: str, *, is_loopback_only: bool) -> None:
         """Sites are served in any case: a grade that does not work is shown in the health and holds up builds alone."""

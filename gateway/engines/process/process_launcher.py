@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from builder.protocol.calls import Isolation
 from gateway.engines.builder_environment import PACKAGE_ROOT, order_environment, pick_environment
 from gateway.engines.process import processes
 from gateway.engines.process.grades import Grade
@@ -112,7 +113,7 @@ class ProcessLauncher:
             grade = self._grade()
         except LaunchRefused as refusal:
             raise ConfigError(refusal.sentence) from refusal
-        shared = SAME_ACCOUNT if grade.name == "basic" and os.geteuid() != 0 else ""
+        shared = SAME_ACCOUNT if grade.name is Isolation.BASIC and os.geteuid() != 0 else ""
         return f"isolation {grade.name}. {grade.sentence}{shared}"
 
     async def close(self) -> None:
