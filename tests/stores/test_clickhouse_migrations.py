@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config import Clickhouse
 from gateway.engines.clickhouse.clickhouse_logs import ClickhouseLogStore
-from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse
+from gateway.engines.clickhouse.clickhouse_migrations import migrate_clickhouse, missing_clickhouse_migrations
 from gateway.engines.clickhouse.clickhouse_pool import open_clickhouse
 from gateway.errors import ConfigError, Unavailable
 from tests.engines.clickhouse import READER
@@ -43,6 +43,17 @@ async def test_an_edited_file_is_refused(clickhouse_pool, database, folder):
     (folder / "0001_one.sql").write_text("CREATE TABLE IF NOT EXISTS three (id UInt8) ENGINE = Log")
     with pytest.raises(ConfigError, match=r"0001_one\.sql was edited"):
         await migrate_clickhouse(clickhouse_pool, database, folder)
+    assert "three" not in await tables(clickhouse_pool)
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_let_be(clickhouse_pool, database, folder):
+    await migrate_clickhouse(clickhouse_pool, database, folder)
+    (folder / "0002_two.sql").unlink()
+    (folder / "0003_three.sql").write_text("CREATE TABLE IF NOT EXISTS three (id UInt8) ENGINE = Log")
+    with pytest.raises(ConfigError, match=r"newer version of Buildspace: it has the migration 0002_two\.sql"):
+        await migrate_clickhouse(clickhouse_pool, database, folder)
+    with pytest.raises(ConfigError, match="newer version"):
+        await missing_clickhouse_migrations(clickhouse_pool, folder)
     assert "three" not in await tables(clickhouse_pool)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.engines.clickhouse.clickhouse_pool import UNKNOWN_DATABASE, UNKNOWN_TABLE, ClickhouseError, ClickhousePool
 from gateway.engines.postgres.database import Database
-from gateway.engines.postgres.postgres_migrations import Migration, fresh_of, read_migrations
+from gateway.engines.postgres.postgres_migrations import Migration, check_known, fresh_of, read_migrations
 from gateway.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,8 @@ async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: T
     """Apply what is not applied yet and return its names, one gateway at a time. Creates the database if it is missing.
 
     ClickHouse has no transactions: a file that was cut off is applied again, so each one says IF NOT EXISTS. Raises
-    ConfigError for a file that differs from what was applied, Unavailable when a server is away.
+    ConfigError for a file that differs from what was applied and for a database of a newer version, Unavailable when a
+    server is away.
     """
     migrations = read_migrations(folder)
     await _reach(pool)
@@ -64,10 +65,7 @@ async def migrate_clickhouse(pool: ClickhousePool, database: Database, folder: T
 
 
 async def missing_clickhouse_migrations(pool: ClickhousePool, folder: Traversable | Path) -> list[str]:
-    """What `migrate_clickhouse` would apply to an existing database. Changes nothing.
-
-    Raises ConfigError for a file that differs from what was applied, Unavailable when the server or database is away.
-    """
+    """What `migrate_clickhouse` would apply to an existing database; nothing is changed. Raises what that raises."""
     migrations = read_migrations(folder)
     try:
         fresh = await _find_fresh(pool, migrations)
@@ -84,7 +82,9 @@ async def _read_applied(pool: ClickhousePool) -> dict[str, bytes]:
 
 async def _find_fresh(pool: ClickhousePool, migrations: list[Migration]) -> list[Migration]:
     """The migrations that are not applied, or all of them if a table was dropped: the records outlive it."""
-    fresh = fresh_of(migrations, await _read_applied(pool))
+    applied = await _read_applied(pool)
+    check_known(migrations, applied)
+    fresh = fresh_of(migrations, applied)
     there = {name.decode() for (name,) in await pool.fetch(TABLES)}
     made = {name for migration in migrations if migration not in fresh for name in MADE.findall(migration.sql)}
     return fresh if made <= there else migrations
