@@ -17,7 +17,7 @@ from pathlib import Path
 
 from builder.api import BuildersApi, open_api
 from builder.errors import BuildFailed, Ended, Lost
-from builder.job import Build, Folders
+from builder.job import UNBOUNDED, Build, Folders
 from builder.logs import LineSender, Send
 from builder.protocol.calls import LATE_LINES_SECONDS, Job
 from builder.publish import Attempt
@@ -42,6 +42,8 @@ class Settings:
     attempt: int
     isolation: str
     work: str
+    packages: str
+    packages_bytes: int
 
 
 def take_settings(environ: MutableMapping[str, str]) -> Settings:
@@ -58,6 +60,8 @@ def take_settings(environ: MutableMapping[str, str]) -> Settings:
         attempt=int(environ.get("BUILDSPACE_ATTEMPT", "1")),
         isolation=environ.get("BUILDSPACE_ISOLATION", "strong"),
         work=environ.get("BUILDSPACE_WORK", ""),
+        packages=environ.get("BUILDSPACE_NODE_CACHE", ""),
+        packages_bytes=int(environ.get("BUILDSPACE_NODE_CACHE_BYTES", UNBOUNDED)),
     )
 
 
@@ -69,7 +73,8 @@ def hide_from_children() -> None:
 async def build(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         work = Path(settings.work or stack.enter_context(tempfile.TemporaryDirectory(prefix="buildspace-")))
-        folders = Folders(work / "private", work / "build")
+        packages = Path(settings.packages) if settings.packages else work / "packages"
+        folders = Folders(work / "private", work / "build", packages, settings.packages_bytes)
         async with open_api(settings.url, settings.token, settings.deployment_id, settings.attempt) as api:
             job = await api.fetch_job()
             folders.private.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path, PurePosixPath
 
 from builder.detect import Plan
-from builder.managers import Manager
-from builder.node import Node
 from builder.run import Command
+from builder.toolchain import Toolchain
 
 SOURCE = "src"
 TOOLS = "tools"
@@ -16,58 +16,51 @@ TOOLS = "tools"
 class Commands:
     """Makes the commands of one build. `seen_at`: the path of the work folder inside the sandbox."""
 
-    def __init__(self, plan: Plan, node: Node | None, seen_at: str, system_path: str) -> None:
+    def __init__(self, plan: Plan, toolchain: Toolchain, seen_at: str) -> None:
         self._plan = plan
-        self._node = node
+        self._toolchain = toolchain
         self._seen_at = seen_at
-        self._path = node.place.path if node else system_path
-        self._read_only: tuple[Path, ...] = node.place.read_only if node else ()
 
-    def install_manager(self) -> Command | None:
-        """Installs the package manager into the work folder from an npm package of a fixed version. None for npm."""
-        manager = self._needed_manager()
-        if manager is None or not manager.package:
-            return None
-        flags = [
-            "--no-save",
-            "--no-package-lock",
-            "--loglevel=error",
-            *([] if manager.needs_scripts else ["--ignore-scripts"]),
-        ]
-        folder = f"{self._seen_at}/{TOOLS}/{manager.name}"
-        argv = ("npm", "install", f"--prefix={folder}", *flags, manager.package)
-        return self._command(argv, f"npm install {manager.package}", PurePosixPath(TOOLS, manager.name))
+    def link_programs(self, tools: Path) -> None:
+        """Into the folder that precedes the system's in PATH."""
+        self._toolchain.link(tools)
+        choice = self._plan.manager
+        if choice is not None and choice.manager.program:
+            script = tools / choice.manager.name
+            program = self._seen(PurePosixPath(SOURCE, choice.root, choice.manager.program))
+            script.write_text(f'#!/bin/sh\nexec node {shlex.quote(program)} "$@"\n')
+            script.chmod(0o755)
 
     def install(self) -> Command | None:
-        if self._plan.install is None:
+        return self._install(self._plan.install, self._plan.install_shown)
+
+    def free_install(self) -> Command | None:
+        """The install that may change the lockfile. None if the project's own command is run, or is free anyway."""
+        choice = self._plan.manager
+        if choice is None or self._plan.install != choice.manager.frozen_install:
             return None
-        return self._command(
-            self._plan.install, self._plan.install_shown, PurePosixPath(SOURCE, self._plan.install_root)
-        )
+        return self._install(choice.manager.free_install, " ".join(choice.manager.free_install))
+
+    def _install(self, argv: tuple[str, ...] | None, shown: str) -> Command | None:
+        if argv is None:
+            return None
+        return self._command(argv, shown, PurePosixPath(SOURCE, self._plan.install_root))
 
     def build(self) -> Command | None:
         if self._plan.build is None:
             return None
         return self._command(self._plan.build, self._plan.build_shown, PurePosixPath(SOURCE, self._plan.package.root))
 
-    def _needed_manager(self) -> Manager | None:
-        plan = self._plan
-        return plan.manager.manager if plan.manager is not None and (plan.install or plan.build) else None
-
     def _command(self, argv: tuple[str, ...], shown: str, directory: PurePosixPath) -> Command:
-        manager = self._needed_manager()
-        environment = {"PATH": self._search_path(), **(manager.environment if manager else {})}
-        return Command(argv, shown, directory, environment, self._read_only)
+        environment = {"PATH": self._search_path(), **self._toolchain.environment}
+        return Command(argv, shown, directory, environment, self._toolchain.read_only)
 
     def _search_path(self) -> str:
-        """The programs of the project's dependencies, then the package manager, then Node, then the system."""
+        """The programs of the project's dependencies, then the package manager and Node, then the system."""
         plan = self._plan
         folders = [plan.package.root, *([plan.manager.root] if plan.manager else [])]
         parts = [self._seen(PurePosixPath(SOURCE, folder, "node_modules/.bin")) for folder in dict.fromkeys(folders)]
-        manager = self._needed_manager()
-        if manager is not None and manager.package:
-            parts.append(self._seen(PurePosixPath(TOOLS, manager.name, "node_modules/.bin")))
-        return ":".join([*parts, self._path])
+        return ":".join([*parts, self._seen(PurePosixPath(TOOLS)), self._toolchain.path])
 
     def _seen(self, path: PurePosixPath) -> str:
         return f"{self._seen_at}/{path}"

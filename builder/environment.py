@@ -21,7 +21,6 @@ FIXED = {
     "NUXT_TELEMETRY_DISABLED": "1",
     "STORYBOOK_DISABLE_TELEMETRY": "1",
     "YARN_ENABLE_TELEMETRY": "0",
-    "YARN_NODE_LINKER": "node-modules",
     "npm_config_audit": "false",
     "npm_config_fund": "false",
     "npm_config_progress": "false",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -16,23 +17,36 @@ from builder.commands import SOURCE, TOOLS, Commands
 from builder.detect import Plan, make_plan
 from builder.environment import make_environment
 from builder.errors import BuildFailed
+from builder.install import install
 from builder.logs import LineSender
-from builder.node import SYSTEM_PATH, Node, Place, choose_node, find_places, read_wish
+from builder.node import Node, choose_node, find_nodes
+from builder.packages import Packages
 from builder.protocol.calls import Facts, Isolation, Job, Manifest
 from builder.protocol.steps import Step
-from builder.run import Command, Runner
+from builder.registry import Registry
+from builder.run import Runner
 from builder.sandbox import Limits, Sandbox
+from builder.semver import version_text
 from builder.sources.git import clone
 from builder.sources.lfs import check_pointers
+from builder.toolchain import Toolchain, assemble
 from builder.upload import count_files, megabytes, upload
+from builder.wishes import read_wish
+
+UNBOUNDED = 2**62
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Folders:
-    """`private` belongs to the builder; `build` is all that the build may write to."""
+    """`private` belongs to the builder; `build` is all that the build may write to.
+
+    `packages`, for Node and package managers, may be shared by the builders of this machine, and is bounded then.
+    """
 
     private: Path
     build: Path
+    packages: Path
+    packages_bytes: int = UNBOUNDED
 
     @property
     def source(self) -> Path:
@@ -44,11 +58,7 @@ class Folders:
 
     def make(self) -> None:
         self.private.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (
-            self.build,
-            self.build / "home",
-            *(self.tools / name for name in ("npm", "pnpm", "yarn", "bun")),
-        ):
+        for folder in (self.build, self.build / "home", self.tools):
             folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -70,6 +80,7 @@ class Build:
         self._sandbox = sandbox
         self._checkout = Checkout(folders.source)
         self._pointers: Mapping[str, str] = {}
+        self._packages = Packages(folders.packages, folders.packages_bytes, log.say)
         self._deadline = time.monotonic() + job.time_limit_seconds
 
     async def do(self) -> None:
@@ -142,13 +153,15 @@ class Build:
         if plan.install is None and plan.build is None:
             await self._log.say("There is nothing to install or to build.")
             return
+        with contextlib.closing(self._packages):
+            commands = Commands(plan, await self._choose_tools(plan), self._sandbox.path(self._folders.build))
+            await asyncio.to_thread(commands.link_programs, self._folders.tools)
+            await self._run_commands(commands)
+
+    async def _run_commands(self, commands: Commands) -> None:
         runner = self._make_runner()
-        node = await self._choose_node(plan, runner)
-        commands = Commands(plan, node, self._sandbox.path(self._folders.build), SYSTEM_PATH)
         await self._begin(Step.INSTALL)
-        for command in (commands.install_manager(), commands.install()):
-            if command is not None:
-                await runner.run(command)
+        await install(commands, runner, self._log)
         await self._begin(Step.BUILD)
         build = commands.build()
         if build is not None:
@@ -168,27 +181,29 @@ class Build:
             ),
         )
 
-    async def _choose_node(self, plan: Plan, runner: Runner) -> Node | None:
-        async def ask(place: Place) -> str:
-            command = Command(
-                ("node", "--version"), "node --version", PurePosixPath("."), {"PATH": place.path}, place.read_only
-            )
-            code, output = await runner.capture(command)
-            return output if code == 0 else ""
-
-        root = plan.manager.root if plan.manager else plan.package.root
-        wish, notes = await asyncio.to_thread(read_wish, plan.settings.text("node_version"), plan.package, root)
-        places = await asyncio.to_thread(find_places, self._folders.tools, self._sandbox.path(self._folders.tools))
-        node = await choose_node(wish, places, ask)
+    async def _choose_tools(self, plan: Plan) -> Toolchain:
+        wish, notes = await asyncio.to_thread(
+            read_wish, plan.settings.text("node_version"), self._checkout, plan.package.root
+        )
+        local = await asyncio.to_thread(find_nodes)
+        if local:
+            self._packages.registry = Registry(local[-1].npm, local[-1].folders, self._folders.private / "npm")
+        node, more = await choose_node(wish, local, self._packages)
+        for note in (*notes, *more):
+            await self._log.say(note)
         if node is None:
             if plan.manager is not None:
                 raise BuildFailed("This builder has no Node.js. The operator must install it.")
-            return None
-        for note in (*notes, *node.notes):
+            return Toolchain({})
+        await self._log.say(f"Node {version_text(node.version)} ({node.origin})")
+        await self._api.add_facts(Facts(node_version=version_text(node.version)))
+        return await self._add_manager(plan, node)
+
+    async def _add_manager(self, plan: Plan, node: Node) -> Toolchain:
+        toolchain = await assemble(plan.manager.manager if plan.manager else None, node, self._packages)
+        for note in toolchain.notes:
             await self._log.say(note)
-        await self._log.say(f"Node {node.version} ({node.place.origin})")
-        await self._api.add_facts(Facts(node_version=node.version))
-        return node
+        return toolchain
 
     async def _collect(self, plan: Plan) -> Output:
         await self._begin(Step.COLLECT)

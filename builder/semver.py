@@ -50,15 +50,24 @@ def parse_version(text: str) -> Version:
     return int(found[1]), int(found[2]), int(found[3])
 
 
+def is_release(text: str) -> bool:
+    """Whether this is a version without a suffix: no alpha, no release candidate."""
+    return re.fullmatch(r"\d{1,9}\.\d{1,9}\.\d{1,9}", text) is not None
+
+
+def version_text(version: Version) -> str:
+    return ".".join(map(str, version))
+
+
 def parse_node_range(text: str) -> Range:
-    """A range, or one of nvm's names: `node`, `lts/*`, `lts/jod`. Raises ValueError with a sentence."""
-    name = text.strip().lower()
+    """A range, or a name of nvm, asdf or n: `node`, `lts/*`, `lts/jod`, `jod`. Raises ValueError with a sentence."""
+    name = text.strip().lower().replace("lts-", "lts/")
     if name in ("node", "latest", "stable", "current", ""):
         return Range(text.strip() or "*", ((_ZERO, _INFINITE),))
     if name in ("lts", "lts/*"):
         return Range(text.strip(), tuple(((major, 0, 0), (major + 1, 0, 0)) for major in range(4, 200, 2)))
-    if name.startswith("lts/") and name[4:] in LTS_NAMES:
-        major = LTS_NAMES[name[4:]]
+    if name.removeprefix("lts/") in LTS_NAMES:
+        major = LTS_NAMES[name.removeprefix("lts/")]
         return Range(text.strip(), (((major, 0, 0), (major + 1, 0, 0)),))
     return parse_range(text)
 

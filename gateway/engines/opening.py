@@ -157,4 +157,10 @@ async def open_launcher(
             yield docker
     else:
         instance = "rehearsal" if is_rehearsal else await asyncio.to_thread(instance_name, config.data_directory)
-        yield ProcessLauncher(config.data_directory / "work", grade, instance=instance)
+        yield ProcessLauncher(
+            config.data_directory / "work",
+            grade,
+            instance=instance,
+            node_cache=config.data_directory / "cache" / "node",
+            node_cache_bytes=config.builder.node_cache_bytes,
+        )

@@ -12,12 +12,14 @@ from pathlib import Path
 from tests.engines.builders_api import TOKEN, BuildersServer
 
 ROOT = Path(__file__).resolve().parents[2]
+NODE_CACHE = Path(sys.prefix, "node-cache")
+"""Kept from one run of the tests to the next, as on a machine that builds."""
 PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "npm_config_registry")
 
 
 @contextlib.asynccontextmanager
 async def started_builder(
-    server: BuildersServer, work: Path, *, isolation: str = "none"
+    server: BuildersServer, work: Path, *, isolation: str = "none", node_cache: Path = NODE_CACHE
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A builder that is killed when the block is left."""
     work.mkdir(parents=True, exist_ok=True)
@@ -33,6 +35,7 @@ async def started_builder(
             "BUILDSPACE_ATTEMPT": str(server.attempt),
             "BUILDSPACE_ISOLATION": isolation,
             "BUILDSPACE_WORK": str(work),
+            "BUILDSPACE_NODE_CACHE": str(node_cache),
             "DEPLOYMENT_ID": str(server.deployment_id),
         },
         stdin=asyncio.subprocess.DEVNULL,
@@ -46,9 +49,12 @@ async def started_builder(
             await process.communicate()
 
 
-async def run_builder(server: BuildersServer, work: Path, *, isolation: str = "none") -> tuple[int, str]:
+async def run_builder(
+    server: BuildersServer, work: Path, *, isolation: str = "none", node_cache: Path = NODE_CACHE
+) -> tuple[int, str]:
     """Its exit code and what it said on stderr."""
-    async with started_builder(server, work, isolation=isolation) as process, asyncio.timeout(120):
+    started = started_builder(server, work, isolation=isolation, node_cache=node_cache)
+    async with started as process, asyncio.timeout(240):
         _, errors = await process.communicate()
         assert process.returncode is not None
         return process.returncode, errors.decode()

@@ -1,4 +1,4 @@
-"""Each package manager, fetched as a pinned npm package into the sandbox, installs frozen and runs the build script."""
+"""Each package manager, fetched from the npm registry, installs frozen and runs the build script."""
 
 import json
 

@@ -131,12 +131,6 @@ async def test_the_build_cannot_find_the_token(build):
     assert "hidden" in server.lines
 
 
-async def test_no_node_fits_and_the_log_says_so_before_the_install(build):
-    server = await build(node_project(WRITE + PAGE, engines={"node": "18.x"}))
-    note = next(line for line in server.lines if "engines.node asks for Node 18.x" in line)
-    assert server.lines.index(note) < server.lines.index("$ npm ci")
-
-
 @pytest.mark.parametrize("isolation", ["none", "basic", "strong"])
 async def test_the_newest_node_builds_with_little_memory(build, isolation):
     """It reserves more than it uses."""

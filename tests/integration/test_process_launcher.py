@@ -130,6 +130,15 @@ async def test_a_builder_runs_with_its_order_in_the_environment(tmp_path: Path) 
     )
 
 
+async def test_builders_share_a_bounded_folder_for_node(tmp_path: Path) -> None:
+    order = an_order()
+    cache = {"node_cache": tmp_path / "cache", "node_cache_bytes": 100}
+    async with a_launcher(tmp_path, REPORT, environ={"PATH": os.environ["PATH"]}, **cache) as launcher:
+        await launcher.launch(order)
+        found = (await report_of(tmp_path, order))["environment"]
+    assert (found["BUILDSPACE_NODE_CACHE"], found["BUILDSPACE_NODE_CACHE_BYTES"]) == (str(tmp_path / "cache"), "100")
+
+
 async def test_a_builder_inherits_certificates_and_no_secret(tmp_path: Path) -> None:
     order = an_order()
     environ = {"PATH": os.environ["PATH"], "DATABASE_URL": "secret", "SSL_CERT_FILE": "/etc/ssl/a.pem"}

@@ -44,6 +44,7 @@ SAME_ACCOUNT = (
 class ProcessLauncher:
     """`grade` is called at each launch, and raises LaunchRefused while builds must not run.
 
+    `node_cache`: the folder that builders share for Node and package managers.
     `instance` separates the gateways on one database: each finds and stops only the processes of its own machine.
     """
 
@@ -58,12 +59,15 @@ class ProcessLauncher:
         instance: str = "here",
         environ: Mapping[str, str] = os.environ,
         builder: Sequence[str] = BUILDER,
+        node_cache: Path | None = None,
+        node_cache_bytes: int = 0,
     ) -> None:
         self.name = f"process:{instance}"
         self._folders = AttemptFolders(work_directory.absolute(), instance)
         self._grade = grade
         self._environ = environ
         self._builder = builder
+        self._cache = {} if node_cache is None else _cache_environment(node_cache.absolute(), node_cache_bytes)
         self._launching = asyncio.Lock()
 
     async def launch(self, order: LaunchOrder) -> str:
@@ -158,7 +162,12 @@ class ProcessLauncher:
             **order_environment(order, grade.name),
             "BUILDSPACE_WORK": str(folder / WORK),
             "BUILDSPACE_SLOT": str(slot),
+            **self._cache,
         }
+
+
+def _cache_environment(folder: Path, size: int) -> dict[str, str]:
+    return {"BUILDSPACE_NODE_CACHE": str(folder), "BUILDSPACE_NODE_CACHE_BYTES": str(size)}
 
 
 def free_slot(taken: Iterable[int]) -> int:
