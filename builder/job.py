@@ -128,6 +128,8 @@ class Build:
             allow_private_hosts=self._job.allow_private_hosts,
             disk_bytes=self._job.disk_bytes,
             memory_bytes=self._job.memory_bytes,
+            token=self._job.git_token,
+            key=self._job.deploy_key,
         )
         facts = Facts(commit_sha=commit.sha, commit_message=commit.message, git_url=commit.moved_to)
         await self._api.add_facts(facts)

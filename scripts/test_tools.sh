@@ -1,11 +1,13 @@
 #!/bin/sh
-# What the tests need beside Python: git, bubblewrap and pasta, Chromium, and the engines. As root, installs missing
+# What the tests need beside Python: git, OpenSSH, bubblewrap and pasta, Chromium, and the engines. As root, installs missing
 # packages; otherwise prints the command for it.
 set -eu
 missing=""
 command -v git >/dev/null || missing="$missing git"
 command -v bwrap >/dev/null || missing="$missing bubblewrap"
 command -v pasta >/dev/null || missing="$missing passt"
+command -v ssh >/dev/null || missing="$missing openssh-client"
+[ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
 command -v ip >/dev/null || missing="$missing iproute2"
 [ -x /usr/bin/chromium ] || missing="$missing chromium"
 if [ -n "$missing" ]; then

@@ -87,6 +87,22 @@ class KafkaTarget:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GitToken:
+    """A login to the git server of the project, over https."""
+
+    username: str
+    token: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeployKey:
+    """A login over ssh. `private_key` is in OpenSSH's format; `known_hosts` are lines of a file of that name."""
+
+    private_key: str = dataclasses.field(repr=False)
+    known_hosts: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Job(Message):
     """What to build, and its limits. Sizes in bytes, times in seconds.
 
@@ -111,6 +127,8 @@ class Job(Message):
     file_bytes: int
     allow_private_hosts: list[str]
     kafka: KafkaTarget | None = None
+    git_token: GitToken | None = None
+    deploy_key: DeployKey | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

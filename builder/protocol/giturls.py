@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import idna
 
 MAX_URL_LENGTH = 2048
-DEFAULT_PORTS = {"https": 443, "http": 80}
+DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -21,6 +21,7 @@ _HOST = re.compile(
 )
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _SCP_LIKE = re.compile(r"(?:[^/@\s:]+@)?([^/@\s:]+):(?!//)([^\s]+)\Z")
+_USER = re.compile(r"[a-z0-9_][a-z0-9_-]{0,31}\Z")
 _LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _COMPATIBLE = ipaddress.ip_network("::/96")
@@ -28,17 +29,19 @@ _COMPATIBLE = ipaddress.ip_network("::/96")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GitUrl:
-    """A checked git URL. `host` is lower-case ASCII without brackets. `str()` is the URL to use."""
+    """A checked git URL. `host` is lower-case ASCII without brackets. `str()` is the URL to use. `user` is ssh's."""
 
     scheme: str
     host: str
     port: int
     path: str
+    user: str = ""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
+        user = f"{self.user}@" if self.user else ""
+        return f"{self.scheme}://{user}{host}{port}{self.path}"
 
 
 def parse_git_url(text: str, allow_private_hosts: Sequence[str] = ()) -> GitUrl:
@@ -49,11 +52,28 @@ def parse_git_url(text: str, allow_private_hosts: Sequence[str] = ()) -> GitUrl:
     _refuse_odd_text(text)
     scheme, _, rest = text.partition("://")
     scheme = scheme.lower()
-    if scheme not in DEFAULT_PORTS or not rest:
+    if scheme not in ("https", "http") or not rest:
         raise ValueError(_wrong_scheme(text, scheme))
     authority, slash, path = rest.partition("/")
     host, port = _parse_authority(authority, DEFAULT_PORTS[scheme])
     url = GitUrl(scheme, host, port, _parse_path(slash + path))
+    _refuse_private(url, allow_private_hosts)
+    return url
+
+
+def parse_ssh_url(text: str, allow_private_hosts: Sequence[str] = ()) -> GitUrl:
+    """As parse_git_url, for a URL to which a deploy key belongs: ssh://git@host/path or git@host:path."""
+    _refuse_odd_text(text)
+    found = _SCP_LIKE.match(text) if "://" not in text else None
+    rest = f"{text.partition(':')[0]}/{found[2].lstrip('/')}" if found else text.removeprefix("ssh://")
+    if found is None and rest == text:
+        raise ValueError("A deploy key needs an ssh URL, such as git@github.com:owner/repository.git.")
+    authority, slash, path = rest.partition("/")
+    user, at, host_port = authority.rpartition("@")
+    if not _USER.match(user or "git"):
+        raise ValueError("The user of an ssh URL has letters, digits, - and _; most servers call it git.")
+    host, port = _parse_authority(host_port if at else authority, DEFAULT_PORTS["ssh"])
+    url = GitUrl("ssh", host, port, _parse_path(slash + path), user or "git")
     _refuse_private(url, allow_private_hosts)
     return url
 

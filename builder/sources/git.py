@@ -10,10 +10,12 @@ from pathlib import Path
 from builder.errors import BuildFailed
 from builder.logs import LineSender
 from builder.protocol.branches import check_branch
-from builder.protocol.giturls import parse_git_url
+from builder.protocol.calls import DeployKey, GitToken
+from builder.protocol.giturls import parse_git_url, parse_ssh_url
 from builder.sandbox import Limits
 from builder.sources.history import fetch_history
 from builder.sources.lfs import LargeFiles
+from builder.sources.logins import Logins
 from builder.sources.program import GIT_SECONDS
 from builder.sources.repository import Opener, Repository
 from builder.sources.submodules import Submodules
@@ -45,24 +47,29 @@ async def clone(
     allow_private_hosts: Sequence[str],
     disk_bytes: int,
     memory_bytes: int,
+    token: GitToken | None = None,
+    key: DeployKey | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Commit:
     """Check out a branch, a tag, a commit or what HEAD names at `target`, which must not exist. Raises BuildFailed."""
     try:
-        url = parse_git_url(url_text, allow_private_hosts)
+        parse = parse_git_url if key is None else parse_ssh_url
+        url = parse(url_text, allow_private_hosts)
         if ref is not None:
             check_branch(ref)
     except ValueError as error:
         raise BuildFailed(str(error)) from error
     await log.say(f"Cloning {url}" + (f", {ref}" if ref else ""))
     limits = Limits(memory_bytes=memory_bytes, disk_bytes=disk_bytes, time_limit_seconds=2 * GIT_SECONDS)
-    opener = Opener(target, private, log, limits, allow_private_hosts, environ)
-    repository = await opener.open(url, target)
-    wanted = (await repository.read_refs()).choose(ref, url)
-    await fetch_history(repository, wanted)
-    await repository.check_out(wanted)
-    large_files = LargeFiles(opener)
-    await Submodules(opener, large_files).complete(repository)
+    logins = Logins(url, private, token, key)
+    opener = Opener(target, private, log, limits, allow_private_hosts, environ, logins)
+    with logins.written():
+        repository = await opener.open(url, target)
+        wanted = (await repository.read_refs()).choose(ref, url)
+        await fetch_history(repository, wanted)
+        await repository.check_out(wanted)
+        large_files = LargeFiles(opener)
+        await Submodules(opener, large_files).complete(repository)
     sha, message = await _read_commit(repository)
     moved_to = str(repository.remote.url) if repository.remote.has_moved else None
     return Commit(sha, message, wanted.branch, large_files.missing, moved_to)

@@ -43,7 +43,7 @@ class LfsServer:
         """What the server says about each object. Raises Trouble."""
         wanted = [{"oid": oid, "size": size} for oid, size in objects]
         asked = {"operation": "download", "transfers": ["basic"], "hash_algo": "sha256", "objects": wanted}
-        headers = {"Accept": JSON, "Content-Type": JSON, **self._opener.login_for(self._url)}
+        headers = {"Accept": JSON, "Content-Type": JSON, **self._opener.logins.headers_for(self._url)}
         async with self._answer(
             "POST", f"{self._url}/objects/batch", headers, data=json.dumps(asked).encode()
         ) as response:

@@ -51,7 +51,9 @@ class GitFailed(Exception):
 class Git:
     """`limits` bound each command; the disk limit counts the whole folder that a command is given."""
 
-    def __init__(self, private: Path, scheme: str, environ: Mapping[str, str], limits: Limits) -> None:
+    def __init__(
+        self, private: Path, scheme: str, environ: Mapping[str, str], login: Mapping[str, str], limits: Limits
+    ) -> None:
         self._home = private / "git-home"
         self._home.mkdir(parents=True, exist_ok=True)
         self.limits = limits
@@ -60,13 +62,13 @@ class Git:
             "XDG_CONFIG_HOME": str(self._home),
             "LC_ALL": "C.UTF-8",
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_ALLOW_PROTOCOL": scheme,
             "GIT_PROTOCOL_FROM_USER": "0",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "true",
             "GIT_LFS_SKIP_SMUDGE": "1",
+            **login,
         }
         settings = {
             "core.hooksPath": os.devnull,

@@ -49,7 +49,7 @@ class Remote:
     @property
     def settings(self) -> list[str]:
         """Git's options that let it connect to these addresses only."""
-        if ":" in self.url.host or self.url.host.replace(".", "").isdigit():
+        if self.url.scheme == "ssh" or ":" in self.url.host or self.url.host.replace(".", "").isdigit():
             return []
         addresses = ",".join(f"[{address}]" if address.version == 6 else str(address) for address in self.addresses)
         return ["-c", f"http.curloptResolve={self.url.host}:{self.url.port}:{addresses}"]
@@ -71,6 +71,8 @@ async def find_remote(
     asked, has_moved = url, True
     for _ in range(MAX_REDIRECTS + 1):
         addresses = await resolve(url, allow_private_hosts)
+        if url.scheme == "ssh":
+            return Remote(url, addresses, can_filter=True)  # git says so in the log if this server can't
         answer = await _ask(Remote(url, addresses), environ, login_for(url))
         if answer.location is None:
             return Remote(url, addresses, answer.can_filter, has_moved and url != asked)
@@ -130,7 +132,7 @@ async def _ask(remote: Remote, environ: Mapping[str, str], login: Mapping[str, s
         ):
             if response.status in REDIRECTS:
                 return _Answer(response.headers.get("Location", ""), response.status in (301, 308))
-            _check_status(remote.url, response.status)
+            _check_status(remote.url, response.status, has_login=bool(login))
             _check_type(remote.url, response.content_type)
             return _Answer(can_filter=_FILTER.search(await _start_of(response)) is not None)
     except aiohttp.ClientConnectorCertificateError as error:
@@ -161,7 +163,11 @@ def _check_type(url: GitUrl, content_type: str) -> None:
     )
 
 
-def _check_status(url: GitUrl, status: int) -> None:
+def _check_status(url: GitUrl, status: int, *, has_login: bool) -> None:
+    if has_login and status in (401, 403, 404):
+        raise BuildFailed(
+            f"{url} does not exist, or the project's git token does not open it. Set a token that may read it."
+        )
     if status in (401, 403):
         # Large hosts also answer like this for repositories that do not exist.
         raise BuildFailed(

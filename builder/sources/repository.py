@@ -11,6 +11,7 @@ from builder.errors import BuildFailed
 from builder.logs import LineSender
 from builder.protocol.giturls import GitUrl
 from builder.sandbox import Limits
+from builder.sources.logins import Logins
 from builder.sources.program import GIT_SECONDS, READ_BYTES, Done, Git, GitFailed
 from builder.sources.refs import MAX_REFS_BYTES, Refs, Wanted
 from builder.sources.remote import Remote, find_remote
@@ -39,18 +40,17 @@ class Opener:
     limits: Limits
     allow_private_hosts: Sequence[str]
     environ: Mapping[str, str]
+    logins: Logins
 
     async def open(self, url: GitUrl, folder: Path) -> Repository:
         """An empty folder with a remote that answers. Raises BuildFailed."""
-        remote = await find_remote(url, self.allow_private_hosts, self.environ, self.login_for)
+        remote = await find_remote(url, self.allow_private_hosts, self.environ, self.logins.headers_for)
         if remote.url != url:
             note = "The repository has moved for good" if remote.has_moved else "The server redirects"
             await self.log.say(f"{note} to {remote.url}")
-        git = Git(self.private, remote.url.scheme, self.environ, self.limits)
+        login = self.logins.environment_for(remote)
+        git = Git(self.private, remote.url.scheme, self.environ, login, self.limits)
         return Repository(git, remote, folder, self.root, self.log)
-
-    def login_for(self, url: GitUrl) -> Mapping[str, str]:
-        return {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ def explain(url: GitUrl, done: Done, limits: Limits) -> str:
     tail = done.tail
     if any(words in tail for words in LOGIN):
         return f"{url} is private or does not exist: the server asks for a login. Only public ones are built."
+    if "Permission denied (publickey" in tail:
+        return f"The server of {url} does not accept the deploy key. Add its public half to the repository."
+    if "Host key verification failed" in tail or "No ED25519 host key is known" in tail:
+        return f"The host key of {url.host} is not the one that was confirmed, or none was. Compare its fingerprint."
     if "not found" in tail and "repository" in tail:
         return f"There is no git repository at {url}."
     if "No space left on device" in tail or "Out of diskspace" in tail:

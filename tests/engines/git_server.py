@@ -18,6 +18,7 @@ class GitServer:
     """Repositories below `root`, each at `url(name)`. `answers` are given for paths before git is asked.
 
     `is_old`: it speaks only git's first protocol. `lfs` answers for files in Git LFS.
+    `login`: the Authorization that each call needs.
     """
 
     def __init__(self, root: Path) -> None:
@@ -28,6 +29,7 @@ class GitServer:
         self.answers: dict[str, web.Response] = {}
         self.is_old = False
         self.lfs: LfsStore | None = None
+        self.login = ""
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
@@ -77,6 +79,8 @@ async def git_server(root: Path) -> AsyncIterator[GitServer]:
 
     @web.middleware
     async def answer_before_git(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if server.login and request.headers.get("Authorization") != server.login:
+            return web.Response(status=401, headers={"WWW-Authenticate": "Basic"})
         if request.path in server.answers:
             found = server.answers[request.path]
             return web.Response(status=found.status, headers=found.headers, body=found.body)

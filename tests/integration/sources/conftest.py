@@ -45,7 +45,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def bring(tmp_path, log, source):
-    async def bring(url, ref=None, allowed=("127.0.0.0/8",), disk_bytes=10**9, environ=os.environ):
+    async def bring(url, ref=None, allowed=("127.0.0.0/8",), disk_bytes=10**9, environ=os.environ, **login):
         return await clone(
             url,
             ref,
@@ -56,6 +56,7 @@ def bring(tmp_path, log, source):
             disk_bytes=disk_bytes,
             memory_bytes=2**31,
             environ=environ,
+            **login,
         )
 
     return bring

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from builder.protocol.giturls import check_allowed_hosts, is_allowed_address, is_public, parse_git_url
+from builder.protocol.giturls import check_allowed_hosts, is_allowed_address, is_public, parse_git_url, parse_ssh_url
 
 
 @pytest.mark.parametrize(
@@ -178,3 +178,41 @@ def test_wrapped_public_addresses_are_public():
 def test_an_entry_that_is_no_host_is_refused():
     with pytest.raises(ValueError, match="not a valid name"):
         check_allowed_hosts(["git.internal", "10.0.0.0/8", "[::1]:80", "a b"])
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("git@github.com:owner/site.git", "ssh://git@github.com/owner/site.git"),
+        ("github.com:owner/site", "ssh://git@github.com/owner/site"),
+        ("ssh://git@Git.example:2222/owner/site", "ssh://git@git.example:2222/owner/site"),
+        ("ssh://git.example/owner/site", "ssh://git@git.example/owner/site"),
+    ],
+)
+def test_an_ssh_url_is_read(text, url):
+    assert str(parse_ssh_url(text)) == url
+    assert str(parse_ssh_url(url)) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-oProxyCommand=id@git.example:a",
+        "ssh://-oProxyCommand=id/a",
+        "ssh://-x@git.example/a",
+        "git@-oProxyCommand=id:a",
+        "git@10.0.0.1:a",
+        "ssh://git@[::1]/a",
+        "git@git.example:../a",
+        "git@git.example:",
+        "ssh://git:word@git.example/a",
+        "https://git.example/a",
+        "file:///etc",
+        "git@git.example:a b",
+        "git@git.example:a\nb",
+        "",
+    ],
+)
+def test_an_ssh_url_that_is_not_one_is_refused(text):
+    with pytest.raises(ValueError, match=r"\."):
+        parse_ssh_url(text)
