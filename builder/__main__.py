@@ -19,6 +19,7 @@ from builder.api import BuildersApi, open_api
 from builder.errors import BuildFailed, Ended, Lost
 from builder.job import UNBOUNDED, Build, Folders
 from builder.logs import LineSender, Send
+from builder.masking import Masker
 from builder.protocol.calls import LATE_LINES_SECONDS, Job
 from builder.publish import Attempt
 from builder.sandbox import SandboxError, open_sandbox
@@ -77,10 +78,17 @@ async def build(settings: Settings) -> int:
         folders = Folders(work / "private", work / "build", packages, settings.packages_bytes)
         async with open_api(settings.url, settings.token, settings.deployment_id, settings.attempt) as api:
             job = await api.fetch_job()
+            api.masker = Masker(_secrets_of(job))
             folders.private.mkdir(mode=0o700, parents=True, exist_ok=True)
             async with _opened_sender(settings, job, api) as send:
                 await _make_attempt(settings, job, api, folders, send).run()
             return EXIT_TOLD
+
+
+def _secrets_of(job: Job) -> list[str]:
+    logins = [job.git_token.token] if job.git_token else []
+    keys = [job.deploy_key.private_key] if job.deploy_key else []
+    return [*logins, *keys, *(variable.value for variable in job.variables if variable.is_secret)]
 
 
 @contextlib.asynccontextmanager
@@ -107,6 +115,7 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
         attempt=settings.attempt,
         spool_directory=folders.private,
         limit_bytes=job.log_bytes,
+        masker=api.masker,
     )
 
     async def do() -> None:

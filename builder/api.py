@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from builder.errors import BuildFailed, Ended, Lost
+from builder.masking import NO_SECRETS
 from builder.proof import ProvenConnections
 from builder.protocol.calls import LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
 from builder.protocol.steps import Step
@@ -47,6 +48,8 @@ class BuildersApi:
         self._root = root
         self._headers = {"Authorization": f"Bearer {token}"}
         self._patience_seconds = patience_seconds
+        self.masker = NO_SECRETS
+        """Hides the secrets of the job in every text that is sent."""
 
     async def fetch_job(self) -> Job:
         """What to build. Raises Lost when the gateway does not answer."""
@@ -60,7 +63,7 @@ class BuildersApi:
         await self._call("POST", "step", StepStarted(step, at).to_json())
 
     async def add_facts(self, facts: Facts) -> None:
-        await self._call("POST", "facts", facts.to_json())
+        await self._call("POST", "facts", self.masker.mask_message(facts).to_json())
 
     async def send_lines(self, record: bytes) -> None:
         """Returns once the batch is stored. Repeated without end; the heartbeats decide when to stop."""
@@ -78,7 +81,9 @@ class BuildersApi:
 
     async def finish(self, finish: Finish) -> None:
         """Returns once the gateway has decided. Repeated without end, as `send_lines`."""
-        await self._call("POST", "finish", finish.to_json(), seconds=4 * CALL_SECONDS, patience=FOR_EVER)
+        await self._call(
+            "POST", "finish", self.masker.mask_message(finish).to_json(), seconds=4 * CALL_SECONDS, patience=FOR_EVER
+        )
 
     async def _call(
         self,

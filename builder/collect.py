@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from builder.checkout import Checkout, open_file, opened_folder
 from builder.errors import BuildFailed
+from builder.leaks import NO_LEAKS, FileSearch, Leak, Leaks, explain_leak
 from builder.protocol.calls import ManifestFile
 
 CHUNK_BYTES = 1024 * 1024
@@ -45,6 +46,8 @@ class Output:
     folder: PurePosixPath
     files: tuple[ManifestFile, ...]
     notes: tuple[str, ...]
+    leak: str = ""
+    """Which file has a secret: it must not be published."""
 
     @property
     def bytes(self) -> int:
@@ -66,24 +69,28 @@ def _names(checkout: Checkout, path: PurePosixPath, part: str) -> list[str]:
     return checkout.folders(path) if part == "*" else [part]
 
 
-def collect_output(root: Path, folder: PurePosixPath, limits: Limits, *, is_source: bool, deadline: float) -> Output:
+def collect_output(
+    root: Path, folder: PurePosixPath, limits: Limits, *, is_source: bool, deadline: float, leaks: Leaks = NO_LEAKS
+) -> Output:
     """Every file below `folder` with its digest.
 
     `is_source`: the folder is the repository, of which only public files are taken. Raises BuildFailed if a limit is
     exceeded, and TimeoutError at the deadline (monotonic).
     """
-    walk = _Walk(limits, is_source=is_source, deadline=deadline)
+    walk = _Walk(limits, is_source=is_source, deadline=deadline, leaks=leaks)
     with opened_folder(root, folder) as descriptor:
         walk.visit(descriptor, "", 0)
-    return Output(folder, tuple(sorted(walk.files, key=lambda file: file.path)), tuple(walk.all_notes()))
+    return Output(folder, tuple(sorted(walk.files, key=lambda file: file.path)), tuple(walk.all_notes()), walk.leak)
 
 
 class _Walk:
-    def __init__(self, limits: Limits, *, is_source: bool, deadline: float) -> None:
+    def __init__(self, limits: Limits, *, is_source: bool, deadline: float, leaks: Leaks) -> None:
         self.files: list[ManifestFile] = []
         self._limits = limits
         self._is_source = is_source
         self._deadline = deadline
+        self._leaks = leaks
+        self.leak = ""
         self._entries = 0
         self._notes: list[str] = []
         self._sparse: list[str] = []
@@ -142,15 +149,21 @@ class _Walk:
                 return
             self._count(path, status.st_size)
             self._warn_of_holes(path, descriptor, status)
-            digest = hashlib.sha256()
+            digest, search = hashlib.sha256(), FileSearch(self._leaks)
+            self._notice(path, self._leaks.in_path(path))
             size = 0
             while chunk := file.read(CHUNK_BYTES):
                 check_deadline(self._deadline)
                 digest.update(chunk)
+                self._notice(path, search.feed(chunk))
                 size += len(chunk)
         if size != status.st_size:
             raise BuildFailed(f"{path} changed while it was read.")
         self.files.append(ManifestFile(path, digest.hexdigest(), size))
+
+    def _notice(self, path: str, leak: Leak | None) -> None:
+        if leak is not None and not self.leak:
+            self.leak = explain_leak(_printable(path), leak)
 
     def _count(self, path: str, size: int) -> None:
         if size > self._limits.file_bytes:

@@ -18,6 +18,7 @@ from builder.detect import Plan, make_plan
 from builder.environment import make_environment
 from builder.errors import BuildFailed
 from builder.install import install
+from builder.leaks import Leaks
 from builder.logs import LineSender
 from builder.node import Node, choose_node, find_nodes
 from builder.packages import Packages
@@ -31,6 +32,7 @@ from builder.sources.git import clone
 from builder.sources.lfs import check_pointers
 from builder.toolchain import Toolchain, assemble
 from builder.upload import count_files, megabytes, upload
+from builder.variables import with_variables
 from builder.wishes import read_wish
 
 UNBOUNDED = 2**62
@@ -81,6 +83,7 @@ class Build:
         self._checkout = Checkout(folders.source)
         self._pointers: Mapping[str, str] = {}
         self._packages = Packages(folders.packages, folders.packages_bytes, log.say)
+        self._leaks = Leaks(job.variables)
         self._deadline = time.monotonic() + job.time_limit_seconds
 
     async def do(self) -> None:
@@ -170,11 +173,12 @@ class Build:
             await runner.run(build)
 
     def _make_runner(self) -> Runner:
+        environment = make_environment(self._sandbox.path(self._folders.build / "home"))
         return Runner(
             self._sandbox,
             self._log,
             work=self._folders.build,
-            environment=make_environment(self._sandbox.path(self._folders.build / "home")),
+            environment=with_variables(environment, self._job.variables),
             limits=Limits(
                 memory_bytes=self._job.memory_bytes,
                 processes=self._job.processes,
@@ -218,6 +222,8 @@ class Build:
         check_pointers(output.files, self._pointers)
         for note in output.notes:
             await self._log.say(note)
+        if output.leak:
+            raise BuildFailed(output.leak)
         await self._log.say(
             f"Collected {count_files(len(output.files))}, {megabytes(output.bytes)}, from {_named(output.folder)}"
         )
@@ -235,7 +241,14 @@ class Build:
                 continue
             if not has_page and second_best is not None:
                 continue
-            output = collect_output(self._folders.source, folder, limits, is_source=is_source, deadline=self._deadline)
+            output = collect_output(
+                self._folders.source,
+                folder,
+                limits,
+                is_source=is_source,
+                deadline=self._deadline,
+                leaks=self._leaks,
+            )
             if has_page and output.files:
                 return output
             if output.files and second_best is None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from builder.errors import BuildFailed
+from builder.masking import NO_SECRETS, Masker
 from builder.protocol.lines import MAX_BATCH_BYTES, MAX_BATCH_SECONDS, Line, LineBatch, encode_batch, split_text
 from builder.protocol.steps import Step, Stream
 
@@ -37,9 +38,11 @@ class LineSender:
         attempt: int,
         spool_directory: Path,
         limit_bytes: int,
+        masker: Masker = NO_SECRETS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.step: Step = Step.PREPARE
+        self.masker = masker
         self._send = send
         self._project = project
         self._deployment_id = deployment_id
@@ -63,12 +66,13 @@ class LineSender:
 
     async def say(self, text: str) -> None:
         """A line of the platform itself. It is never refused, because these lines are few."""
-        for line in text.split("\n"):
+        for line in self.masker.mask_text(text).split("\n"):
             for piece in split_text(line):
                 await self._add(Stream.SYSTEM, piece)
 
     async def write(self, stream: Stream, text: str) -> int:
-        """A line of a command, at most MAX_LINE_BYTES long. Returns its number, or 0 if the log is cut.
+        """A line of a command, at most MAX_LINE_BYTES long, masked by its splitter. Returns its number, or 0 if the log
+        is cut.
 
         Raises BuildFailed when the log's limit is reached.
         """

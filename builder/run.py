@@ -14,6 +14,7 @@ from builder.disk import watched_disk
 from builder.errors import Lost
 from builder.failures import Tail, explain
 from builder.logs import LineSender
+from builder.masking import Masker
 from builder.protocol.steps import Stream
 from builder.sandbox import Limits, Sandbox
 from builder.splitting import LineSplitter
@@ -111,8 +112,8 @@ class Runner:
             tail.add(text, await self._log.write(stream, text))
 
         readers = [
-            asyncio.create_task(read_lines(process.stdout, Stream.STDOUT, keep)),
-            asyncio.create_task(read_lines(process.stderr, Stream.STDERR, keep)),
+            asyncio.create_task(read_lines(process.stdout, Stream.STDOUT, keep, self._log.masker)),
+            asyncio.create_task(read_lines(process.stderr, Stream.STDERR, keep, self._log.masker)),
         ]
         exit_ = asyncio.create_task(process.wait())
         try:
@@ -160,10 +161,10 @@ async def empty_pipes(process: asyncio.subprocess.Process) -> None:
 
 
 async def read_lines(
-    reader: asyncio.StreamReader, stream: Stream, keep: Callable[[Stream, str], Awaitable[None]]
+    reader: asyncio.StreamReader, stream: Stream, keep: Callable[[Stream, str], Awaitable[None]], masker: Masker
 ) -> None:
     """Pass each line to `keep`, in order, until the stream ends."""
-    splitter = LineSplitter()
+    splitter = LineSplitter(masker)
     while chunk := await reader.read(CHUNK_BYTES):
         for line in splitter.feed(chunk):
             await keep(stream, line)

@@ -187,6 +187,7 @@ def _builders_runner(services: Services) -> AppRunner:
         services.access.install_key,
         services.addresses,
         TrustedProxies(services.config.api.trusted_proxies),
+        services.variables.of_build,
     )
     return AppRunner(app, refuse_request, services.metrics.count_malformed("builders"))
 

@@ -103,6 +103,16 @@ class DeployKey:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Variable:
+    """For the environment of a build's commands. `is_public`: the value of a secret may stand in what is published."""
+
+    name: str
+    value: str = dataclasses.field(repr=False)
+    is_secret: bool
+    is_public: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Job(Message):
     """What to build, and its limits. Sizes in bytes, times in seconds.
 
@@ -129,6 +139,7 @@ class Job(Message):
     kafka: KafkaTarget | None = None
     git_token: GitToken | None = None
     deploy_key: DeployKey | None = None
+    variables: tuple[Variable, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

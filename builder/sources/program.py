@@ -114,8 +114,8 @@ class Git:
                 assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - pipes
                 async with asyncio.timeout(seconds), watched_limits(supervised, folder, limits):
                     # Git prints its progress on stderr: it counts as an error only if the exit code does.
-                    await read_lines(process.stderr, Stream.STDOUT, keep)
-                    await read_lines(process.stdout, Stream.STDOUT, keep)
+                    await read_lines(process.stderr, Stream.STDOUT, keep, log.masker)
+                    await read_lines(process.stdout, Stream.STDOUT, keep, log.masker)
                     return Done(plain_code(await process.wait()), tail.text())
         except TimeoutError as error:
             raise BuildFailed(f"The clone took longer than {seconds:.0f} s.") from error

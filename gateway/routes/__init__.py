@@ -229,6 +229,7 @@ def create_builders_app(
     install_key: builders.InstallKey,
     addresses: Addresses,
     proxies: TrustedProxies = NO_PROXIES,
+    variables_of: builders.VariablesOf = builders.no_variables,
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
     app = web.Application(
@@ -244,6 +245,7 @@ def create_builders_app(
         addresses,
         proxies,
         LogMeter(settings.log_bytes),
+        variables_of,
     )
     add_routes(app, BUILDERS)
     app.on_response_prepare.append(add_headers)

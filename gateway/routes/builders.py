@@ -28,6 +28,7 @@ from gateway.models import lifecycle
 from gateway.models.actor import OWNER
 from gateway.models.addresses import Addresses
 from gateway.models.deployment import Deployment
+from gateway.models.variable import Variable
 from gateway.roles import LogTransport
 from gateway.routes.bodies import read_body
 from gateway.routes.table import ROUTES, Access
@@ -49,6 +50,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 T = TypeVar("T")
 InstallKey = Callable[[], Awaitable[bytes]]
+VariablesOf = Callable[[Deployment], Awaitable[Sequence[Variable]]]
+
+
+async def no_variables(_: Deployment) -> Sequence[Variable]:
+    return ()
 
 
 @dataclasses.dataclass(slots=True)
@@ -64,6 +70,7 @@ class BuildersDesk:
     addresses: Addresses
     proxies: TrustedProxies
     meter: LogMeter
+    variables_of: VariablesOf
     wrong_tokens: WrongTokens = dataclasses.field(default_factory=WrongTokens)
 
 
@@ -116,6 +123,10 @@ async def show_job(request: web.Request) -> web.Response:
         file_bytes=limits.file_bytes,
         allow_private_hosts=limits.allow_private_hosts,
         kafka=desk.transport.for_builders,
+        variables=tuple(
+            calls.Variable(each.name, each.value, each.is_secret, each.is_public)
+            for each in await desk.variables_of(deployment)
+        ),
     )
     return _json(job.to_json())
 
