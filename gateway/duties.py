@@ -58,7 +58,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         await keep("leftovers of builds", _tidy(services), needs_database=False)
         await keep("log consumer", services.consumer.run, needs_database=False)
         stack.push_async_callback(services.launcher.close)
-        await keep("reconciler", services.reconciler.run)
+        await keep("leases", services.leases.run)
         await keep("log ends", services.log_ends.run)
         await keep("retention", _sweeper(services).run, again_seconds=AGAIN_SECONDS)
         if services.config.storage.mirror_outputs:

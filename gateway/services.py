@@ -15,7 +15,7 @@ from gateway.background import Health
 from gateway.config import Config
 from gateway.consumer import LogConsumer
 from gateway.control.dispatcher import Dispatcher
-from gateway.control.leases import Reconciler
+from gateway.control.leases import Leases
 from gateway.control.log_ends import LogEnds
 from gateway.control.publishing import Publisher
 from gateway.engines import opening
@@ -66,7 +66,7 @@ class Services:
     isolation: IsolationChoice
     launcher: Launcher
     dispatcher: Dispatcher
-    reconciler: Reconciler
+    leases: Leases
     log_ends: LogEnds
     publisher: Publisher
     transport: LogTransport
@@ -147,7 +147,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
     access = Access(config.api, installation, config.auth.token)
     metrics = Metrics(StatisticsStore(database), health)
     dispatcher = Dispatcher(attempts, launcher, access.install_key, config.builders_url, config.builder)
-    reconciler = Reconciler(
+    leases = Leases(
         attempts,
         launcher,
         config.builder.attempts,
@@ -165,7 +165,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
 
     def on_finished() -> None:
         dispatcher.wake()
-        reconciler.wake()
+        leases.wake()
         log_ends.wake()
 
     return Services(
@@ -185,7 +185,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
         isolation=engines.isolation,
         launcher=launcher,
         dispatcher=dispatcher,
-        reconciler=reconciler,
+        leases=leases,
         log_ends=log_ends,
         publisher=Publisher(deployments, attempts, releases, engines.objects, config.builder, on_finished),
         transport=transport,

@@ -157,7 +157,7 @@ class Dispatcher:
         try:
             await self._attempts.launched(deployment.id, deployment.attempt, handle)
         except Conflict:
-            # The attempt ended while it was launched. If this stop fails, the reconciler stops the builder later.
+            # The attempt ended while it was launched. If this stop fails, `leases` stops the builder later.
             async with asyncio.timeout(CALL_SECONDS):
                 await self._launcher.stop(handle, "The deployment ended before its builder had started.")
         else:

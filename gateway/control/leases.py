@@ -1,4 +1,4 @@
-"""The reconciler: ends lost and overdue builds, and stops the builders of attempts that have ended."""
+"""Ends lost and overdue builds, and stops the builders of attempts that have ended."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Answer = TypeVar("Answer")
 _Try = tuple[uuid.UUID, int]
 
 
-class Reconciler:
+class Leases:
     """Any number of gateways may work on the same rows: every change is fenced, and stopping twice is harmless."""
 
     def __init__(

@@ -19,13 +19,16 @@ from gateway.routes import (
     deployments,
     health,
     logs,
-    pages,
     projects,
-    schemas,
+    requests,
     variable_bodies,
     variables,
 )
 from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, PAGE, VARIABLE
+from gateway.routes.pages import deployment as deployment_page
+from gateway.routes.pages import login, setup_pages
+from gateway.routes.pages import project as project_page
+from gateway.routes.pages import projects as projects_page
 from gateway.routes.table import Access, Description, Route, add_routes
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
@@ -50,7 +53,7 @@ API = (
         projects.create_project,
         access=ACTOR,
         scope=DEPLOY,
-        body=schemas.ProjectRequest,
+        body=requests.ProjectRequest,
         answer=answers.DeployedAnswer,
         status=201,
         about=Description(
@@ -81,7 +84,7 @@ API = (
         projects.deploy_again,
         access=ACTOR,
         scope=DEPLOY,
-        body=schemas.DeploymentRequest,
+        body=requests.DeploymentRequest,
         answer=answers.DeployedAnswer,
         status=201,
         about=Description(summary="Deploy it again, or another branch, tag or commit of it"),
@@ -129,7 +132,7 @@ API = (
         deployments.cancel_deployment,
         access=ACTOR,
         scope=DEPLOY,
-        body=schemas.EmptyRequest,
+        body=requests.EmptyRequest,
         answer=answers.DeploymentAnswer,
         about=Description(summary="Cancel it; nothing is published", errors=(409,)),
     ),
@@ -139,7 +142,7 @@ API = (
         deployments.promote_deployment,
         access=ACTOR,
         scope=DEPLOY,
-        body=schemas.EmptyRequest,
+        body=requests.EmptyRequest,
         answer=answers.DeploymentAnswer,
         about=Description(summary="Make it live", errors=(409,)),
     ),
@@ -192,16 +195,16 @@ API = (
     ),
 )
 PAGES = (
-    Route("GET", "/", pages.show_projects, access=ACTOR, scope=READ),
-    Route("POST", "/deploy", pages.deploy, access=ACTOR, scope=DEPLOY),
-    Route("GET", "/p/{slug}", pages.show_project, access=ACTOR, scope=READ),
-    Route("POST", "/p/{slug}/deploy", pages.deploy_again, access=ACTOR, scope=DEPLOY),
-    Route("GET", "/d/{deployment}", pages.show_deployment, access=ACTOR, scope=READ),
-    Route("POST", "/d/{deployment}/cancel", pages.cancel, access=ACTOR, scope=DEPLOY),
-    Route("POST", "/d/{deployment}/promote", pages.promote, access=ACTOR, scope=DEPLOY),
-    Route("GET", "/login", pages.show_login, access=OPEN),
-    Route("POST", "/login", pages.log_in, access=OPEN),
-    Route("POST", "/logout", pages.log_out, access=ACTOR, scope=READ),
+    Route("GET", "/", projects_page.show_projects, access=ACTOR, scope=READ),
+    Route("POST", "/deploy", projects_page.deploy, access=ACTOR, scope=DEPLOY),
+    Route("GET", "/p/{slug}", project_page.show_project, access=ACTOR, scope=READ),
+    Route("POST", "/p/{slug}/deploy", project_page.deploy_again, access=ACTOR, scope=DEPLOY),
+    Route("GET", "/d/{deployment}", deployment_page.show_deployment, access=ACTOR, scope=READ),
+    Route("POST", "/d/{deployment}/cancel", deployment_page.cancel, access=ACTOR, scope=DEPLOY),
+    Route("POST", "/d/{deployment}/promote", deployment_page.promote, access=ACTOR, scope=DEPLOY),
+    Route("GET", "/login", login.show_login, access=OPEN),
+    Route("POST", "/login", login.log_in, access=OPEN),
+    Route("POST", "/logout", login.log_out, access=ACTOR, scope=READ),
     Route("GET", "/static/{version}/{name:.+}", assets.show_asset, access=OPEN),
     Route("GET", "/favicon.ico", assets.show_icon, access=OPEN),
 )
@@ -254,4 +257,4 @@ def create_builders_app(
 
 def setup_routes(app: web.Application) -> None:
     add_routes(app, (*API, *PAGES))
-    pages.setup_pages(app)
+    setup_pages(app)

@@ -7,7 +7,7 @@ from aiohttp import web
 from gateway.access.guard import ACTOR
 from gateway.routes.answers import DeploymentHistory, answer
 from gateway.routes.projects import expect_nothing
-from gateway.routes.schemas import read_deployment_id
+from gateway.routes.requests import read_deployment_id
 from gateway.services import SERVICES
 
 
@@ -24,7 +24,7 @@ async def cancel_deployment(request: web.Request) -> web.Response:
     await expect_nothing(request)
     deployment = await services.deployments.cancel(request[ACTOR], deployment_id)
     services.dispatcher.wake()
-    services.reconciler.wake()
+    services.leases.wake()
     return answer(request, deployment)
 
 

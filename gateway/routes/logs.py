@@ -20,7 +20,7 @@ from gateway.models.log import LogLine, LogPosition
 from gateway.roles import LogStore
 from gateway.routes.answers import iso_of_milliseconds
 from gateway.routes.compression import compress
-from gateway.routes.schemas import MAX_LOG_PAGE, read_deployment_id, read_limit, read_log_cursor
+from gateway.routes.requests import MAX_LOG_PAGE, read_deployment_id, read_limit, read_log_cursor
 from gateway.services import SERVICES, Services
 
 log = logging.getLogger(__name__)

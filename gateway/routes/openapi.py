@@ -10,7 +10,7 @@ import marshmallow
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
-from gateway.routes import answers, schemas
+from gateway.routes import answers, requests
 from gateway.routes.table import Access, Description, Parameter, Route
 
 REASONS = {
@@ -33,12 +33,12 @@ WITH_BODY = (408, 413, 415)
 
 _CURSOR = Parameter("query", "cursor", {"type": "string", "format": "cursor"}, "The `next` of the page before.")
 PAGE = (
-    Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_PAGE}, "How many, at most."),
+    Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": requests.MAX_PAGE}, "How many, at most."),
     _CURSOR,
 )
 LOG_PAGE = (
     Parameter("query", "after", {"type": "string", "pattern": "^([1-9][0-9]{0,2}\\.[0-9]{1,15})?$"}, "A `next`."),
-    Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": schemas.MAX_LOG_PAGE}, "Lines, at most."),
+    Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": requests.MAX_LOG_PAGE}, "Lines, at most."),
     Parameter("query", "format", {"type": "string", "enum": ["json", "text"]}, "text: the lines alone."),
 )
 IDEMPOTENCY_KEY = Parameter(

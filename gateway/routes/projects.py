@@ -16,7 +16,7 @@ from gateway.models.actor import Actor
 from gateway.models.cause import Cause, CauseKind
 from gateway.routes.answers import ProjectNow, answer
 from gateway.routes.bodies import parse_object, read_body, read_json
-from gateway.routes.schemas import (
+from gateway.routes.requests import (
     DeploymentRequest,
     EmptyRequest,
     load,

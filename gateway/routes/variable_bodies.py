@@ -19,7 +19,7 @@ from gateway.models.variable import (
     refuse_variable,
 )
 from gateway.routes.dotenv import parse_dotenv
-from gateway.routes.schemas import Text, load
+from gateway.routes.requests import Text, load
 
 MOST_SENTENCES = 10
 _CONTEXT = "Which deployments get it: all, production, preview, or branch:<name>."

@@ -13,7 +13,7 @@ from gateway.errors import Invalid
 from gateway.models.variable import StoredVariable, warn_about
 from gateway.routes.answers import Answer, Moment, answer
 from gateway.routes.bodies import read_json
-from gateway.routes.schemas import read_slug
+from gateway.routes.requests import read_slug
 from gateway.routes.variable_bodies import load_variables, read_context, read_variables
 from gateway.services import SERVICES
 

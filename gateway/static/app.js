@@ -31,7 +31,7 @@ if (box) {
   });
 }
 
-// ---- Times: in the same words as gateway/routes/views.py
+// ---- Times: in the same words as gateway/routes/pages/views.py
 
 const UNITS = [[60, 1, 's'], [3600, 60, 'min'], [86400, 3600, 'h'], [30 * 86400, 86400, 'd']];
 

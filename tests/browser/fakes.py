@@ -231,7 +231,7 @@ class FakeLogs:
 
 
 class FakeJob:
-    """The dispatcher or the reconciler: counts how often it is woken."""
+    """The dispatcher or the leases: counts how often it is woken."""
 
     def __init__(self) -> None:
         self.woken = 0
@@ -262,7 +262,7 @@ class FakeServices(types.SimpleNamespace):
             releases=deployments,
             logs=FakeLogs(),
             dispatcher=FakeJob(),
-            reconciler=FakeJob(),
+            leases=FakeJob(),
             access=Access(config.api, FakeInstallation(), Secret(TOKEN)),  # type: ignore[arg-type]
             addresses=Addresses(config.sites.url),
             stopping=lambda: False,

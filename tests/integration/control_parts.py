@@ -58,7 +58,7 @@ class Parts:
         self.consumer = self.services.consumer
         self.publisher = self.services.publisher
         self.dispatcher = self.services.dispatcher
-        self.reconciler = self.services.reconciler
+        self.leases = self.services.leases
         self.log_ends = self.services.log_ends
         self.url = ""
 
@@ -81,9 +81,9 @@ class Parts:
         return await self.deployments.get(OWNER, waiting.id)
 
     async def look(self, seconds: float = 0.0) -> None:
-        """The next look of the reconciler and of the log ends, so much later."""
+        """The next look of the leases and of the log ends, so much later."""
         self.clock.pass_by(seconds)
-        await self.reconciler.look()
+        await self.leases.look()
         await self.log_ends.look()
 
     @contextlib.asynccontextmanager

@@ -165,7 +165,7 @@ async def test_a_log_store_that_is_silent_delays_no_cancel(parts):
     await parts.deployments.fail(ended.id, 1, "It failed.", last_seq=5)
     await parts.deployments.cancel(OWNER, canceled.id)
     async with asyncio.timeout(5):
-        await parts.reconciler.look()
+        await parts.leases.look()
     assert canceled.handle not in parts.launcher.running
 
 

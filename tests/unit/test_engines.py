@@ -7,8 +7,7 @@ import pytest
 from gateway import duties
 from gateway.background import kept_running
 from gateway.config import load_config
-from gateway.control import dispatcher, log_ends
-from gateway.control import leases as reconciler
+from gateway.control import dispatcher, leases, log_ends
 from gateway.engines.opening import in_use, place_of_objects
 from gateway.errors import ConfigError
 
@@ -109,7 +108,7 @@ def test_another_port_is_another_object_store():
 def test_an_engine_that_is_back_is_tried_within_five_seconds():
     """However long it was away. How soon it is used again is measured by bench.recovery."""
     after_a_failure = inspect.signature(kept_running).parameters["last_delay_seconds"].default
-    looks = dispatcher.POLL_SECONDS, reconciler.LOOK_SECONDS, log_ends.LOOK_SECONDS
+    looks = dispatcher.POLL_SECONDS, leases.LOOK_SECONDS, log_ends.LOOK_SECONDS
     assert max(after_a_failure, duties.WATCH_SECONDS, *looks) <= 5
 
 

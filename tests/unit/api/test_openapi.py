@@ -3,7 +3,7 @@
 from gateway.app import create_api_app
 from gateway.routes import API
 from gateway.routes.openapi import describe_api
-from gateway.routes.schemas import ProjectRequest
+from gateway.routes.requests import ProjectRequest
 
 PAGES = {"/", "/deploy", "/login", "/logout", "/favicon.ico"}
 BELOW_PAGES = ("/p/", "/d/", "/static/")

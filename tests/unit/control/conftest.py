@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway import consumer
-from gateway.control.leases import Reconciler
+from gateway.control.leases import Leases
 from tests.unit.control.fake_engines import BreakingObjects, FakeLauncher, MemoryLogs
 from tests.unit.control.fakes import Clock, MemoryDeployments
 
@@ -37,8 +37,8 @@ def launcher():
 
 @pytest.fixture
 def work(deployments, launcher, clock):
-    """A reconciler."""
-    return Reconciler(deployments, launcher, 3, time_limit_seconds=900, late_lines_seconds=0, clock=clock)
+    """On the memory kit, with a clock that passes when told."""
+    return Leases(deployments, launcher, 3, time_limit_seconds=900, late_lines_seconds=0, clock=clock)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from builder.protocol.lines import Line, LineBatch
 from gateway.control import log_ends
-from gateway.control.leases import Reconciler
+from gateway.control.leases import Leases
 from gateway.control.log_ends import LogEnds
 from gateway.errors import Unavailable
 from gateway.models.actor import OWNER
@@ -34,8 +34,8 @@ def late(deployments, logs, clock, is_behind):
 
 @pytest.fixture
 def stops(deployments, launcher, clock):
-    """A reconciler for such builders."""
-    return Reconciler(deployments, launcher, 3, time_limit_seconds=900, late_lines_seconds=900, clock=clock)
+    """A leases for such builders."""
+    return Leases(deployments, launcher, 3, time_limit_seconds=900, late_lines_seconds=900, clock=clock)
 
 
 async def store(logs, deployment, first_seq, count):

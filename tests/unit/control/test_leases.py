@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from gateway.background import Health, kept_running
-from gateway.control import leases as reconciler
+from gateway.control import leases
 from gateway.errors import Conflict, Unavailable
 from gateway.models.actor import OWNER
 from gateway.models.attempt import StepTiming
@@ -35,7 +35,7 @@ async def test_a_builder_that_is_gone_twice_is_lost_and_tried_again(work, launch
     assert row().status is Status.BUILDING
     clock.pass_by(3)
     await work.look()
-    assert (row().status, row().attempt, row().queue_reason) == (Status.QUEUE, 2, reconciler.NO_WORDS)
+    assert (row().status, row().attempt, row().queue_reason) == (Status.QUEUE, 2, leases.NO_WORDS)
 
 
 async def test_two_looks_in_quick_succession_are_one(work, launcher, clock, row):
@@ -182,13 +182,13 @@ async def test_last_words_that_cannot_be_read_change_no_verdict(work, launcher, 
     await work.look()
     clock.pass_by(3)
     await work.look()
-    assert (row().status, row().queue_reason) == (Status.QUEUE, reconciler.NO_WORDS)
+    assert (row().status, row().queue_reason) == (Status.QUEUE, leases.NO_WORDS)
 
 
 async def test_a_launcher_that_hangs_does_not_stop_the_rest(
     work, running, row, launcher, deployments, monkeypatch, ago
 ):
-    monkeypatch.setattr(reconciler, "CALL_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "CALL_SECONDS", 0.01)
     launcher.find = lambda handle: asyncio.Event().wait()
     overdue = deployments.add_building(handle=None, started_at=ago(1300))
     with pytest.raises(Unavailable):
@@ -215,7 +215,7 @@ async def test_a_builder_whose_stop_failed_is_stopped_though_its_deployment_is_b
 async def test_a_launcher_that_is_silent_is_waited_for_once_and_after_all_that_needs_none(
     work, launcher, deployments, monkeypatch, ago
 ):
-    monkeypatch.setattr(reconciler, "CALL_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "CALL_SECONDS", 0.01)
     asked = []
 
     async def stay_silent(handle, *reason):
@@ -327,6 +327,6 @@ async def test_it_works_until_it_is_stopped(work, deployments, launcher):
     health = Health()
     canceled = deployments.add(status=Status.CANCELED, launcher="fake", handle="fake:3")
     launcher.running.add("fake:3")
-    async with kept_running("reconciler", work.run, health):
+    async with kept_running("leases", work.run, health):
         await until(lambda: deployments.rows[canceled.id].handle is None)
     assert health.troubles == {}

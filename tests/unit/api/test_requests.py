@@ -6,7 +6,7 @@ from builder.protocol.settings import Settings
 from gateway.errors import Invalid, NotFound
 from gateway.models.log import LogPosition
 from gateway.models.source import GitRef
-from gateway.routes.schemas import (
+from gateway.routes.requests import (
     EmptyRequest,
     load,
     read_deployment_id,
