@@ -1,4 +1,4 @@
-"""Files below one folder, found by key: never through a link, never outside. All of it blocks."""
+"""Files below one folder that is closed to other accounts, found by key. A link is no object. All of it blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG})
 """The system's errors for a key that is not stored."""
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def mending(function: Callable[Concatenate[Path, str, More], T]) -> Callable[Concatenate[Path, str, More], T]:
@@ -108,17 +107,17 @@ def _hold(file: int) -> bool:
 @mending
 def move_into_place(root: Path, key: str, path: Path) -> None:
     """From its return on the file is stored under its key, even if the machine crashes."""
-    *folders, name = key.split("/")
+    target = root / key
     for attempt in range(3):
-        with open_folder(root, folders, make=True) as folder:
-            try:
-                os.rename(path, name, dst_dir_fd=folder)
-            except FileNotFoundError:  # a delete removed the empty folder meanwhile
-                if attempt == 2:
-                    raise
-            else:
-                os.fsync(folder)
-                return
+        try:
+            _make_folders(root, target.parent)
+            path.rename(target)
+        except FileNotFoundError:  # a delete removed the empty folder meanwhile
+            if attempt == 2:
+                raise
+        else:
+            _sync(target.parent)
+            return
 
 
 @mending
@@ -146,25 +145,22 @@ def is_key(key: str) -> bool:
     )
 
 
-@contextlib.contextmanager
-def open_folder(root: Path, segments: list[str], *, make: bool = False) -> Iterator[int]:
-    """A descriptor of the folder. Each segment is opened from the one above, so that no link is followed."""
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for segment in segments:
-            if make:
-                _make_folder(segment, folder)
-            folder, above = os.open(segment, _FOLDER_FLAGS, dir_fd=folder), folder
-            os.close(above)
-        yield folder
-    finally:
-        os.close(folder)
-
-
-def _make_folder(name: str, above: int) -> None:
+def _make_folders(root: Path, folder: Path) -> None:
+    """This folder and those above it, below `root`. The entry of each new one is on disk when this returns."""
+    if folder == root or folder.is_dir():
+        return
+    _make_folders(root, folder.parent)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=above)
-        os.fsync(above)
+        folder.mkdir(mode=0o700)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 @mending
@@ -172,10 +168,8 @@ def open_file(root: Path, key: str) -> tuple[int, os.stat_result]:
     """A descriptor of the regular file under this key, and its stat result. Raises OSError."""
     if not is_key(key):
         raise FileNotFoundError(errno.ENOENT, "not a key", key)
-    *folders, name = key.split("/")
-    with open_folder(root, folders) as folder:
-        # O_NONBLOCK: a FIFO in the place of a file must not block the thread.
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    # O_NONBLOCK: a FIFO in the place of a file must not block the thread.
+    file = os.open(root / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode):
         os.close(file)
@@ -215,7 +209,7 @@ def scan(root: Path, folder: str) -> tuple[list[ObjectInfo], list[str], list[str
 
 def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:
     try:
-        with open_folder(root, folder.split("/") if folder else []) as descriptor, os.scandir(descriptor) as entries:
+        with os.scandir(root / folder) as entries:
             yield from entries
     except OSError as error:
         if error.errno not in ABSENT:
@@ -231,24 +225,20 @@ def delete_files(root: Path, keys: Iterable[str]) -> None:
 def _delete(root: Path, key: str) -> None:
     if not is_key(key):
         return
-    *folders, name = key.split("/")
+    path = root / key
     try:
-        with open_folder(root, folders) as folder:
-            os.unlink(name, dir_fd=folder)
-        _remove_empty(root, folders)
+        path.unlink()
+        _remove_empty(root, path.parent)
     except OSError as error:
         if error.errno not in ABSENT:
             raise
 
 
-def _remove_empty(root: Path, folders: list[str]) -> None:
-    while folders:
-        with open_folder(root, folders[:-1]) as above:
-            try:
-                os.rmdir(folders[-1], dir_fd=above)
-            except OSError:
-                return  # not empty, which is the usual case
-        folders = folders[:-1]
+def _remove_empty(root: Path, folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not empty, which is the usual case
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def info_of(key: str, found: os.stat_result) -> ObjectInfo:
