@@ -81,7 +81,7 @@ async def test_every_kind_of_object_moves_and_the_source_stays(directory, bucket
     await put(directory, release_key(PROJECT, uuid.UUID(int=9)), b"release")
     await put(directory, "__outputs/blog/a/index.html", b"plain")
     await put(directory, "doctor/left", b"not ours to move")
-    said = await copy(directory, bucket)
+    said = [line for line in await copy(directory, bucket) if "so far" not in line]
     assert said[0].startswith("41 objects of __blobs/ copied (20.0 MB)")
     assert await keys_of(directory) - {"doctor/left"} == {info.key async for info in bucket.list("__")}
     assert await read(bucket, big) == b"x" * 20_000_000
