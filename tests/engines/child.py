@@ -12,7 +12,7 @@ from typing import Any
 
 START_SECONDS = 180.0
 LOOK_SECONDS = 0.05
-END_SECONDS = 30.0
+END_SECONDS = 90.0
 
 
 class Child:
@@ -37,6 +37,11 @@ class Child:
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Negative: the signal that ended it."""
+        return self._process.returncode if self._process is not None else None
 
     def start(self) -> None:
         """Returns once it answers. One that does not start fails the test with the end of what it printed."""
