@@ -7,6 +7,7 @@ import heapq
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,8 @@ from builder.errors import BuildFailed
 MAX_FILE_BYTES = 1024 * 1024
 """The builder parses these files outside of the build's limits: 1 MiB of JSON takes less than 50 MB of memory."""
 START_BYTES = 2000
+MAX_STEPS = 200
+"""Of the way to a folder: names, and links on the way."""
 MAX_NAMES = 1000
 """A limit, because a build can create millions of folders."""
 
@@ -46,6 +49,12 @@ def open_file(name: str, folder: int) -> int:
         os.close(descriptor)
         raise OSError(f"{name} is not a regular file")
     return descriptor
+
+
+def check_deadline(deadline: float) -> None:
+    """A thread cannot be stopped from outside, so it checks the deadline itself."""
+    if time.monotonic() >= deadline:
+        raise TimeoutError
 
 
 class Checkout:
@@ -100,15 +109,47 @@ class Checkout:
         except OSError:
             return False
 
+    def real_folder(self, path: PurePosixPath) -> PurePosixPath | None:
+        """The folder that a path means, through links that stay inside the repository. None if there is none."""
+        parts = list(reversed(path.parts))
+        found = HERE
+        for _ in range(MAX_STEPS):
+            if not parts:
+                return found if self.is_folder(found) else None
+            name = parts.pop()
+            if name == "..":
+                if found == HERE:
+                    return None
+                found = found.parent
+                continue
+            target = self._link(found / name)
+            if target is None:
+                found /= name
+            elif target.startswith("/"):
+                return None
+            else:
+                parts.extend(reversed(PurePosixPath(target).parts))
+        return None
+
+    def _link(self, path: PurePosixPath) -> str | None:
+        try:
+            with opened_folder(self.root, path.parent) as folder:
+                return os.readlink(path.name, dir_fd=folder)
+        except OSError:
+            return None
+
     def folders(self, path: PurePosixPath = HERE) -> list[str]:
         """The names of the folders in a folder, sorted; the first MAX_NAMES of them."""
         with self._entries(path) as entries:
             return heapq.nsmallest(MAX_NAMES, (entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
 
     def has_page(self, path: PurePosixPath) -> bool:
-        """Whether a page is directly in this folder."""
+        """Whether a page, or a link with the name of one, is directly in this folder."""
         with self._entries(path) as entries:
-            return any(entry.name.endswith(PAGES) and entry.is_file(follow_symlinks=False) for entry in entries)
+            return any(
+                entry.name.endswith(PAGES) and (entry.is_file(follow_symlinks=False) or entry.is_symlink())
+                for entry in entries
+            )
 
     @contextlib.contextmanager
     def _entries(self, path: PurePosixPath) -> Iterator[Iterator[os.DirEntry[str]]]:

@@ -7,11 +7,10 @@ import hashlib
 import os
 import re
 import stat
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from builder.checkout import Checkout, open_file, opened_folder
+from builder.checkout import PAGES, check_deadline, open_file, opened_folder
 from builder.errors import BuildFailed
 from builder.leaks import NO_LEAKS, FileSearch, Leak, Leaks, explain_leak
 from builder.protocol.calls import ManifestFile
@@ -53,20 +52,9 @@ class Output:
     def bytes(self) -> int:
         return sum(file.size for file in self.files)
 
-
-def find_output(checkout: Checkout, candidates: Sequence[str]) -> list[PurePosixPath]:
-    """Those candidates that are folders, in order. `*` stands for any one name."""
-    found: list[PurePosixPath] = []
-    for candidate in candidates:
-        paths = [PurePosixPath(".")]
-        for part in PurePosixPath(candidate).parts:
-            paths = [path / name for path in paths for name in _names(checkout, path, part)]
-        found.extend(path for path in paths if checkout.is_folder(path))
-    return list(dict.fromkeys(found))
-
-
-def _names(checkout: Checkout, path: PurePosixPath, part: str) -> list[str]:
-    return checkout.folders(path) if part == "*" else [part]
+    @property
+    def has_page(self) -> bool:
+        return any(file.path.endswith(PAGES) for file in self.files)
 
 
 def collect_output(
@@ -188,12 +176,6 @@ class _Walk:
         self._skipped += 1
         if len(self._notes) < MAX_NOTES:
             self._notes.append(f"Left out {_printable(path)}: {why}.")
-
-
-def check_deadline(deadline: float) -> None:
-    """A thread cannot be stopped from outside, so it checks the deadline itself."""
-    if time.monotonic() >= deadline:
-        raise TimeoutError
 
 
 def _printable(path: str) -> str:

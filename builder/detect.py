@@ -12,7 +12,7 @@ from typing import Any
 
 from builder.checkout import HERE, Checkout
 from builder.errors import BuildFailed
-from builder.frameworks import FRAMEWORKS, PLAIN_OUTPUTS, Framework
+from builder.frameworks import FRAMEWORKS, PLAIN_OUTPUTS, Framework, find_framework
 from builder.managers import Choice, choose_manager
 from builder.protocol.calls import Job
 from builder.protocol.settings import clean_path
@@ -22,6 +22,7 @@ from builder.settings.resolved import Resolved
 KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 PLAIN = "Static HTML"
 MAX_CONFIGURED_OUTPUTS = 20
+_PLAIN_BUILD = re.compile(r"\s*(?:(?:npm|pnpm|yarn|bun)(?: run)? build|(?:npx )?[a-z-]+ build)\s*\Z")
 
 
 class Package:
@@ -74,19 +75,20 @@ class Plan:
 
 def make_plan(job: Job, checkout: Checkout) -> Plan:
     """Raises BuildFailed, with the fix, for a project that cannot become static files."""
-    settings = read_settings(job)
+    settings = read_settings(job, checkout)
     root = find_root(settings.text("root_directory"), checkout)
     package = Package(checkout, root)
-    framework = detect_framework(package)
-    notes = _check_server(settings, package, framework)
-    build = _choose_build(settings, package, framework)
+    framework = _choose_framework(settings, package)
+    way = _choose_way(settings, package, framework)
+    notes = list(way.notes)
     manager = choose_manager(checkout, root) if package.json is not None else None
-    if build is not None and manager is not None and build == ():
-        build = manager.manager.run_script("build")
+    build = way.command
+    if way.script and manager is not None:
+        build = manager.manager.run_script(way.script)
     install = _choose_install(settings, manager, has_build=build is not None)
     if manager is not None and install is not None:
         notes.extend(manager.notes)
-    outputs = _choose_outputs(settings, package, framework, has_build=build is not None)
+    outputs = _choose_outputs(settings, package, framework, way)
     return Plan(
         package=package,
         framework=framework,
@@ -120,6 +122,18 @@ def _inside(text: str, name: str) -> PurePosixPath:
         raise BuildFailed(str(error)) from error
 
 
+def _choose_framework(settings: Resolved, package: Package) -> Framework | None:
+    layer = settings.layer_of("framework")
+    if layer is None or layer.settings.framework is None:
+        return detect_framework(package)
+    try:
+        return find_framework(layer.settings.framework)
+    except ValueError as error:
+        if layer.is_ours:
+            raise BuildFailed(f"framework, from {layer.origin}: {error}") from error
+        return detect_framework(package)  # another host's name for a server
+
+
 def detect_framework(package: Package) -> Framework | None:
     return next((framework for framework in FRAMEWORKS if _is_framework(framework, package)), None)
 
@@ -140,24 +154,57 @@ def _read_package(checkout: Checkout, root: PurePosixPath) -> dict[str, Any] | N
         raise BuildFailed(f"package.json can't be read: {error}") from error
 
 
-def _check_server(settings: Resolved, package: Package, framework: Framework | None) -> list[str]:
-    """Skipped if the user has set the build command or the output folder."""
-    needs = framework.needs_server(package) if framework and framework.needs_server else None
-    if needs is None:
-        return []
-    if settings.text("build_command") is None and settings.text("output_directory") is None:
-        raise BuildFailed(needs)
-    return [f"Mind: {needs}"]
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Way:
+    """How the site is made: by a command, by a script of package.json, or not at all, if it is there already."""
+
+    command: tuple[str, ...] | None = None
+    script: str = ""
+    notes: tuple[str, ...] = ()
+    is_made: bool = False
+
+    @property
+    def has_build(self) -> bool:
+        return bool(self.command or self.script)
 
 
-def _choose_build(settings: Resolved, package: Package, framework: Framework | None) -> tuple[str, ...] | None:
-    """The empty tuple means the `build` script, with any manager."""
+def _choose_way(settings: Resolved, package: Package, framework: Framework | None) -> _Way:
     command = settings.text("build_command")
+    if command is None and _is_made(package, framework):
+        note = "package.json has no build script, and there is an index.html beside it: that is published as it is."
+        return _Way(notes=(note,), is_made=True)
+    needs = framework.needs_server(package) if framework and framework.needs_server else None
+    if needs is not None and _is_plain_build(settings) and framework and package.scripts.get(framework.static_script):
+        script = framework.static_script
+        return _Way(script=script, notes=(f"The script `{script}` is run: `build` would make a server.",))
+    notes = _check_server(settings, needs)
     if command is not None:
-        return _shell(command)
+        return _Way(_shell(command), notes=notes)
     if package.scripts.get("build", "").strip():
+        return _Way(script="build", notes=notes)
+    return _Way(_shell(framework.build) if framework and framework.build else None, notes=notes)
+
+
+def _is_made(package: Package, framework: Framework | None) -> bool:
+    """Whether this is a site that was built elsewhere, with the package.json of its source beside it."""
+    if framework is None or framework.has_page_in_root or not package.dependencies.intersection(framework.packages):
+        return False
+    return not package.scripts.get("build", "").strip() and package.checkout.has(package.root / "index.html")
+
+
+def _check_server(settings: Resolved, needs: str | None) -> tuple[str, ...]:
+    """Skipped if a setting says otherwise."""
+    if needs is None:
         return ()
-    return _shell(framework.build) if framework and framework.build else None
+    if _is_plain_build(settings) and settings.text("output_directory") is None:
+        raise BuildFailed(needs)
+    return (f"Mind: {needs}",)
+
+
+def _is_plain_build(settings: Resolved) -> bool:
+    """Whether no build command is set, or only the usual one, in a file for a host that also runs servers."""
+    layer = settings.layer_of("build_command")
+    return layer is None or (not layer.is_ours and bool(_PLAIN_BUILD.match(layer.settings.build_command or "")))
 
 
 def _choose_install(settings: Resolved, manager: Choice | None, *, has_build: bool) -> tuple[str, ...] | None:
@@ -178,14 +225,12 @@ def _shown(argv: tuple[str, ...] | None) -> str:
     return argv[2] if argv[:2] == ("sh", "-c") else " ".join(argv)
 
 
-def _choose_outputs(
-    settings: Resolved, package: Package, framework: Framework | None, *, has_build: bool
-) -> tuple[str, ...]:
+def _choose_outputs(settings: Resolved, package: Package, framework: Framework | None, way: _Way) -> tuple[str, ...]:
     if given := settings.text("output_directory"):
         return (str(_inside(posixpath.join(str(package.root), given.lstrip("/")), "outputDirectory")),)
     folders: tuple[str, ...]
-    if not has_build:
-        folders = ("public", ".")
+    if not way.has_build:
+        folders = (".",) if way.is_made else ("public", ".")
     elif framework and framework.outputs:
         folders = (*_configured_outputs(package, framework), *framework.outputs)
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 
 from builder.needs_server import (
     Needs,
@@ -24,7 +26,8 @@ class Framework:
     `marker` if that is set.
 
     `outputs`: folders to look for, in order; `*` is any one name. `build` is used if the project has no `build` script.
-    `needs_server` says why it can't be served as files.
+    `needs_server` says why it can't be served as files; the script `static_script`, if the project has it, makes files
+    nevertheless. `has_page_in_root`: an index.html at the project's root is a source, not a finished page.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Framework:
     marker: str = ""
     beside: tuple[str, ...] = ()
     needs_server: Needs | None = None
+    static_script: str = ""
+    has_page_in_root: bool = False
 
 
 FRAMEWORKS = (
@@ -117,7 +122,14 @@ FRAMEWORKS = (
         needs_server=next_needs_server,
     ),
     Framework("Gatsby", ("gatsby",), "gatsby build", ("public",), hashed_folders=("static/",)),
-    Framework("Analog", ("@analogjs/platform",), "vite build", ("dist/analog/public",), hashed_folders=("assets/",)),
+    Framework(
+        "Analog",
+        ("@analogjs/platform",),
+        "vite build",
+        ("dist/analog/public",),
+        hashed_folders=("assets/",),
+        has_page_in_root=True,
+    ),
     Framework(
         "Astro",
         ("astro",),
@@ -134,6 +146,7 @@ FRAMEWORKS = (
         is_single_page=True,
         hashed_folders=("_nuxt/",),
         needs_server=nuxt_needs_server,
+        static_script="generate",
     ),
     Framework(
         "SvelteKit",
@@ -169,7 +182,7 @@ FRAMEWORKS = (
         ("src/.vuepress/dist", "docs/.vuepress/dist", ".vuepress/dist"),
         hashed_folders=("assets/js/", "assets/css/"),
     ),
-    Framework("Eleventy", ("@11ty/eleventy",), "eleventy", ("_site",)),
+    Framework("Eleventy", ("@11ty/eleventy",), "eleventy", ("_site",), has_page_in_root=True),
     Framework("Hexo", ("hexo",), "hexo generate", ("public",)),
     Framework("Gridsome", ("gridsome",), "gridsome build", ("dist",), hashed_folders=("assets/js/", "assets/css/")),
     Framework("Saber", ("saber",), "saber build", ("public",), hashed_folders=("_saber/",)),
@@ -207,10 +220,18 @@ FRAMEWORKS = (
         "quasar build",
         ("dist/spa", "dist/pwa"),
         is_single_page=True,
+        has_page_in_root=True,
     ),
     Framework("Ember.js", ("ember-source", "ember-cli"), "ember build", ("dist",), is_single_page=True),
     Framework("Preact CLI", ("preact-cli",), "preact build", ("build",), is_single_page=True),
-    Framework("Polymer", ("polymer-cli",), "polymer build", ("build/default", "build/*", "build"), is_single_page=True),
+    Framework(
+        "Polymer",
+        ("polymer-cli",),
+        "polymer build",
+        ("build/default", "build/*", "build"),
+        is_single_page=True,
+        has_page_in_root=True,
+    ),
     Framework("Stencil", ("@stencil/core",), "stencil build", ("www", "dist"), is_single_page=True),
     Framework("Dojo", ("@dojo/framework",), "dojo build", ("output/dist",), is_single_page=True, files=(".dojorc",)),
     Framework("UmiJS", ("umi",), "umi build", ("dist",), is_single_page=True),
@@ -225,7 +246,15 @@ FRAMEWORKS = (
         needs_server=with_a_server("Nitro", "preset: 'static'", "nitro.config"),
     ),
     # Bundlers and task runners, for projects that match nothing above.
-    Framework("Vite", ("vite",), "vite build", ("dist",), is_single_page=True, hashed_folders=("assets/",)),
+    Framework(
+        "Vite",
+        ("vite",),
+        "vite build",
+        ("dist",),
+        is_single_page=True,
+        hashed_folders=("assets/",),
+        has_page_in_root=True,
+    ),
     Framework("Svelte", ("svelte",), "rollup -c", ("public",), is_single_page=True, beside=("sirv-cli",)),
     Framework(
         "Ionic React",
@@ -235,18 +264,18 @@ FRAMEWORKS = (
         is_single_page=True,
         hashed_folders=("static/",),
     ),
-    Framework("Parcel", ("parcel", "parcel-bundler"), "parcel build", ("dist",)),
-    Framework("WMR", ("wmr",), "wmr build", ("dist",)),
+    Framework("Parcel", ("parcel", "parcel-bundler"), "parcel build", ("dist",), has_page_in_root=True),
+    Framework("WMR", ("wmr",), "wmr build", ("dist",), has_page_in_root=True),
     Framework("Brunch", ("brunch",), "brunch build --production", ("public",), files=("brunch-config.js",)),
     Framework("Metalsmith", ("metalsmith",), "metalsmith", ("build",)),
     Framework("Wintersmith", ("wintersmith",), "wintersmith build", ("build",)),
     Framework("DocPad", ("docpad",), "docpad generate", ("out",)),
-    Framework("Harp", ("harp",), "harp compile", ("www", "build")),
+    Framework("Harp", ("harp",), "harp compile", ("www", "build"), has_page_in_root=True),
     Framework("Roots", ("roots",), "roots compile", ("public",)),
     Framework("Assemble", ("assemble",), "grunt build", ("dist",)),
     Framework("Storybook", ("storybook",), "storybook build", ("storybook-static",)),
-    Framework("gulp", ("gulp",), "gulp build", ("dist", "build", "public")),
-    Framework("Grunt", ("grunt",), "grunt build", ("dist", "build", "public")),
+    Framework("gulp", ("gulp",), "gulp build", ("dist", "build", "public", ".")),
+    Framework("Grunt", ("grunt",), "grunt build", ("dist", "build", "public", ".")),
     # Tools that do not come from npm. They build if the operator has installed them.
     Framework("Hugo", (), "hugo --gc", ("public",), files=("hugo.toml", "hugo.yaml", "hugo.json")),
     Framework(
@@ -256,6 +285,42 @@ FRAMEWORKS = (
     Framework("Middleman", (), "bundle exec middleman build", ("build",), files=("config.rb",)),
     Framework("Jekyll", (), "jekyll build", ("_site",), files=("_config.yml", "_config.yaml", "_config.toml")),
 )
+
+OTHER_NAMES = {
+    "blitz": "blitzjs",
+    "cra": "createreactapp",
+    "docusaurus2": "docusaurus",
+    "docusaurusv2": "docusaurus",
+    "ember": "emberjs",
+    "next": "nextjs",
+    "nuxtjs": "nuxt",
+    "preact": "preactcli",
+    "redwood": "redwoodjs",
+    "sanityv2": "sanity",
+    "solidstart1": "solidstart",
+    "sveltekit1": "sveltekit",
+    "umi": "umijs",
+    "vue": "vuecli",
+}
+"""Those that other hosts use, where they differ by more than capital letters and signs."""
+
+
+def find_framework(name: str) -> Framework | None:
+    """By its name here or at another host; None for `none`. Raises ValueError for an unknown one."""
+    plain = _plain(name)
+    if plain in ("none", "other", "static", ""):
+        return None
+    known = {_plain(framework.name): framework for framework in reversed(FRAMEWORKS)}
+    plain = OTHER_NAMES.get(plain, plain)
+    if plain not in known:
+        near = known[difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]].name
+        raise ValueError(f"{name!r} is not a known framework; {near!r} is, and so is 'none'.")
+    return known[plain]
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
+
 
 PLAIN_OUTPUTS = ("dist", "build", "out", "_site", "www", "output", "site", "public")
 """Output folders to try after the build script of an unknown framework."""

@@ -7,12 +7,12 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from builder import collect
 from builder.api import BuildersApi
 from builder.checkout import Checkout
-from builder.collect import Output, check_deadline, collect_output, find_output, is_single_page, keep_hashed
+from builder.collect import Output, collect_output, is_single_page, keep_hashed
 from builder.commands import SOURCE, TOOLS, Commands
 from builder.detect import Plan, make_plan
 from builder.environment import make_environment
@@ -21,6 +21,7 @@ from builder.install import install
 from builder.leaks import Leaks
 from builder.logs import LineSender
 from builder.node import Node, choose_node, find_nodes
+from builder.outputs import choose_output, explain_no_page, explain_no_start, named
 from builder.packages import Packages
 from builder.protocol.calls import Facts, Isolation, Job, Manifest
 from builder.protocol.steps import Step
@@ -34,6 +35,7 @@ from builder.toolchain import Toolchain, assemble
 from builder.upload import count_files, megabytes, upload
 from builder.variables import with_variables
 from builder.wishes import read_wish
+from builder.written import Before
 
 UNBOUNDED = 2**62
 
@@ -85,6 +87,8 @@ class Build:
         self._packages = Packages(folders.packages, folders.packages_bytes, log.say)
         self._leaks = Leaks(job.variables)
         self._deadline = time.monotonic() + job.time_limit_seconds
+        self._before: Before | None = None
+        """The checkout before the first command. None: there was none."""
 
     async def do(self) -> None:
         """Returns once the gateway has the whole output. Raises BuildFailed, Lost or Ended."""
@@ -158,13 +162,13 @@ class Build:
         if plan.install is None and plan.build is None:
             await self._log.say("There is nothing to install or to build.")
             return
+        self._before = await asyncio.to_thread(Before, self._checkout, self._deadline)
         with contextlib.closing(self._packages):
             commands = Commands(plan, await self._choose_tools(plan), self._sandbox.path(self._folders.build))
             await asyncio.to_thread(commands.link_programs, self._folders.tools)
-            await self._run_commands(commands)
+            await self._run_commands(commands, self._make_runner(plan))
 
-    async def _run_commands(self, commands: Commands) -> None:
-        runner = self._make_runner()
+    async def _run_commands(self, commands: Commands, runner: Runner) -> None:
         await self._begin(Step.INSTALL)
         await install(commands, runner, self._log)
         await self._begin(Step.BUILD)
@@ -172,8 +176,8 @@ class Build:
         if build is not None:
             await runner.run(build)
 
-    def _make_runner(self) -> Runner:
-        environment = make_environment(self._sandbox.path(self._folders.build / "home"))
+    def _make_runner(self, plan: Plan) -> Runner:
+        environment = make_environment(self._sandbox.path(self._folders.build / "home")) | plan.settings.environment
         return Runner(
             self._sandbox,
             self._log,
@@ -225,49 +229,24 @@ class Build:
         if output.leak:
             raise BuildFailed(output.leak)
         await self._log.say(
-            f"Collected {count_files(len(output.files))}, {megabytes(output.bytes)}, from {_named(output.folder)}"
+            f"Collected {count_files(len(output.files))}, {megabytes(output.bytes)}, from {named(output.folder)}"
         )
         return output
 
     def _find_files(self, plan: Plan) -> Output:
-        """The first folder that contains a page; if none does, the first that contains a file."""
-        limits = collect.Limits(self._job.output_files, self._job.output_bytes, self._job.file_bytes)
-        second_best = None
-        for folder in find_output(self._checkout, plan.outputs):
-            is_source = folder == plan.package.root or folder in plan.package.root.parents
-            has_page = self._checkout.has_page(folder)
-            check_deadline(self._deadline)
-            if (is_source or plan.build is None) and not has_page and not plan.is_output_given:
-                continue
-            if not has_page and second_best is not None:
-                continue
-            output = collect_output(
-                self._folders.source,
-                folder,
-                limits,
-                is_source=is_source,
-                deadline=self._deadline,
-                leaks=self._leaks,
-            )
-            if has_page and output.files:
-                return output
-            if output.files and second_best is None:
-                second_best = output
-        if second_best is None:
-            raise BuildFailed(self._explain_no_output(plan))
-        return second_best
-
-    def _explain_no_output(self, plan: Plan) -> str:
-        looked = ", ".join(_named(PurePosixPath(output)) for output in plan.outputs[:8]) or "no folder"
-        folders = self._checkout.folders(plan.package.root)
-        names = [name for name in folders if not name.startswith(".") and name != "node_modules"]
-        existing = ", ".join(names[:20]) or "none"
-        if plan.build is None:
-            return (
-                f"There is nothing to publish: there is no page in {looked}, and no build command."
-                f" Folders there: {existing}."
-            )
-        return f"The build left no files in {looked}. Folders there: {existing}. Set outputDirectory to the right one."
+        written = self._before.compare(self._deadline) if self._before is not None else None
+        found = choose_output(plan, self._checkout, written)
+        output = collect_output(
+            self._folders.source,
+            found.folder,
+            collect.Limits(self._job.output_files, self._job.output_bytes, self._job.file_bytes),
+            is_source=found.folder == plan.package.root or found.folder in plan.package.root.parents,
+            deadline=self._deadline,
+            leaks=self._leaks,
+        )
+        if not output.has_page:
+            raise BuildFailed(explain_no_page(found.folder))
+        return dataclasses.replace(output, notes=(*found.notes, *output.notes, *explain_no_start(output)))
 
     async def _upload(self, plan: Plan, output: Output) -> None:
         await self._begin(Step.UPLOAD)
@@ -283,7 +262,3 @@ def _make_manifest(plan: Plan, output: Output) -> Manifest:
         is_single_page=framework is not None and framework.is_single_page and is_single_page(output.files),
         hashed_folders=keep_hashed(framework.hashed_folders if framework else (), output.files),
     )
-
-
-def _named(folder: PurePosixPath) -> str:
-    return "the repository's root" if str(folder) == "." else f"{folder}/"

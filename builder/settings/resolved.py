@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from builder.protocol.settings import BY_NAME, SETTINGS, Settings, UsedSetting
 
@@ -13,11 +14,16 @@ PROJECT = "the project"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layer:
-    """The settings of one place. `is_ours`: they were written for this platform, not for another host."""
+    """The settings of one place. `is_ours`: they were written for this platform, not for another host.
+
+    `environment`: variables for the build. `notes`: lines for the log.
+    """
 
     origin: str
     settings: Settings
     is_ours: bool = False
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,9 +52,25 @@ class Resolved:
         )
 
     def lines(self) -> list[str]:
-        """One for the log for each."""
-        return [f"{BY_NAME[used.name].label} from {used.origin}: {used.value or '(none)'}" for used in self.used()]
+        """For the log: one for each setting, those about files, and one for the variables of each place."""
+        lines = [f"{BY_NAME[used.name].label} from {used.origin}: {used.value or '(none)'}" for used in self.used()]
+        for layer in self.layers:
+            if layer.environment:
+                lines.append(f"Variables from {layer.origin}: {', '.join(sorted(layer.environment))}")
+            lines.extend(layer.notes)
+        return lines
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of every place; those of the strongest win."""
+        return {name: value for layer in reversed(self.layers) for name, value in layer.environment.items()}
+
+
+def is_for_server(folder: PurePosixPath) -> bool:
+    """Whether this output, for another host, holds what its own servers run."""
+    return folder.parts[-1:] in ((".next",), (".netlify",), (".vercel",)) or folder.parts[-2:] == (".vercel", "output")
 
 
 def _shown(value: str | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else value
+    """In one line."""
+    return str(value).lower() if isinstance(value, bool) else "; ".join(value.strip().splitlines())

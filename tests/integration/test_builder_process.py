@@ -97,6 +97,19 @@ async def test_a_build_without_output_names_what_it_looked_for(build):
     assert "left no files in dist/. Folders there: target." in server.finish.reason
 
 
+async def test_the_source_is_never_published_instead_of_what_was_built(build):
+    page = "fs.mkdirSync('bundle'); fs.writeFileSync('bundle/index.html', 'BUILT');"
+    server = await build(node_project(f"{WRITE}{page}") | {"public/index.html": "the template"})
+    assert list(server.blobs.values()) == [b"BUILT"], server.text
+    assert "The build wrote its pages to bundle/, so that is published." in server.lines
+
+
+async def test_a_site_without_a_start_page_is_published_with_a_warning(build):
+    server = await build(node_project(f"{WRITE}fs.writeFileSync('dist/about.html', '');"))
+    assert server.finish.exit == "ok", server.text
+    assert "Warning: dist/ has no index.html, so the site's address itself is answered with 404." in server.lines
+
+
 async def test_nothing_to_publish_is_told(build):
     server = await build({"main.py": "print()", "src/x": ""})
     assert "There is nothing to publish" in server.finish.reason
@@ -200,7 +213,7 @@ async def test_lines_without_end_and_broken_bytes_arrive(build):
 HOSTILE_OUTPUTS = [
     ("fs.symlinkSync('/etc/passwd', 'dist/x')", "ok", "Left out x: it is a symbolic link."),
     ("require('child_process').execSync('mkfifo dist/x')", "ok", "Left out x: it is not a regular file."),
-    ("fs.linkSync('dist/index.html', 'dist/x')", "failed", "left no files"),
+    ("fs.linkSync('dist/index.html', 'dist/x')", "failed", "There is no page in dist/"),
     ("fs.closeSync(fs.openSync('dist/x', 'w')); fs.truncateSync('dist/x', 2 ** 29)", "failed", "x has 536870912 bytes"),
     ("fs.writeFileSync(Buffer.from('dist/x\\xff', 'latin1'), '')", "ok", "Left out x"),
     ("fs.rmSync('dist', {recursive: true}); fs.symlinkSync('/etc', 'dist')", "failed", "left no files in dist/"),

@@ -9,7 +9,6 @@ from builder.collect import (
     Limits,
     bears_digest,
     collect_output,
-    find_output,
     is_single_page,
     keep_hashed,
     read_file,
@@ -88,12 +87,6 @@ def test_a_limit_that_is_passed_fails_the_build(tmp_path, limits, reason):
     write_project(tmp_path, {"dist/a": "x" * 10, "dist/b": "x" * 10})
     with pytest.raises(BuildFailed, match=reason):
         collect(tmp_path, limits=limits)
-
-
-def test_candidates_are_folders_in_order_and_a_star_is_any_name(tmp_path):
-    checkout = write_project(tmp_path, {"dist/app/browser/x": "", "dist/b/x": "", "out": "a file"})
-    found = find_output(checkout, ["out", "dist/*/browser", "missing", "dist/*", "dist/b"])
-    assert list(map(str, found)) == ["dist/app/browser", "dist/app", "dist/b"]
 
 
 def test_one_page_is_a_single_page_application_and_two_are_not():

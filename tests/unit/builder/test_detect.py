@@ -149,6 +149,18 @@ def test_its_static_form_is_built(tmp_path, dependencies, scripts, files):
     assert plan(tmp_path, package(scripts, **dependencies) | files).build is not None
 
 
+def test_a_nuxt_project_with_a_script_for_files_uses_it(tmp_path):
+    found = plan(tmp_path, package({"build": "nuxt build", "generate": "nuxt generate"}, nuxt="4"))
+    assert found.build == ("npm", "run", "generate")
+    assert found.notes[0] == "The script `generate` is run: `build` would make a server."
+
+
+@pytest.mark.parametrize("framework", ["next", "gatsby", "react-scripts", "nuxt", "gulp"])
+def test_a_committed_export_beside_its_package_json_is_published_as_it_is(tmp_path, framework):
+    found = plan(tmp_path, package({"dev": "x"}, **{framework: "1"}) | {"index.html": "<p>", "public/index.html": ""})
+    assert (found.install, found.build, found.outputs) == (None, None, (".",))
+
+
 def test_who_names_the_output_by_hand_is_believed(tmp_path):
     found = plan(tmp_path, package(next="16"), output_directory="out")
     assert found.notes[0].startswith("Mind: This Next.js project needs a server")
