@@ -18,13 +18,14 @@ from gateway.routes import (
     builders,
     deployments,
     health,
+    log_streams,
     logs,
     projects,
     requests,
     variable_bodies,
     variables,
 )
-from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, PAGE, VARIABLE
+from gateway.routes.openapi import IDEMPOTENCY_KEY, LOG_PAGE, LOG_STREAM, PAGE, VARIABLE
 from gateway.routes.pages import deployment as deployment_page
 from gateway.routes.pages import login, setup_pages
 from gateway.routes.pages import project as project_page
@@ -161,6 +162,18 @@ API = (
     ),
     Route(
         "GET",
+        "/logs/{id}/stream",
+        log_streams.stream_log,
+        access=ACTOR,
+        scope=READ,
+        about=Description(
+            summary="The log as server-sent events, one for each line, until an event `end`",
+            parameters=LOG_STREAM,
+            media=("text/event-stream",),
+        ),
+    ),
+    Route(
+        "GET",
         "/health",
         health.show_health,
         access=OPEN,
@@ -257,4 +270,5 @@ def create_builders_app(
 
 def setup_routes(app: web.Application) -> None:
     add_routes(app, (*API, *PAGES))
+    log_streams.setup_streams(app)
     setup_pages(app)

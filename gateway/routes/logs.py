@@ -93,7 +93,7 @@ async def show_log(request: web.Request) -> web.StreamResponse:
     limit = read_limit(request.query, 1000, MAX_LOG_PAGE) if request.query.keys() & {"after", "limit"} else None
     is_text = _wants_text(request)
     # The deployment is read first: its report on the log's end must not be newer than the lines.
-    owner = await _find_owner(services, request[ACTOR], deployment_id)
+    owner = await find_owner(services, request[ACTOR], deployment_id)
     page = LogPage(after)
     lines = read_lines(services.logs, owner, page, limit)
     first: list[LogLine] = await anext(lines, [])  # raises while the status can still say that an engine is away
@@ -130,6 +130,16 @@ async def read_lines(logs: LogStore, owner: LogOwner, page: LogPage, limit: int 
         page.end(owner)
 
 
+def page_end(owner: LogOwner, page: LogPage) -> dict[str, object]:
+    """What a page says after its lines."""
+    return {
+        "ended": page.is_final,
+        "complete": owner.is_complete and not page.gone,
+        "missing": [list(span) for span in owner.missing or page.gone],
+        "next": f"{page.position.attempt}.{page.position.seq}",
+    }
+
+
 def line_json(line: LogLine) -> dict[str, object]:
     # Not dumped by LogLineAnswer, which takes 60 % longer: a log may have hundreds of thousands of lines.
     return {
@@ -152,7 +162,7 @@ def _wants_text(request: web.Request) -> bool:
     return wanted == "text"
 
 
-async def _find_owner(services: Services, actor: Actor, deployment_id: uuid.UUID) -> LogOwner:
+async def find_owner(services: Services, actor: Actor, deployment_id: uuid.UUID) -> LogOwner:
     """Raises NotFound."""
     try:
         return LogOwner.of(await services.deployments.get(actor, deployment_id))
@@ -206,13 +216,7 @@ async def _as_json(owner: LogOwner, page: LogPage, portions: AsyncIterator[list[
     except Unavailable as error:
         # The status is sent, so an outage ends the page here; `next` tells where to continue.
         log.warning("log page cut short: %s", error)
-    end = {
-        "ended": page.is_final,
-        "complete": owner.is_complete and not page.gone,
-        "missing": [list(span) for span in owner.missing or page.gone],
-        "next": f"{page.position.attempt}.{page.position.seq}",
-    }
-    yield ("], " + json.dumps(end)[1:]).encode()
+    yield ("], " + json.dumps(page_end(owner, page))[1:]).encode()
 
 
 def _encode(separator: str, lines: list[LogLine]) -> bytes:
@@ -249,13 +253,13 @@ async def _send(
                 await response.write(piece)
     except (ConnectionError, TimeoutError, Unavailable) as error:
         log.info("log page cut off: %s", error or "the caller reads too slowly")
-        _cut_off(request, response)
+        cut_off(request, response)
     except Exception:  # the status is sent: an error can only be logged
         log.exception("log page failed")
-        _cut_off(request, response)
+        cut_off(request, response)
 
 
-def _cut_off(request: web.Request, response: web.StreamResponse) -> None:
+def cut_off(request: web.Request, response: web.StreamResponse) -> None:
     response.force_close()
     if request.transport is not None:
         request.transport.abort()

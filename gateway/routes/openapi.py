@@ -41,6 +41,17 @@ LOG_PAGE = (
     Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": requests.MAX_LOG_PAGE}, "Lines, at most."),
     Parameter("query", "format", {"type": "string", "enum": ["json", "text"]}, "text: the lines alone."),
 )
+LOG_STREAM = (
+    Parameter(
+        "query", "after", {"type": "string", "pattern": "^([1-9][0-9]{0,2}\\.[0-9]{1,15})?$"}, "The id of an event."
+    ),
+    Parameter(
+        "header",
+        "Last-Event-ID",
+        {"type": "string", "pattern": "^[1-9][0-9]{0,2}\\.[0-9]{1,15}$"},
+        "The same, as browsers send it when they connect again.",
+    ),
+)
 IDEMPOTENCY_KEY = Parameter(
     "header",
     "Idempotency-Key",
@@ -106,7 +117,12 @@ def _operation(route: Route, about: Description) -> dict[str, Any]:
 
 
 def _answer(route: Route, about: Description) -> dict[str, Any]:
-    kinds: dict[str, Any] = {"application/json": route.answer or {"type": "object"}, "text/plain": {"type": "string"}}
+    text = {"type": "string"}
+    kinds: dict[str, Any] = {
+        "application/json": route.answer or {"type": "object"},
+        "text/plain": text,
+        "text/event-stream": text,
+    }
     return {
         "description": "Done." if route.body else about.success,
         "content": {media: {"schema": kinds[media]} for media in about.media},
