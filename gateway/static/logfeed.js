@@ -1,4 +1,7 @@
-// Fetches a log by its cursor: each line once, often while lines arrive, rarely otherwise.
+// Brings a log, each line once: first in pages what is stored, then by a stream what comes. A hidden page, and one that
+// gets no stream, continues in pages.
+
+import { LogStream } from './logstream.js';
 
 const SOON_MS = 250;
 const SELDOM_MS = 2000;
@@ -7,11 +10,12 @@ const LATEST_RETRY_MS = 8000;
 const TIMEOUT_MS = 30_000;
 const FIRST_PAGE = 500;
 const PAGE = 5000;
+const STREAM_AGAIN_MS = 30_000;
 
 export class LogFeed {
   /** `onLines(lines)`, `onState('live' | 'reconnecting' | 'login' | 'gone', details)`, `onEnd(answer)`. */
   constructor(url, { onLines, onState, onEnd, isEnough }) {
-    Object.assign(this, { url, onLines, onState, onEnd, isEnough, cursor: null, wait: SOON_MS, failures: 0 });
+    Object.assign(this, { url, onLines, onState, onEnd, isEnough, cursor: null, wait: SOON_MS, failures: 0, streamAt: 0 });
     document.addEventListener('visibilitychange', () => document.hidden || this.wake?.());
     window.addEventListener('online', () => this.wake?.());
   }
@@ -47,7 +51,38 @@ export class LogFeed {
     }
     this.wait = lines.length ? SOON_MS : Math.min(this.wait * 1.5, SELDOM_MS);
     if (lines.length >= FIRST_PAGE) return 0;
-    return document.hidden ? HIDDEN_MS : this.wait;
+    if (document.hidden) return HIDDEN_MS;
+    if (Date.now() < this.streamAt) return this.wait;
+    return this.#stream();
+  }
+
+  /** Until the stream ends or breaks, or the page is hidden: an open stream holds one of the browser's few connections. */
+  #stream() {
+    return new Promise((resolve) => {
+      const done = (delay) => {
+        document.removeEventListener('visibilitychange', onHidden);
+        stream.close();
+        resolve(delay);
+      };
+      const onHidden = () => document.hidden && done(HIDDEN_MS);
+      const stream = new LogStream(this.url, {
+        onLines: (lines, cursor) => {
+          this.onLines(lines);
+          this.cursor = cursor;
+          if (this.isEnough()) done(null);
+        },
+        onEnd: (answer) => {
+          this.onEnd(answer);
+          done(null);
+        },
+        onBroken: () => {
+          this.streamAt = Date.now() + STREAM_AGAIN_MS;
+          done(SOON_MS);
+        },
+      });
+      document.addEventListener('visibilitychange', onHidden);
+      stream.open(this.cursor);
+    });
   }
 
   async #fetch() {
