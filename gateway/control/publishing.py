@@ -90,7 +90,9 @@ class Publisher:
             await self._publish(deployment, attempt, finish)
         elif finish.exit == Exit.FAILED:
             reason = finish.reason or NO_REASON
-            await self._attempts.fail(deployment.id, attempt, reason, finish.step, finish.exit_code, finish.last_seq)
+            await self._attempts.fail(
+                deployment.id, attempt, reason, finish.step, finish.exit_code, finish.last_seq, finish.failure
+            )
         else:
             await self._lose(deployment, attempt, finish.reason or NO_LOST_REASON)
         self._sizes.pop((deployment.id, attempt), None)

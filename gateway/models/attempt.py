@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import uuid
 
+from builder.protocol.calls import Failure
 from builder.protocol.steps import Step
 
 
@@ -20,13 +21,14 @@ class StepTiming:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
-    """One launch of a deployment. `reason`: why it ended without a release."""
+    """One launch of a deployment. `reason`: why it ended without a release. `failure`: why its command failed."""
 
     number: int
     launcher: str
     started_at: datetime.datetime
     steps: tuple[StepTiming, ...]
     reason: str | None
+    failure: Failure | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

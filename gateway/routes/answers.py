@@ -13,6 +13,7 @@ from aiohttp import web
 from marshmallow import fields, validate
 from marshmallow.experimental.context import Context
 
+from builder.protocol.calls import Failure
 from builder.protocol.settings import BY_NAME, SETTINGS, Setting
 from builder.protocol.steps import Stream
 from gateway.models.addresses import Addresses
@@ -102,6 +103,10 @@ class DeploymentHistory:
     deployment: Deployment
     attempts: list[Attempt]
 
+    @property
+    def failure(self) -> Failure | None:
+        return self.attempts[-1].failure if self.attempts else None
+
 
 class Commit(Answer):
     sha = fields.String(required=True, attribute="source.commit")
@@ -155,6 +160,22 @@ class DeploymentAnswer(Answer):
         return super().get_attribute(obj, attr, default)
 
 
+class FailureAnswer(Answer):
+    """Why a command of the build failed."""
+
+    kind = fields.String(
+        required=True,
+        data_key="class",
+        metadata={"description": "A known failure, such as npm-peer-conflict; otherwise unknown."},
+    )
+    step = fields.String(required=True)
+    line = fields.String(
+        required=True, allow_none=True, metadata={"description": "The first line that names the error."}
+    )
+    seq = fields.Integer(required=True, allow_none=True, metadata={"description": "The number of that line."})
+    advice = fields.String(required=True, allow_none=True, metadata={"description": "What to do about it."})
+
+
 class AttemptAnswer(Answer):
     """One launch of a deployment's builder. Another one follows only if a builder was lost."""
 
@@ -180,9 +201,17 @@ class DeploymentDetails(DeploymentAnswer):
 
     settings = fields.List(fields.Nested(UsedSettingAnswer), required=True, attribute="used_settings")
     attempts = fields.List(fields.Nested(AttemptAnswer), required=True)
+    failure = fields.Nested(
+        FailureAnswer,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why its command failed; null if none did."},
+    )
 
     def get_attribute(self, obj: DeploymentHistory, attr: str, default: Any) -> Any:
-        return obj.attempts if attr == "attempts" else super().get_attribute(obj.deployment, attr, default)
+        if attr in ("attempts", "failure"):
+            return getattr(obj, attr)
+        return super().get_attribute(obj.deployment, attr, default)
 
 
 class _Project(Answer):

@@ -45,6 +45,7 @@ BROKEN = (ConnectionError, web.RequestPayloadError, aiohttp.ClientPayloadError)
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 ROOT = f"/builds/{{deployment:{_UUID}}}/{{attempt:[1-9][0-9]{{0,2}}}}"
+_KIND = re.compile(r"[a-z0-9-]{1,60}\Z")
 _TOKEN = re.compile(r"Bearer ([0-9a-f]{64})\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -222,7 +223,19 @@ def _plain_finish(finish: calls.Finish, most_lines: int) -> calls.Finish:
     _check_number("lastSeq", finish.last_seq, most_lines)
     if finish.exit_code is not None:
         _check_number("exitCode", finish.exit_code, 2**31 - 1, least=-(2**31))
-    return dataclasses.replace(finish, reason=_plain_text(finish.reason, 2000))
+    return dataclasses.replace(
+        finish, reason=_plain_text(finish.reason, 2000), failure=_plain_failure(finish.failure, most_lines)
+    )
+
+
+def _plain_failure(failure: calls.Failure | None, most_lines: int) -> calls.Failure | None:
+    if failure is None:
+        return None
+    if not _KIND.match(failure.kind):
+        raise Invalid("The kind of a failure is made of small letters, digits and hyphens, 60 at most.")
+    if failure.seq is not None:
+        _check_number("seq", failure.seq, most_lines, least=1)
+    return dataclasses.replace(failure, line=_plain_text(failure.line, 300), advice=_plain_text(failure.advice, 1000))
 
 
 def _named(request: web.Request) -> tuple[uuid.UUID, int]:

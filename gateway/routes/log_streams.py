@@ -211,7 +211,7 @@ async def _stored(logs: LogStore, owner: LogOwner, page: LogPage) -> AsyncIterat
 
 
 async def _send(request: web.Request, response: web.StreamResponse, events: AsyncIterator[bytes]) -> None:
-    """A client continues at its cursor, so the stream just breaks when it can't go on."""
+    """A stream that can't go on just ends without the event `end`: the client connects again, at its cursor."""
     loop = asyncio.get_running_loop()
     wrote_at = loop.time()
     try:
@@ -221,7 +221,9 @@ async def _send(request: web.Request, response: web.StreamResponse, events: Asyn
             async with asyncio.timeout(WRITE_SECONDS):
                 await response.write(piece or HEARTBEAT)
             wrote_at = loop.time()
-    except (ConnectionError, TimeoutError, Unavailable, NotFound) as error:
+    except (NotFound, Unavailable) as error:
+        log.info("log stream ended early: %s", error)
+    except (ConnectionError, TimeoutError) as error:
         log.info("log stream broken: %s", error or "the client reads too slowly")
         cut_off(request, response)
     except Exception:  # the status is sent: an error can only be logged

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import uuid
 
-from builder.protocol.calls import Facts
+from builder.protocol.calls import Facts, Failure
 from builder.protocol.steps import Step
 from gateway.engines.postgres.database import Database, storable
 from gateway.errors import NotFound
@@ -238,6 +238,7 @@ class AttemptStore:
         step: Step | None = None,
         exit_code: int | None = None,
         last_seq: int | None = None,
+        failure: Failure | None = None,
     ) -> None:
         """BUILDING -> FAILED. Records `step`, the step that failed, even if it never began."""
         await self._change(
@@ -252,7 +253,7 @@ class AttemptStore:
                 WHERE id = $1 AND attempt = $2 AND status = 'BUILDING'
                 RETURNING id
             )
-            SELECT id, end_attempt(id, $2, $3, $4)
+            SELECT id, end_attempt(id, $2, $3, $4, $7)
             FROM failed
             """,
             deployment_id,
@@ -261,6 +262,7 @@ class AttemptStore:
             step,
             exit_code,
             last_seq,
+            None if failure is None else json.dumps(dataclasses.asdict(failure)),
         )
 
     async def heartbeat(self, deployment_id: uuid.UUID, attempt: int, lease_seconds: float) -> None:

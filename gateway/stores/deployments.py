@@ -96,7 +96,8 @@ class DeploymentStore:
                     launcher,
                     started_at,
                     steps,
-                    reason
+                    reason,
+                    failure
                 FROM attempts
                 WHERE deployment_id = $1 AND started_at IS NOT NULL
                 ORDER BY number

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from builder.protocol.calls import Isolation
+from builder.protocol.calls import Failure, Isolation
 from builder.protocol.settings import SETTINGS, Settings, UsedSetting
 from builder.protocol.steps import Step
 from gateway.errors import Conflict, NotFound
@@ -74,7 +74,14 @@ def to_deployment(row: Mapping[str, Any]) -> Deployment:
 
 
 def to_attempt(row: Mapping[str, Any]) -> Attempt:
-    return Attempt(row["number"], row["launcher"], row["started_at"], _to_steps(row["steps"]), row["reason"])
+    return Attempt(
+        row["number"],
+        row["launcher"],
+        row["started_at"],
+        _to_steps(row["steps"]),
+        row["reason"],
+        _to_failure(row["failure"]),
+    )
 
 
 async def fetch_deployment(
@@ -110,6 +117,13 @@ def settings_json(settings: Settings) -> str:
     """Those that are set, by name."""
     values = {setting.name: getattr(settings, setting.name) for setting in SETTINGS}
     return json.dumps({name: value for name, value in values.items() if value is not None})
+
+
+def _to_failure(text: str | None) -> Failure | None:
+    if text is None:
+        return None
+    found = json.loads(text)
+    return Failure(**{**found, "step": Step(found["step"])})
 
 
 def _to_steps(text: str) -> tuple[StepTiming, ...]:

@@ -5,8 +5,9 @@ import uuid
 
 import pytest
 
-from builder.protocol.calls import Facts
+from builder.protocol.calls import Facts, Failure
 from builder.protocol.settings import Settings, UsedSetting
+from builder.protocol.steps import Step
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.models import lifecycle
 from gateway.models.actor import OWNER
@@ -360,6 +361,13 @@ async def test_the_end_of_a_deployment_ends_its_last_step(deployments, building)
     assert (found.status, found.reason) == (Status.FAILED, "The command failed.")
     assert (found.exit_code, found.last_seq) == (1, 40)
     assert found.steps[-1].seconds > 0
+
+
+async def test_why_a_command_failed_is_kept_with_its_attempt(deployments, building):
+    failure = Failure("npm-peer-conflict", Step.INSTALL, "npm error ERESOLVE", 12, "Do this.")
+    await deployments.fail(building.id, 1, "npm ended with 1.", "install", 1, 40, failure)
+    (attempt,) = await deployments.attempts(OWNER, building.id)
+    assert attempt.failure == failure
 
 
 async def test_a_project_takes_the_url_of_a_repository_that_has_moved(deployments, projects, building):

@@ -4,7 +4,6 @@ import asyncio
 import json
 import uuid
 
-import aiohttp
 import pytest
 
 from builder.protocol.lines import Line, LineBatch
@@ -176,7 +175,7 @@ async def test_an_outage_breaks_the_stream_and_a_reconnect_says_why(api, deploym
     stream = await connect()
     await stream.next()
     api.services.logs.is_away = True
-    with pytest.raises(aiohttp.ClientPayloadError):
+    with pytest.raises(EOFError):
         await stream.next()
     status, answer = await api.get(f"/logs/{deployment.id}/stream")
     assert (status, answer["details"]) == (503, "The log store is away.")

@@ -185,7 +185,9 @@ class MemoryDeployments:
             raise NotFound("It announced no manifest.")
         return self.manifests[row.id]
 
-    async def fail(self, deployment_id, attempt, reason, step=None, exit_code=None, last_seq=None) -> None:
+    async def fail(
+        self, deployment_id, attempt, reason, step=None, exit_code=None, last_seq=None, failure=None
+    ) -> None:
         row = self._fenced(deployment_id, attempt)
         self.manifests.pop(row.id, None)
         self._set(row, status=Status.FAILED, reason=reason, exit_code=exit_code, last_seq=last_seq)
