@@ -92,6 +92,7 @@ class Dispatcher:
         for deployment in adopted:
             self._begin_launch(deployment, may_run=True)
         for deployment in claimed:
+            log.info("claimed deployment %s attempt %d", deployment.id, deployment.attempt)
             self._begin_launch(deployment, may_run=False)
 
     def _begin_launch(self, deployment: Deployment, *, may_run: bool) -> None:

@@ -115,10 +115,10 @@ class Leases:
         reason = lifecycle.time_limit_sentence(self._time_limit_seconds)
         overdue = await self._attempts.overdue(lifecycle.bound_seconds(self._time_limit_seconds))
         for row in overdue:
-            log.warning("build overdue deployment %s attempt %d", row.id, row.attempt)
             step = row.steps[-1].name if row.steps else None
             with contextlib.suppress(Conflict):
                 await self._attempts.fail(row.id, row.attempt, reason, step, None, None)
+                log.warning("failed deployment %s attempt %d: %s", row.id, row.attempt, reason)
         return {(row.id, row.attempt) for row in overdue}
 
     async def _reap_expired(self) -> set[_Try]:

@@ -93,11 +93,11 @@ class Publisher:
             await self._attempts.fail(
                 deployment.id, attempt, reason, finish.step, finish.exit_code, finish.last_seq, finish.failure
             )
+            log.info("failed deployment %s attempt %d: %s", deployment.id, attempt, reason)
         else:
             await self._lose(deployment, attempt, finish.reason or NO_LOST_REASON)
         self._sizes.pop((deployment.id, attempt), None)
         self._on_finished()
-        log.info("finished deployment %s attempt %d exit %s", deployment.id, attempt, finish.exit)
 
     async def _publish(self, deployment: Deployment, attempt: int, finish: Finish) -> None:
         async with self._releases.project_lock(deployment.project_id):
@@ -112,7 +112,8 @@ class Publisher:
                 return
             await self._store_release(now, manifest)
             total = sum(file.size for file in manifest.files)
-            await self._releases.publish(now.id, attempt, len(manifest.files), total, finish.last_seq)
+            ready = await self._releases.publish(now.id, attempt, len(manifest.files), total, finish.last_seq)
+            log.info("ready deployment %s attempt %d live %s", ready.id, attempt, ready.is_live)
 
     async def _store_release(self, deployment: Deployment, manifest: Manifest) -> None:
         """The object is written first: a crash after it leaves an unused object, never a pointer to a missing one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import uuid
 from collections.abc import Collection, Sequence
 
@@ -17,6 +18,8 @@ from gateway.models.deployment import Deployment
 from gateway.models.source import Source
 from gateway.stores.queue import NO_LIMIT, request_deployment
 from gateway.stores.rows import fetch_deployment, stale, to_attempt, to_deployment
+
+log = logging.getLogger(__name__)
 
 CANCELED = "It was canceled."
 MAX_NUMBER = 2**31 - 1
@@ -112,7 +115,9 @@ class DeploymentStore:
         Raises NotFound, and TooMany for a full queue.
         """
         async with self._database.transaction() as connection:
-            return await request_deployment(connection, actor, slug, source, cause, overrides, self._queue_length)
+            found = await request_deployment(connection, actor, slug, source, cause, overrides, self._queue_length)
+        log.info("requested deployment %s of project %s by %s", found.id, slug, cause.kind)
+        return found
 
     async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
         """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict if it has already ended."""
@@ -138,6 +143,7 @@ class DeploymentStore:
             found = await fetch_deployment(connection, deployment_id)
         if canceled is None:
             raise Conflict(f"Deployment {deployment_id} has ended already: its state is {found.status}.")
+        log.info("canceled deployment %s by %s", deployment_id, actor.kind)
         return found
 
     async def set_log_end(

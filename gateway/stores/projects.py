@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import uuid
 from collections.abc import Callable, Collection
 from typing import Any
@@ -22,6 +23,8 @@ from gateway.models.source import Source
 from gateway.stores.hosts import reserve_slug
 from gateway.stores.queue import NO_LIMIT, request_deployment
 from gateway.stores.rows import fetch_deployment, settings_json, to_project
+
+log = logging.getLogger(__name__)
 
 SITE_CHANGED = "site_changed"
 """The channel that is notified of a project's slug in the transaction that changes its live release."""
@@ -66,7 +69,8 @@ class ProjectStore:
             deployment = await request_deployment(connection, actor, slug, source, cause, settings, self._queue_length)
             if idempotency:
                 await _remember_key(connection, *idempotency, deployment.id)
-            return deployment
+        log.info("created project %s with deployment %s by %s", slug, deployment.id, cause.kind)
+        return deployment
 
     async def get(self, actor: Actor, slug: str) -> Project:
         """Raises NotFound."""

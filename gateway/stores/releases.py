@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import uuid
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,8 @@ from gateway.models.actor import Actor
 from gateway.models.deployment import Deployment, Status
 from gateway.stores.projects import SITE_CHANGED
 from gateway.stores.rows import fetch_deployment, stale, to_deployment
+
+log = logging.getLogger(__name__)
 
 SWEEP_AT_ONCE = 100
 
@@ -81,7 +84,9 @@ class ReleaseStore:
                 deployment.project_id,
             )
             await _go_live(connection, deployment)
-            return await fetch_deployment(connection, deployment_id)
+            promoted = await fetch_deployment(connection, deployment_id)
+        log.info("promoted deployment %s of project %s by %s", deployment_id, promoted.project_slug, actor.kind)
+        return promoted
 
     @contextlib.asynccontextmanager
     async def project_lock(self, project_id: uuid.UUID) -> AsyncIterator[Held]:
