@@ -26,6 +26,7 @@ from gateway.metrics import count_requests
 from gateway.proxy import create_site_server
 from gateway.routes import create_builders_app, setup_routes
 from gateway.routes.compression import compress_answers
+from gateway.routes.projects import follow_renames
 from gateway.routes.table import asked_scope
 from gateway.services import SERVICES, OpenLauncher, Services, open_services
 from gateway.wire.clients import TrustedProxies
@@ -61,6 +62,7 @@ def create_api_app(services: Services) -> web.Application:
             errors_to_responses,
             guard(services.access, asked_scope),
             compress_answers,
+            follow_renames,
         ],
         client_max_size=services.config.api.body_bytes,
     )

@@ -60,6 +60,7 @@ async def keep_working(services: Services, *, on_first_token: Callable[[str], No
         stack.push_async_callback(services.launcher.close)
         await keep("leases", services.leases.run)
         await keep("log ends", services.log_ends.run)
+        await keep("deletion", services.deleter.run)
         await keep("retention", _sweeper(services).run, again_seconds=AGAIN_SECONDS)
         if services.config.storage.mirror_outputs:
             await keep("mirror", _mirror(services).run)

@@ -11,11 +11,11 @@ from aiohttp import web
 
 from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models.deployment import Status
-from gateway.models.host import SitePointer
+from gateway.models.host import Signpost, SitePointer, Target
 from gateway.models.object_keys import blob_key, output_key
 from gateway.roles import ObjectStore
 from gateway.sites import pages
-from gateway.sites.answers import Answer, answer_with, decide, not_allowed, refuse
+from gateway.sites.answers import Answer, answer_with, decide, not_allowed, redirect, refuse
 from gateway.sites.cache import MAX_BLOB_BYTES, BlobCache
 from gateway.sites.listener import SiteServer
 from gateway.sites.plain import PlainSites, represent_object
@@ -120,14 +120,16 @@ class SiteProxy:
             raise Unavailable(f"A file of {asked.host} is not stored.")
         return reply
 
-    async def _find_pointer(self, host: str, max_age_seconds: float | None = None) -> SitePointer | None:
+    async def _find_pointer(self, host: str, max_age_seconds: float | None = None) -> Target | None:
         try:
             return await self._pointers.find(host, max_age_seconds)
         except NotFound:
             return None
 
-    async def _reply_if_stored(self, pointer: SitePointer | None, asked: SiteRequest) -> Reply | None:
+    async def _reply_if_stored(self, pointer: Target | None, asked: SiteRequest) -> Reply | None:
         """None if the release, or one of its files, is not stored."""
+        if isinstance(pointer, Signpost):
+            return self._follow(pointer, asked)
         try:
             if pointer is None or pointer.deployment_id is None:
                 return await self._reply_without_release(pointer, asked)
@@ -150,6 +152,12 @@ class SiteProxy:
             key = blob_key(pointer.project_id, answer.blob.sha256)
             reply.body = await StoredBytes.open(self._objects, key, start, reply.length)
         return reply
+
+    def _follow(self, signpost: Signpost, asked: SiteRequest) -> Reply:
+        if signpost.slug is None:
+            return _show(refuse(pages.UNKNOWN_HOST), asked)
+        location = self._pointers.site_of(signpost.slug) + asked.raw_path
+        return _show(redirect(location, asked.query), asked)
 
     async def _reply_without_release(self, pointer: SitePointer | None, asked: SiteRequest) -> Reply:
         slug = pointer.slug if pointer else self._pointers.label_of(asked.host)

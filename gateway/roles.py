@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import enum
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -29,6 +29,9 @@ class LogStore(Protocol):
 
     async def compact(self, deployment_id: uuid.UUID) -> int:
         """Store an ended log more compactly, if possible. Reads return the same. Returns how many rows it saved."""
+
+    async def forget(self, deployment_ids: Collection[uuid.UUID]) -> None:
+        """Delete the logs of these deployments, which have ended: at once, or when the store rewrites its files."""
 
     async def drop_before(self, day: datetime.date) -> int:
         """Delete the batches received before that UTC day. Returns how many partitions it dropped."""

@@ -14,6 +14,7 @@ from gateway.access.guard import Access
 from gateway.background import Health
 from gateway.config import Config
 from gateway.consumer import LogConsumer
+from gateway.control.deletion import Deleter
 from gateway.control.dispatcher import Dispatcher
 from gateway.control.leases import Leases
 from gateway.control.log_ends import LogEnds
@@ -36,6 +37,7 @@ from gateway.secrets.vault import Vault
 from gateway.sites.pointers import SitePointers
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.data_keys import DataKeyStore
+from gateway.stores.deletions import DeletionStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
@@ -58,6 +60,7 @@ class Services:
     deployments: DeploymentStore
     attempts: AttemptStore
     releases: ReleaseStore
+    hosts: HostStore
     installation: InstallationStore
     vault: Vault
     variables: Variables
@@ -68,6 +71,7 @@ class Services:
     dispatcher: Dispatcher
     leases: Leases
     log_ends: LogEnds
+    deleter: Deleter
     publisher: Publisher
     transport: LogTransport
     consumer: LogConsumer
@@ -136,7 +140,8 @@ async def open_services(
 def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = time.monotonic) -> Services:
     """The services on these engines; nothing is opened and no job runs. `clock` measures how long the jobs wait."""
     database, health, launcher, transport = engines.database, engines.health, engines.launcher, engines.transport
-    pointers = SitePointers(HostStore(database), config.sites.url, config.sites.pointer_seconds)
+    hosts = HostStore(database)
+    pointers = SitePointers(hosts, config.sites.url, config.sites.pointer_seconds)
     api_labels = [pointers.label_of(name) for name in config.api.own_names]
     queue_length = config.builder.queue_length
     projects = ProjectStore(database, [label for label in api_labels if label is not None], queue_length=queue_length)
@@ -177,6 +182,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
         deployments=deployments,
         attempts=attempts,
         releases=releases,
+        hosts=hosts,
         installation=installation,
         vault=vault,
         variables=Variables(projects, VariableStore(database), vault),
@@ -187,6 +193,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
         dispatcher=dispatcher,
         leases=leases,
         log_ends=log_ends,
+        deleter=Deleter(DeletionStore(database), releases, engines.objects, engines.logs),
         publisher=Publisher(deployments, attempts, releases, engines.objects, config.builder, on_finished),
         transport=transport,
         consumer=LogConsumer(transport, CountedLogs(engines.logs, metrics.log_lines)),

@@ -17,3 +17,14 @@ class SitePointer:
     deployment_id: uuid.UUID | None
     newest_status: Status | None
     is_preview: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Signpost:
+    """A name that its project gave up: it leads to `slug`, or, if that is None, nowhere."""
+
+    name: str
+    slug: str | None
+
+
+Target = SitePointer | Signpost

@@ -71,6 +71,29 @@ API = (
         about=Description(summary="A project"),
     ),
     Route(
+        "PATCH",
+        "/project/{slug}",
+        projects.change_project,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=requests.ProjectChange,
+        answer=answers.ProjectAnswer,
+        about=Description(
+            summary="Change it; the next deployment uses the new settings", errors=(409,), needs_body=True
+        ),
+    ),
+    Route(
+        "DELETE",
+        "/project/{slug}",
+        projects.delete_project,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=requests.EmptyRequest,
+        answer=answers.DeletedAnswer,
+        status=202,
+        about=Description(summary="Delete it with all its deployments, files, logs and variables"),
+    ),
+    Route(
         "GET",
         "/project/{slug}/deployments",
         projects.list_deployments,

@@ -245,6 +245,12 @@ class ProjectList(Answer):
     next = fields.String(required=True, allow_none=True, metadata={"description": "The cursor of the next page."})
 
 
+class DeletedAnswer(Answer):
+    """The project is not served any more. Its names are kept from other projects for 30 days."""
+
+    slug = fields.String(required=True)
+
+
 class DeploymentList(Answer):
     deployments = fields.List(fields.Nested(DeploymentAnswer), required=True)
     next = fields.String(required=True, allow_none=True, metadata={"description": "The cursor of the next page."})

@@ -12,8 +12,11 @@ from aiohttp import web
 from builder.protocol.branches import is_commit
 from builder.protocol.settings import Settings
 from gateway.access.guard import ACTOR
+from gateway.access.middlewares import Handler
+from gateway.errors import NotFound
 from gateway.models.actor import Actor
 from gateway.models.cause import Cause, CauseKind
+from gateway.models.slugs import LABEL
 from gateway.routes.answers import ProjectNow, answer
 from gateway.routes.bodies import parse_object, read_body, read_json
 from gateway.routes.requests import (
@@ -23,6 +26,7 @@ from gateway.routes.requests import (
     read_idempotency_key,
     read_new_project,
     read_page,
+    read_project_change,
     read_slug,
 )
 from gateway.services import SERVICES
@@ -59,6 +63,44 @@ async def show_project(request: web.Request) -> web.Response:
     project = await services.projects.get(request[ACTOR], read_slug(request.match_info["slug"]))
     newest = await services.deployments.newest(request[ACTOR], [project.id])
     return answer(request, ProjectNow(project, newest.get(project.id)))
+
+
+async def change_project(request: web.Request) -> web.Response:
+    services, actor = request.app[SERVICES], request[ACTOR]
+    slug = read_slug(request.match_info["slug"])
+    body = await read_json(request, services.config.api.body_bytes)
+    edit, redirects = read_project_change(body, services.config.builder.allow_private_hosts)
+    project = await services.projects.change(actor, slug, edit, redirects=redirects)
+    newest = await services.deployments.newest(actor, [project.id])
+    return answer(request, ProjectNow(project, newest.get(project.id)))
+
+
+async def delete_project(request: web.Request) -> web.Response:
+    """From now on nothing of it is served; its builders are stopped, then its files, logs and variables removed."""
+    services = request.app[SERVICES]
+    slug = read_slug(request.match_info["slug"])
+    await expect_nothing(request)
+    await services.projects.delete(request[ACTOR], slug)
+    services.pointers.forget(slug)
+    services.leases.wake()
+    services.deleter.wake()
+    return answer(request, {"slug": slug})
+
+
+@web.middleware
+async def follow_renames(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A call about a project's former slug is answered with a redirect to the same call about its present one."""
+    try:
+        return await handler(request)
+    except NotFound:
+        old = request.match_info.get("slug", "")
+        new = await request.app[SERVICES].hosts.renamed_to(old) if LABEL.match(old) else None
+        if new is None:
+            raise
+        resource = request.match_info.route.resource
+        assert resource is not None  # noqa: S101 - the path has a slug, so a route was found
+        path = resource.url_for(**{**request.match_info, "slug": new})
+        raise web.HTTPPermanentRedirect(path.with_query(request.rel_url.query)) from None
 
 
 async def list_deployments(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import marshmallow
@@ -16,6 +16,7 @@ from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
 from builder.protocol.settings import PLAIN, SETTINGS, Setting, Settings
 from gateway.errors import Invalid, NotFound
 from gateway.models.log import LogPosition
+from gateway.models.project import Project
 from gateway.models.slugs import LABEL
 from gateway.models.source import GitRef, Source
 
@@ -166,6 +167,24 @@ class DeploymentRequest(marshmallow.Schema):
         unknown = marshmallow.RAISE
 
 
+_Change = ProjectRequest.from_dict(
+    {
+        "slug": Text(metadata={"description": "Its new slug, and so its new address.", "format": "slug"}),
+        "keepOldAddress": Flag(
+            load_default=True, metadata={"description": "Whether the old address leads to the new one for 30 days."}
+        ),
+    },
+    name="ProjectChange",
+)
+
+
+class ProjectChange(_Change):  # type: ignore[valid-type,misc]  # made by from_dict
+    """What to change; the rest stays. For a setting that is null or empty, the builder decides."""
+
+    def __init__(self) -> None:
+        super().__init__(partial=True)
+
+
 class EmptyRequest(marshmallow.Schema):
     """Nothing, or an empty object."""
 
@@ -183,13 +202,40 @@ class NewProject:
 def read_new_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]) -> NewProject:
     """Raises Invalid with a sentence for each field that is wrong."""
     values = load(ProjectRequest(), body)
+    git_url = _read_git_url(values["gitUrl"], allow_private_hosts)
+    return NewProject(values["name"], GitRef(git_url, values["branch"] or None), Settings(**_chosen(values)))
+
+
+def read_project_change(
+    body: Mapping[str, Any], allow_private_hosts: Sequence[str]
+) -> tuple[Callable[[Project], Project], bool]:
+    """The change of a project that `body` asks for, and whether its old address stays. Raises Invalid."""
+    values = load(ProjectChange(), body)
+    changed: dict[str, Any] = {name: values[name] for name in ("name", "slug") if name in values}
+    if "gitUrl" in values:
+        changed["git_url"] = _read_git_url(values["gitUrl"], allow_private_hosts)
+    if "branch" in values:
+        changed["branch"] = values["branch"] or None
+
+    def edit(project: Project) -> Project:
+        settings = dataclasses.replace(project.settings, **_chosen(values))
+        return dataclasses.replace(project, **changed, settings=settings)
+
+    return edit, values.get("keepOldAddress", True)
+
+
+def _read_git_url(text: str, allow_private_hosts: Sequence[str]) -> str:
     try:
-        git_url = str(parse_git_url(values["gitUrl"], allow_private_hosts))
+        return str(parse_git_url(text, allow_private_hosts))
     except ValueError as error:
         sentence = f"gitUrl is wrong: {error}"
         raise Invalid(sentence, {"gitUrl": sentence}) from error
-    chosen = {setting.name: values[setting.json_name] for setting in SETTINGS if values[setting.json_name] != ""}
-    return NewProject(values["name"], GitRef(git_url, values["branch"] or None), Settings(**chosen))
+
+
+def _chosen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among the values, by their names in Python. Empty text stands for None."""
+    found = {setting.name: values[setting.json_name] for setting in SETTINGS if setting.json_name in values}
+    return {name: None if value == "" else value for name, value in found.items()}
 
 
 def load(schema: marshmallow.Schema, body: Mapping[str, Any]) -> dict[str, Any]:

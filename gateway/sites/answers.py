@@ -62,11 +62,11 @@ def decide(release: Release, request: SiteRequest) -> Answer:
         return not_allowed()
     found = find_file(release.files, request.path, release.html_handling)
     if isinstance(found, Moved):
-        return _redirect(found.path, request.query)
+        return redirect(encode_path(found.path), request.query)
     if found is None:
         return _answer_missing(release, request)
     if is_page(found) and not is_canonical(request.raw_path, request.path):
-        return _redirect(request.path, request.query)
+        return redirect(encode_path(request.path), request.query)
     return _answer_file(release, found, request)
 
 
@@ -100,9 +100,10 @@ def not_allowed() -> Answer:
     return refuse(NOT_ALLOWED, {"Allow": ", ".join(METHODS)})
 
 
-def _redirect(path: str, query: str | None) -> Answer:
-    # Browsers keep a 308 for ever unless told otherwise, and the next release may have a file at this path.
-    location = encode_path(path) + (f"?{query}" if query is not None else "")
+def redirect(location: str, query: str | None) -> Answer:
+    # Browsers keep a 308 for ever unless told otherwise: the next release may have a file at this path, and a renamed
+    # project may take its old name back.
+    location += f"?{query}" if query is not None else ""
     return Answer(308, COMMON_HEADERS | {"Location": location, "Cache-Control": REVALIDATE, "Content-Length": "0"})
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.errors import NotFound, Unavailable
-from gateway.models.host import SitePointer
+from gateway.models.addresses import Addresses
+from gateway.models.host import Target
 from gateway.sites.flights import Flights
 from gateway.sites.hosts import SiteNames, is_address
 from gateway.sites.lru import LeastRecentlyUsed
@@ -23,13 +24,13 @@ MAX_UNKNOWN = 10_000
 
 
 class Hosts(Protocol):
-    async def find(self, name: str) -> SitePointer:
+    async def find(self, name: str) -> Target:
         """What a label or a whole domain leads to. Raises NotFound, and Unavailable while the database is away."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Known:
-    pointer: SitePointer
+    pointer: Target
     read_at: float
     is_fresh: bool
 
@@ -42,12 +43,13 @@ class SitePointers:
     ) -> None:
         self._hosts = hosts
         self._names = SiteNames(url_template)
+        self._addresses = Addresses(url_template)
         self._seconds = seconds
         self._clock = clock
         self._known: LeastRecentlyUsed[str, _Known] = LeastRecentlyUsed(MAX_KNOWN)
         # In a small table of their own, so that made-up names displace no site.
         self._unknown: LeastRecentlyUsed[str, float] = LeastRecentlyUsed(MAX_UNKNOWN)
-        self._flights: Flights[str, SitePointer] = Flights()
+        self._flights: Flights[str, Target] = Flights()
         self._forgotten_at = float("-inf")
         self._failed_at: float | None = None
 
@@ -55,7 +57,11 @@ class SitePointers:
         """The label in the place of the slug, whether or not such a project exists."""
         return self._names.label_of(host)
 
-    async def find(self, host: str, max_age_seconds: float | None = None) -> SitePointer:
+    def site_of(self, slug: str) -> str:
+        """The address of a project's site."""
+        return self._addresses.site(slug)
+
+    async def find(self, host: str, max_age_seconds: float | None = None) -> Target:
         """What `host` (from parse_authority) leads to. Raises NotFound, or Unavailable if it was never known.
 
         While the database is away, remembered answers stay in use at any age, and no request waits for the database.
@@ -87,7 +93,7 @@ class SitePointers:
             self._failed_at = now
             self._flights.begin(host, lambda: self._read(host))
 
-    async def _read_or_known(self, host: str) -> SitePointer:
+    async def _read_or_known(self, host: str) -> Target:
         """With a remembered answer, waits only briefly for a newer one; the read continues."""
         known = self._known.get(host)
         try:
@@ -98,7 +104,7 @@ class SitePointers:
                 raise
             return known.pointer
 
-    async def _read(self, host: str) -> SitePointer:
+    async def _read(self, host: str) -> Target:
         began = self._clock()
         try:
             async with asyncio.timeout(READ_SECONDS):
@@ -114,7 +120,7 @@ class SitePointers:
         self._remember(host, pointer, began)
         return pointer
 
-    def _remember(self, host: str, pointer: SitePointer, began: float) -> None:
+    def _remember(self, host: str, pointer: Target, began: float) -> None:
         known = self._known.get(host)
         if known is None or known.read_at <= began:
             self._unknown.pop(host)
@@ -127,7 +133,7 @@ class SitePointers:
             if began > self._forgotten_at:
                 self._unknown.put(host, began)
 
-    async def _ask(self, host: str) -> SitePointer:
+    async def _ask(self, host: str) -> Target:
         label = self._names.label_of(host)
         # A name without a dot would be looked up as a label, and serve a site under a name that is not its own.
         if label is None and (is_address(host) or "." not in host):

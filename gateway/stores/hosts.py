@@ -10,16 +10,18 @@ from gateway.engines.postgres.database import Database
 from gateway.errors import NotFound, Unavailable
 from gateway.models.addresses import deployment_label
 from gateway.models.deployment import Status
-from gateway.models.host import SitePointer
+from gateway.models.host import Signpost, SitePointer, Target
 
 ID_TRIES = 10
+RESERVED_DAYS = 30
+"""How long a name that a project gave up is kept from others, so that its old links lead to no stranger."""
 
 
 class HostStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, name: str) -> SitePointer:
+    async def find(self, name: str) -> Target:
         """The target of a label or a whole domain. Raises NotFound, also for a deployment without a release."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(
@@ -27,11 +29,13 @@ class HostStore:
                 SELECT
                     projects.id AS project_id,
                     projects.subdomain AS slug,
+                    hosts.redirect_to,
+                    hosts.reserved_until IS NOT NULL AS is_given_up,
                     coalesce(own.id, projects.live_deployment_id) AS deployment_id,
                     newest.status AS newest_status,
                     hosts.kind = 'deployment' AS is_preview
                 FROM hosts
-                JOIN projects ON projects.id = hosts.project_id
+                LEFT JOIN projects ON projects.id = hosts.project_id
                 LEFT JOIN deployments AS own
                     ON own.id = hosts.deployment_id
                     AND own.status = 'READY'
@@ -44,12 +48,15 @@ class HostStore:
                     LIMIT 1
                 ) AS newest ON true
                 WHERE hosts.name = $1
-                    AND (hosts.kind <> 'deployment' OR own.id IS NOT NULL)
+                    AND (hosts.reserved_until IS NOT NULL OR hosts.kind <> 'deployment' OR own.id IS NOT NULL)
+                    AND (hosts.reserved_until IS NULL OR hosts.reserved_until > now())
                 """,
                 name,
             )
         if row is None:
             raise NotFound(f"Nothing is served under the name '{name}'.")
+        if row["is_given_up"]:
+            return Signpost(name, row["redirect_to"])
         return SitePointer(
             project_id=row["project_id"],
             slug=row["slug"],
@@ -57,6 +64,19 @@ class HostStore:
             newest_status=Status(row["newest_status"]) if row["newest_status"] else None,
             is_preview=row["is_preview"],
         )
+
+    async def renamed_to(self, slug: str) -> str | None:
+        """The present slug of a project that had this one until it was renamed, while the old one leads there."""
+        async with self._database.acquire() as connection:
+            found: str | None = await connection.fetchval(
+                """
+                SELECT redirect_to
+                FROM hosts
+                WHERE name = $1 AND reserved_until > now()
+                """,
+                slug,
+            )
+        return found
 
 
 async def reserve_slug(connection: asyncpg.Connection, slug: str, project_id: uuid.UUID) -> bool:
@@ -90,7 +110,8 @@ async def _reserve(
             pull_request = NULL,
             redirect_to = NULL,
             reserved_until = NULL
-        WHERE hosts.project_id IS NULL AND hosts.reserved_until < now()
+        WHERE hosts.reserved_until < now()
+            OR (hosts.reserved_until IS NOT NULL AND hosts.project_id = excluded.project_id)
         RETURNING true
         """,
         name,
@@ -99,3 +120,64 @@ async def _reserve(
         deployment_id,
     )
     return bool(reserved)
+
+
+async def move_slug(
+    connection: asyncpg.Connection, project_id: uuid.UUID, old: str, new: str, *, redirects: bool
+) -> bool:
+    """The project has the new slug, and its deployments have addresses with it. False if the new slug is taken.
+
+    The old slug is kept from other projects for RESERVED_DAYS and leads to the new one, or nowhere. The old addresses
+    of deployments stay.
+    """
+    if not await reserve_slug(connection, new, project_id):
+        return False
+    await connection.execute(
+        """
+        UPDATE hosts
+        SET redirect_to = $2
+        WHERE project_id = $1 AND redirect_to IS NOT NULL
+        """,
+        project_id,
+        new,
+    )
+    await connection.execute(
+        """
+        UPDATE hosts
+        SET redirect_to = $2,
+            reserved_until = now() + make_interval(days => $3)
+        WHERE name = $1
+        """,
+        old,
+        new if redirects else None,
+        RESERVED_DAYS,
+    )
+    # If a new name is still reserved for another project, that deployment keeps its old one alone.
+    await connection.execute(
+        """
+        INSERT INTO hosts (name, project_id, kind, deployment_id)
+        SELECT $2 || substr(name, length(name) - 8), project_id, kind, deployment_id
+        FROM hosts
+        WHERE project_id = $1 AND kind = 'deployment' AND left(name, length(name) - 9) = $3
+        ON CONFLICT (name) DO NOTHING
+        """,
+        project_id,
+        new,
+        old,
+    )
+    return True
+
+
+async def release_names(connection: asyncpg.Connection, project_id: uuid.UUID) -> None:
+    """Nothing is served under the project's names from now on. They are kept from other projects for RESERVED_DAYS."""
+    await connection.execute(
+        """
+        UPDATE hosts
+        SET project_id = NULL,
+            redirect_to = NULL,
+            reserved_until = now() + make_interval(days => $2)
+        WHERE project_id = $1
+        """,
+        project_id,
+        RESERVED_DAYS,
+    )

@@ -20,7 +20,7 @@ from gateway.models.deployment import Deployment
 from gateway.models.project import Project
 from gateway.models.slugs import check_slug, random_long_slug, random_slug
 from gateway.models.source import Source
-from gateway.stores.hosts import reserve_slug
+from gateway.stores.hosts import move_slug, release_names, reserve_slug
 from gateway.stores.queue import NO_LIMIT, request_deployment
 from gateway.stores.rows import fetch_deployment, settings_json, to_project
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SITE_CHANGED = "site_changed"
 """The channel that is notified of a project's slug in the transaction that changes its live release."""
+DELETED = "Its project was deleted."
 IDEMPOTENCY_DAYS = 7
 SHORT_SLUG_TRIES = 10
 LONG_SLUG_TRIES = 10
@@ -94,7 +95,8 @@ class ProjectStore:
                 """
                 SELECT *
                 FROM projects
-                WHERE ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+                WHERE deleted_at IS NULL
+                    AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
                     AND ($4::uuid IS NULL OR created_by = $4)
                 ORDER BY created_at DESC, id DESC
                 LIMIT $1 + 1
@@ -107,6 +109,79 @@ class ProjectStore:
         projects = [to_project(row) for row in rows[:limit]]
         more = len(rows) > limit and projects
         return projects, _cursor_after(projects[-1]) if more else None
+
+    async def change(
+        self, actor: Actor, slug: str, edit: Callable[[Project], Project], *, redirects: bool = True
+    ) -> Project:
+        """The project with name, source, slug and settings as `edit` returns them; the next deployment uses them.
+
+        After a change of the slug the old one leads to the new one for some time, unless `redirects` is false. Raises
+        NotFound, Invalid for a slug that no project may have, and Conflict for one that is taken.
+        """
+        async with self._database.transaction() as connection:
+            project = to_project(await _locked(connection, actor, slug))
+            edited = edit(project)
+            if edited.slug != slug:
+                check_slug(edited.slug, self._api_labels)
+                if not await move_slug(connection, project.id, slug, edited.slug, redirects=redirects):
+                    raise Conflict(f"The slug '{edited.slug}' is taken. Choose another one; nothing was changed.")
+            await connection.execute(
+                """
+                UPDATE projects
+                SET name = $2,
+                    git_url = $3,
+                    branch = $4,
+                    subdomain = $5,
+                    settings = $6
+                WHERE id = $1
+                """,
+                project.id,
+                edited.name,
+                edited.git_url,
+                edited.branch,
+                edited.slug,
+                settings_json(edited.settings),
+            )
+            if edited.slug != slug:
+                await _notify(connection, slug, edited.slug)
+        return edited
+
+    async def delete(self, actor: Actor, slug: str) -> None:
+        """Nothing of the project is served, listed or built from now on; a job removes its files and logs.
+
+        Its names are kept from other projects for some time. Raises NotFound.
+        """
+        async with self._database.transaction() as connection:
+            project_id = (await _locked(connection, actor, slug))["id"]
+            await connection.execute(
+                """
+                WITH canceled AS (
+                    UPDATE deployments
+                    SET status = 'CANCELED',
+                        reason = $2,
+                        queue_reason = NULL,
+                        completed_at = now()
+                    WHERE project_id = $1 AND status IN ('QUEUE', 'BUILDING')
+                    RETURNING id, attempt
+                )
+                SELECT end_attempt(id, attempt, $2)
+                FROM canceled
+                """,
+                project_id,
+                DELETED,
+            )
+            await release_names(connection, project_id)
+            await connection.execute(
+                """
+                UPDATE projects
+                SET subdomain = ':' || id,
+                    live_deployment_id = NULL,
+                    deleted_at = now()
+                WHERE id = $1
+                """,
+                project_id,
+            )
+            await _notify(connection, slug)
 
     async def _insert(
         self, connection: asyncpg.Connection, actor: Actor, name: str, source: Source, settings: Settings
@@ -144,6 +219,25 @@ class ProjectStore:
                 if await reserve_slug(connection, slug, project_id):
                     return slug
         raise Unavailable("No free name was found for the project. Try again.")
+
+
+async def _locked(connection: asyncpg.Connection, actor: Actor, slug: str) -> asyncpg.Record:
+    row = await connection.fetchrow(
+        """
+        SELECT *
+        FROM projects
+        WHERE subdomain = $1 AND ($2::uuid IS NULL OR created_by = $2)
+        FOR NO KEY UPDATE
+        """,
+        slug,
+        actor.owner_id,
+    )
+    return _found(row, slug)
+
+
+async def _notify(connection: asyncpg.Connection, *slugs: str) -> None:
+    for slug in slugs:
+        await connection.execute("SELECT pg_notify($1, $2)", SITE_CHANGED, slug)
 
 
 async def _first_with(connection: asyncpg.Connection, actor: Actor, key: str, sha256: bytes) -> Deployment | None:

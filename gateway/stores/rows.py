@@ -87,13 +87,17 @@ def to_attempt(row: Mapping[str, Any]) -> Attempt:
 async def fetch_deployment(
     connection: asyncpg.Connection, deployment_id: uuid.UUID, actor: Actor = OWNER
 ) -> Deployment:
-    """Raises NotFound, also if it belongs to another owner."""
+    """Raises NotFound, also if it belongs to another owner or its project was deleted."""
     row = await connection.fetchrow(
         """
         SELECT *
         FROM deployment_rows
         WHERE id = $1
-            AND ($2::uuid IS NULL OR project_id IN (SELECT id FROM projects WHERE created_by = $2))
+            AND project_id IN (
+                SELECT id
+                FROM projects
+                WHERE deleted_at IS NULL AND ($2::uuid IS NULL OR created_by = $2)
+            )
         """,
         deployment_id,
         actor.owner_id,

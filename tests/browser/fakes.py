@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import types
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from builder.protocol.lines import Line, LineBatch
 from builder.protocol.settings import Settings
@@ -213,6 +213,9 @@ class FakeLogs:
     async def missing(self, deployment_id: uuid.UUID, attempt: int, last_seq: int) -> list[tuple[int, int]]:
         raise NotImplementedError
 
+    async def forget(self, deployment_ids: Collection[uuid.UUID]) -> None:
+        pass
+
     async def drop_before(self, day: datetime.date) -> int:
         raise NotImplementedError
 
@@ -248,6 +251,11 @@ class FakeInstallation:
         return None
 
 
+class FakeHosts:
+    async def renamed_to(self, slug: str) -> str | None:
+        return None
+
+
 class FakeServices(types.SimpleNamespace):
     """The fields of gateway.services.Services that handlers use."""
 
@@ -259,6 +267,7 @@ class FakeServices(types.SimpleNamespace):
             config=config,
             projects=projects,
             deployments=deployments,
+            hosts=FakeHosts(),
             releases=deployments,
             logs=FakeLogs(),
             dispatcher=FakeJob(),

@@ -11,6 +11,7 @@ from builder.protocol.lines import MAX_LINE_BYTES, Line, LineBatch
 from gateway.engines.clickhouse.clickhouse_logs import ClickhouseLogStore
 from gateway.engines.postgres.postgres_logs import ROW_LINES, PostgresLogStore
 from gateway.models.log import LogPosition
+from tests.engines.gateway import eventually
 
 BUILD = uuid.UUID(int=1)
 OTHER = uuid.UUID(int=2)
@@ -216,6 +217,17 @@ async def test_a_line_is_there_until_its_last_repeat_is_dropped(logs, calendar):
     assert await logs.missing(BUILD, 1, 2) == []
     assert await logs.drop_before(NEXT_MONTH) == 1
     assert await seqs(logs) == numbers(1, 2)
+
+
+async def test_the_logs_of_these_deployments_alone_are_forgotten(logs):
+    await logs.append([batch(1, 2), batch(1, 3, build=OTHER)])
+    await logs.forget([BUILD, uuid.uuid4()])
+    await eventually(lambda: is_empty(logs, BUILD), "the store has rewritten its files", 20)
+    assert await seqs(logs, build=OTHER) == numbers(1, 3)
+
+
+async def is_empty(logs, build):
+    return not await seqs(logs, build=build)
 
 
 @pytest.fixture(params=["postgres", "clickhouse"])

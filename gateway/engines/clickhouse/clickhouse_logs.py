@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from builder.protocol.lines import LineBatch
@@ -105,6 +105,9 @@ SELECT count()
 FROM log_events
 WHERE 0
 """
+FORGET = "ALTER TABLE log_events DELETE WHERE deployment_id IN %(ids)s"
+FORGOTTEN_AT_ONCE = 1000
+"""A longer list would come near the limit on the size of a query."""
 DROP_PARTITION = "ALTER TABLE log_events DROP PARTITION %(month)s"
 
 
@@ -167,6 +170,12 @@ class ClickhouseLogStore:
     async def compact(self, deployment_id: uuid.UUID) -> int:
         """Does nothing: ClickHouse merges parts itself."""
         return 0
+
+    async def forget(self, deployment_ids: Collection[uuid.UUID]) -> None:
+        """ClickHouse rewrites the parts concerned in the background."""
+        ids = [str(each) for each in deployment_ids]
+        for start in range(0, len(ids), FORGOTTEN_AT_ONCE):
+            await self._fetch(FORGET, ids=tuple(ids[start : start + FORGOTTEN_AT_ONCE]))
 
     async def drop_before(self, day: datetime.date) -> int:
         """Delete the months that had ended by that UTC day. Returns how many.

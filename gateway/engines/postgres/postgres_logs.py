@@ -8,7 +8,7 @@ import itertools
 import json
 import uuid
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -107,6 +107,10 @@ class PostgresLogStore:
             await connection.execute("SET LOCAL lock_timeout = '5s'")
             dropped: int = await connection.fetchval("SELECT drop_log_partitions($1)", day)
         return dropped
+
+    async def forget(self, deployment_ids: Collection[uuid.UUID]) -> None:
+        async with self._database.acquire() as connection:
+            await connection.execute("DELETE FROM log_batches WHERE deployment_id = ANY($1)", list(deployment_ids))
 
     async def check(self) -> None:
         """Raises Unavailable."""

@@ -49,6 +49,9 @@ class MemoryLogs:
     async def compact(self, deployment_id) -> int:
         return 0
 
+    async def forget(self, deployment_ids) -> None:
+        pass
+
     async def drop_before(self, day) -> int:
         if self.is_away:
             raise Unavailable("The log store is away.")
