@@ -1,4 +1,4 @@
-"""Collects the output of a build after its processes have ended: regular files, no links followed, within limits."""
+"""Collects the output of a build after its processes have ended: files within limits, links as copies of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from builder.checkout import PAGES, check_deadline, open_file, opened_folder
 from builder.errors import BuildFailed
 from builder.leaks import NO_LEAKS, FileSearch, Leak, Leaks, explain_leak
+from builder.links import Links, TooManyLinks
 from builder.protocol.calls import ManifestFile
 
 CHUNK_BYTES = 1024 * 1024
@@ -47,6 +48,8 @@ class Output:
     notes: tuple[str, ...]
     leak: str = ""
     """Which file has a secret: it must not be published."""
+    copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """By path, for files that are links: the file whose bytes they have."""
 
     @property
     def bytes(self) -> int:
@@ -68,7 +71,9 @@ def collect_output(
     walk = _Walk(limits, is_source=is_source, deadline=deadline, leaks=leaks)
     with opened_folder(root, folder) as descriptor:
         walk.visit(descriptor, "", 0)
-    return Output(folder, tuple(sorted(walk.files, key=lambda file: file.path)), tuple(walk.all_notes()), walk.leak)
+    walk.copy_links()
+    files = tuple(sorted(walk.files, key=lambda file: file.path))
+    return Output(folder, files, tuple(walk.all_notes()), walk.leak, walk.copies)
 
 
 class _Walk:
@@ -79,6 +84,9 @@ class _Walk:
         self._deadline = deadline
         self._leaks = leaks
         self.leak = ""
+        self.copies: dict[str, str] = {}
+        self._folders: list[str] = []
+        self._links: dict[str, str] = {}
         self._entries = 0
         self._notes: list[str] = []
         self._sparse: list[str] = []
@@ -98,8 +106,28 @@ class _Walk:
                 self._enter(folder, name, path, depth)
             elif stat.S_ISREG(mode):
                 self._take(folder, name, path)
+            elif stat.S_ISLNK(mode):
+                self._links[path] = os.readlink(name, dir_fd=folder)
             else:
-                self._skip(path, "it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a regular file")
+                self._skip(path, "it is not a regular file")
+
+    def copy_links(self) -> None:
+        """Adds a copy for each link to something that is published."""
+        files = {file.path: file for file in self.files}
+        links = Links(files, self._folders, self._links, self._limits.files)
+        try:
+            for path, real in links.copies():
+                check_deadline(self._deadline)
+                if len(os.fsencode(path)) > MAX_PATH_BYTES:
+                    self._skip(path, "its name cannot be part of a URL")
+                    continue
+                self._count(path, files[real].size)
+                self.files.append(ManifestFile(path, files[real].sha256, files[real].size))
+                self.copies[path] = real
+        except TooManyLinks as error:
+            raise BuildFailed(f"The links in the output stand for more than {self._limits.files} files.") from error
+        for path, why in links.left_out:
+            self._skip(path, why)
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         """Counts entries that are no files too, because they cost memory and time."""
@@ -122,6 +150,7 @@ class _Walk:
         return self._is_source and (name in NOT_PUBLISHED or (name.startswith(".") and name != ".well-known"))
 
     def _enter(self, folder: int, name: str, path: str, depth: int) -> None:
+        self._folders.append(path)
         inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
             self.visit(inner, f"{path}/", depth + 1)

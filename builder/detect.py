@@ -15,7 +15,7 @@ from builder.errors import BuildFailed
 from builder.frameworks import FRAMEWORKS, PLAIN_OUTPUTS, Framework, find_framework
 from builder.managers import Choice, choose_manager
 from builder.protocol.calls import Job
-from builder.protocol.settings import clean_path
+from builder.protocol.settings import UsedSetting, clean_path
 from builder.settings.reading import read_settings
 from builder.settings.resolved import Resolved
 
@@ -71,6 +71,27 @@ class Plan:
         if self.framework:
             return self.framework.name
         return "Node.js" if self.build or self.install else PLAIN
+
+    def used(self, output: PurePosixPath | None = None) -> tuple[UsedSetting, ...]:
+        """What each setting came to, and where from. `output`: the folder that was published, once it is known."""
+        found = [
+            UsedSetting("framework", self.name, "what the repository holds"),
+            UsedSetting("install_command", self.install_shown, self._install_origin()),
+            UsedSetting(
+                "build_command", self.build_shown, "the framework" if self._is_frameworks_build() else "package.json"
+            ),
+            UsedSetting(
+                "output_directory", str(output or ""), "what the build wrote" if self.build else "the repository"
+            ),
+        ]
+        set_ones = {used.name: used for used in self.settings.used()}
+        return tuple({**{used.name: used for used in found if used.value}, **set_ones}.values())
+
+    def _is_frameworks_build(self) -> bool:
+        return self.framework is not None and self.build_shown == self.framework.build
+
+    def _install_origin(self) -> str:
+        return (self.manager.lockfile if self.manager else None) or "package.json"
 
 
 def make_plan(job: Job, checkout: Checkout) -> Plan:

@@ -6,8 +6,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from builder.protocol.calls import Job
+from builder.protocol.variables import NODE_OPTIONS
+
 FIXED = {
     "CI": "true",
+    "BUILDSPACE": "1",
+    "FORCE_COLOR": "1",
+    "PULL_REQUEST": "false",
+    "TZ": "UTC",
     "LANG": "C.UTF-8",
     "BROWSER": "none",
     "DO_NOT_TRACK": "1",
@@ -28,6 +35,8 @@ FIXED = {
 }
 CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "NODE_USE_SYSTEM_CA")
 REGISTRIES = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
+HEAP_PERCENT = 75
+"""Of the build's memory, for the heap of Node. The rest is for what Node has beside its heap."""
 VISIBLE = ("/etc/ssl/", "/usr/")
 """Folders of the machine that are readable inside the sandbox."""
 
@@ -43,6 +52,30 @@ def make_environment(home: str, environ: Mapping[str, str] = os.environ) -> dict
         if environ.get(name):
             environment["npm_config_registry"] = environment["YARN_NPM_REGISTRY_SERVER"] = environ[name]
     return environment
+
+
+def describe_deployment(job: Job, branch: str, commit: str) -> dict[str, str]:
+    """What builds ask about their deployment, by the names of other hosts, and a heap that fits the memory limit.
+
+    NETLIFY, VERCEL and CF_PAGES are not among them: frameworks would build for those hosts.
+    """
+    return {
+        "URL": job.site_url,
+        "DEPLOY_URL": job.deployment_url,
+        "DEPLOY_PRIME_URL": job.site_url if job.context == "production" else job.deployment_url,
+        "BRANCH": branch,
+        "HEAD": branch,
+        "COMMIT_REF": commit,
+        "CONTEXT": job.context,
+        # Node's own choice depends on the machine's memory, of which a build has only a part.
+        NODE_OPTIONS: f"--max-old-space-size={job.memory_bytes * HEAP_PERCENT // 100 // 2**20}",
+    }
+
+
+def with_file_variables(environment: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables of settings files stand above the environment. Their NODE_OPTIONS follow the platform's."""
+    options = " ".join(filter(None, (environment.get(NODE_OPTIONS), variables.get(NODE_OPTIONS))))
+    return {**environment, **variables, **({NODE_OPTIONS: options} if options else {})}
 
 
 def _is_visible(path: str) -> bool:

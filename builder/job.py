@@ -15,7 +15,7 @@ from builder.checkout import Checkout
 from builder.collect import Output, collect_output, is_single_page, keep_hashed
 from builder.commands import SOURCE, TOOLS, Commands
 from builder.detect import Plan, make_plan
-from builder.environment import make_environment
+from builder.environment import describe_deployment, make_environment, with_file_variables
 from builder.errors import BuildFailed
 from builder.install import install
 from builder.leaks import Leaks
@@ -29,6 +29,7 @@ from builder.registry import Registry
 from builder.run import Runner
 from builder.sandbox import Limits, Sandbox
 from builder.semver import version_text
+from builder.settings.reading import branch_of
 from builder.sources.git import clone
 from builder.sources.lfs import check_pointers
 from builder.toolchain import Toolchain, assemble
@@ -83,6 +84,7 @@ class Build:
         self._folders = folders
         self._sandbox = sandbox
         self._checkout = Checkout(folders.source)
+        self._commit = ""
         self._pointers: Mapping[str, str] = {}
         self._packages = Packages(folders.packages, folders.packages_bytes, log.say)
         self._leaks = Leaks(job.variables)
@@ -143,14 +145,18 @@ class Build:
         if commit.moved_to is not None:
             await self._log.say(f"From now on the project's git URL is {commit.moved_to}")
         await self._log.say(f"Commit {commit.sha[:8]} {commit.message}")
+        self._commit = commit.sha
         self._pointers = commit.pointers
 
     async def _detect(self) -> Plan:
         await self._begin(Step.DETECT)
         plan = await asyncio.to_thread(make_plan, self._job, self._checkout)
-        await self._api.add_facts(Facts(framework=plan.name, settings=plan.settings.used()))
+        await self._api.add_facts(Facts(framework=plan.name, settings=plan.used()))
         for line in plan.settings.lines():
             await self._log.say(line)
+        if plan.settings.text("ignore_command"):
+            # A deployment by a push will be skipped if the command exits with 0.
+            await self._log.say("The ignore command is not run, because this deployment was asked for.")
         await self._log.say(
             f"Detected {plan.name}" + (f", {plan.manager.manager.name}" if plan.install and plan.manager else "")
         )
@@ -177,7 +183,11 @@ class Build:
             await runner.run(build)
 
     def _make_runner(self, plan: Plan) -> Runner:
-        environment = make_environment(self._sandbox.path(self._folders.build / "home")) | plan.settings.environment
+        environment = {
+            **make_environment(self._sandbox.path(self._folders.build / "home")),
+            **describe_deployment(self._job, branch_of(self._job, self._checkout), self._commit),
+        }
+        environment = with_file_variables(environment, plan.settings.environment)
         return Runner(
             self._sandbox,
             self._log,
@@ -228,6 +238,7 @@ class Build:
             await self._log.say(note)
         if output.leak:
             raise BuildFailed(output.leak)
+        await self._api.add_facts(Facts(settings=plan.used(output.folder)))
         await self._log.say(
             f"Collected {count_files(len(output.files))}, {megabytes(output.bytes)}, from {named(output.folder)}"
         )

@@ -66,7 +66,7 @@ class _Progress:
 
 
 async def _body(root: Path, output: Output, file: ManifestFile) -> AsyncIterator[bytes]:
-    chunks = read_file(root, output.folder, file.path)
+    chunks = read_file(root, output.folder, output.copies.get(file.path, file.path))
     while (chunk := await asyncio.to_thread(next, chunks, _END)) is not _END:
         assert isinstance(chunk, bytes)  # noqa: S101 - for the type checker
         yield chunk

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 
+from builder.protocol.variables import refuse_name
 from builder.settings.documents import Document
 
 MAX_VALUE = 32 * 1024
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}\Z")
-_OURS = re.compile(r"PATH|HOME|LD_.*|DYLD_.*|BUILDSPACE.*|NETLIFY|VERCEL|CF_PAGES")
+OTHER_HOSTS = ("NETLIFY", "VERCEL", "CF_PAGES")
+"""Frameworks would build for those hosts' servers."""
 FLAGS = ("NPM_FLAGS", "PNPM_FLAGS")
 _CONFIGS = frozenset(
     {"force", "ignore-scripts", "include", "legacy-peer-deps", "omit", "shamefully-hoist", "strict-peer-dependencies"}
@@ -25,10 +25,10 @@ def read_variables(document: Document, *keys: str) -> tuple[dict[str, str], list
         if not isinstance(value, str | int | float):
             raise document.failure(f"The variable {name[:60]} must be text.", *keys, name)
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if not _NAME.match(name) or "\0" in text or len(text) > MAX_VALUE:
-            raise document.failure(f"{name[:60]!r} is no variable: names have letters, digits and _.", *keys, name)
-        if _OURS.fullmatch(name):
-            notes.append(f"{document.name}, line {document.line(*keys, name)}: the variable {name} can't be set.")
+        if "\0" in text or len(text) > MAX_VALUE:
+            raise document.failure(f"{name[:60]} has at most {MAX_VALUE} characters, and no NUL.", *keys, name)
+        if refused := refuse_name(name) or (name in OTHER_HOSTS and "cannot be set: this is another host"):
+            notes.append(f"{document.name}, line {document.line(*keys, name)}: the variable {name[:60]} {refused}.")
         else:
             found[name] = text
     return found, notes

@@ -129,8 +129,39 @@ async def test_a_command_of_the_user_is_shell_inside_the_sandbox(build):
         output_directory="my out",
     )
     assert server.finish.exit == "ok", server.text
-    assert not [line for line in server.lines if "BUILDSPACE" in line or "a-token-for-tests" in line]
-    assert {"CI=true", "LANG=C.UTF-8"} <= set(server.lines)
+    assert not [line for line in server.lines if "BUILDSPACE_" in line or "a-token-for-tests" in line]
+    assert {"CI=true", "LANG=C.UTF-8", "BUILDSPACE=1", "TZ=UTC", "PULL_REQUEST=false"} <= set(server.lines)
+    site = "http://crimson-elephant"
+    assert {f"URL={site}.localhost:8000", f"DEPLOY_URL={site}-01234567.localhost:8000"} <= set(server.lines)
+    assert {"BRANCH=main", "HEAD=main", f"COMMIT_REF={server.facts['commitSha']}"} <= set(server.lines)
+    assert {"CONTEXT=production", "NODE_OPTIONS=--max-old-space-size=1536"} <= set(server.lines)
+    assert not [line for line in server.lines if line.startswith(("NETLIFY=", "VERCEL=", "CF_PAGES=", "NODE_ENV="))]
+
+
+async def test_a_repository_with_netlify_toml_builds_as_there(build):
+    toml = """
+    [build]
+    base = "site"
+    command = "npm run make"
+    publish = "www-out"
+    ignore = "exit 0"
+    [build.environment]
+    GREETING = "Hello"
+    NODE_OPTIONS = "--no-warnings"
+    """
+    make = (
+        'mkdir -p www-out && echo "$GREETING $NODE_OPTIONS" > www-out/index.html && ln -s index.html www-out/home.html'
+    )
+    files = {"netlify.toml": toml, "site/package.json": json.dumps({"scripts": {"make": make}})}
+    server = await build(files)
+    assert server.finish.exit == "ok", server.text
+    assert server.paths == ["home.html", "index.html"]
+    assert list(server.blobs.values()) == [b"Hello --max-old-space-size=1536 --no-warnings\n"]
+    assert "Build command from netlify.toml: npm run make" in server.lines
+    assert "The ignore command is not run, because this deployment was asked for." in server.lines
+    assert {"name": "build_command", "value": "npm run make", "origin": "netlify.toml"} in server.facts["settings"]
+    origins = {used["name"]: used["origin"] for used in server.facts["settings"]}
+    assert origins["install_command"] == "package.json"
 
 
 async def test_the_build_cannot_find_the_token(build):
@@ -211,7 +242,7 @@ async def test_lines_without_end_and_broken_bytes_arrive(build):
 
 
 HOSTILE_OUTPUTS = [
-    ("fs.symlinkSync('/etc/passwd', 'dist/x')", "ok", "Left out x: it is a symbolic link."),
+    ("fs.symlinkSync('/etc/passwd', 'dist/x')", "ok", "Left out x: it links to nothing in the output."),
     ("require('child_process').execSync('mkfifo dist/x')", "ok", "Left out x: it is not a regular file."),
     ("fs.linkSync('dist/index.html', 'dist/x')", "failed", "There is no page in dist/"),
     ("fs.closeSync(fs.openSync('dist/x', 'w')); fs.truncateSync('dist/x', 2 ** 29)", "failed", "x has 536870912 bytes"),

@@ -89,6 +89,75 @@ def test_a_limit_that_is_passed_fails_the_build(tmp_path, limits, reason):
         collect(tmp_path, limits=limits)
 
 
+def test_links_inside_the_output_are_copies_of_what_they_mean(tmp_path):
+    write_project(tmp_path, {"dist/1.2/index.html": "<p>", "dist/1.2/css/a.css": "a", "dist/index.html": "home"})
+    for link, target in {
+        "latest": "1.2",
+        "stable": "latest",
+        "404.html": "index.html",
+        "en/1.2": "../latest/",
+        "1.2/logo.css": "./css/../css/a.css",
+    }.items():
+        (tmp_path / "dist" / link).parent.mkdir(exist_ok=True)
+        (tmp_path / "dist" / link).symlink_to(target)
+    output = collect(tmp_path)
+    names = ["css/a.css", "index.html", "logo.css"]
+    folders = ["1.2", "en/1.2", "latest", "stable"]
+    assert paths(output) == [
+        *sorted([f"{folder}/{name}" for folder in folders for name in names] + ["404.html", "index.html"])
+    ]
+    assert output.copies["stable/logo.css"] == "1.2/css/a.css"
+    assert output.bytes == sum(file.size for file in output.files)
+    assert output.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/etc/passwd", "it links to nothing in the output"),
+        ("../secret", "it links to nothing in the output"),
+        ("../dist/a", "it links to nothing in the output"),
+        ("missing", "it links to nothing in the output"),
+        ("x", "it links to nothing in the output"),
+        (".git/config", "it links to nothing in the output"),
+        (".", "it links to a folder that holds it"),
+        ("a/b/../..", "it links to a folder that holds it"),
+    ],
+)
+def test_any_other_link_is_left_out_and_named(tmp_path, target, why):
+    write_project(tmp_path, {"dist/a/b/c": "1", "secret": "2", "dist/.git/config": "3"})
+    (tmp_path / "dist/x").symlink_to(target)
+    output = collect(tmp_path)
+    assert paths(output) == ["a/b/c"]
+    assert output.notes == (f"Left out x: {why}.",)
+
+
+def test_links_in_a_ring_end(tmp_path):
+    write_project(tmp_path, {"dist/a/1": "1", "dist/b/2": "2"})
+    (tmp_path / "dist/a/b").symlink_to("../b")
+    (tmp_path / "dist/b/a").symlink_to("../a")
+    assert paths(collect(tmp_path)) == ["a/1", "a/b/2", "a/b/a/1", "b/2", "b/a/1", "b/a/b/2"]
+
+
+@pytest.mark.parametrize("leaf", [{"dist/f20/x": "1"}, {"dist/f20/.keep/y/z/w": ""}])
+def test_links_that_multiply_are_limited(tmp_path, leaf):
+    write_project(tmp_path, leaf)
+    for number in range(20):
+        (tmp_path / f"dist/f{number}").mkdir()
+        for name in "ab":
+            (tmp_path / f"dist/f{number}/{name}").symlink_to(f"../f{number + 1}")
+    with pytest.raises(BuildFailed, match="more than 100 files"):
+        collect(tmp_path)
+
+
+def test_of_a_repository_a_link_shows_nothing_private(tmp_path):
+    write_project(tmp_path, {"index.html": "<p>", ".env": "SECRET=1", "node_modules/x/a.js": ""})
+    (tmp_path / "env.txt").symlink_to(".env")
+    (tmp_path / "lib").symlink_to("node_modules/x")
+    (tmp_path / "home.html").symlink_to("index.html")
+    assert paths(collect(tmp_path, HERE, is_source=True)) == ["home.html", "index.html"]
+
+
 def test_one_page_is_a_single_page_application_and_two_are_not():
     assert is_single_page(listed("index.html", "404.html", "a.js"))
     assert not is_single_page(listed("index.html", "about.html"))

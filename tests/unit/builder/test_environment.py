@@ -1,8 +1,11 @@
 """What a build's commands see of the builder's environment: almost nothing."""
 
+import dataclasses
+
 import pytest
 
-from builder.environment import make_environment
+from builder.environment import describe_deployment, make_environment, with_file_variables
+from tests.engines.builders_api import make_job
 from tests.unit.builder.projects import write_project
 
 ALIEN = {
@@ -23,6 +26,24 @@ def test_nothing_of_the_builder_gets_through():
     assert environment["HOME"] == "/home/build/home"
     assert environment["CI"] == "true"
     assert not (set(environment) - {"HOME"}) & set(ALIEN)
+
+
+def test_a_deployment_is_described_by_the_names_of_other_hosts():
+    job = make_job("https://example.org/a", memory_bytes=4 * 2**30)
+    described = describe_deployment(job, "main", "abc")
+    assert (described["URL"], described["DEPLOY_PRIME_URL"]) == (job.site_url, job.site_url)
+    assert (described["BRANCH"], described["HEAD"], described["COMMIT_REF"]) == ("main", "main", "abc")
+    assert described["NODE_OPTIONS"] == "--max-old-space-size=3072"
+    preview = describe_deployment(dataclasses.replace(job, context="preview"), "x", "abc")
+    assert (preview["CONTEXT"], preview["DEPLOY_PRIME_URL"]) == ("preview", job.deployment_url)
+
+
+def test_options_for_node_in_a_settings_file_follow_the_platforms():
+    assert with_file_variables({"NODE_OPTIONS": "--a", "TZ": "UTC"}, {"NODE_OPTIONS": "--b", "TZ": "CET"}) == {
+        "NODE_OPTIONS": "--a --b",
+        "TZ": "CET",
+    }
+    assert with_file_variables({"TZ": "UTC"}, {}) == {"TZ": "UTC"}
 
 
 @pytest.mark.parametrize("name", ["npm_config_registry", "NPM_CONFIG_REGISTRY"])

@@ -260,7 +260,7 @@ def test_a_file_that_cannot_be_understood_fails_with_its_line(tmp_path, name, te
 def test_variables_that_would_break_a_build_are_left_out_with_a_line(tmp_path, name):
     found = plan(tmp_path, {"netlify.toml": f'[build.environment]\n{name} = "x"\nA = "1"'})
     assert found.settings.environment == {"A": "1"}
-    assert f"netlify.toml, line 2: the variable {name} can't be set." in lines(found)
+    assert f"netlify.toml, line 2: the variable {name} cannot be set: " in lines(found)
 
 
 def test_flags_for_npm_reach_it_as_its_settings(tmp_path):
