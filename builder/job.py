@@ -172,11 +172,11 @@ class Build:
         with contextlib.closing(self._packages):
             commands = Commands(plan, await self._choose_tools(plan), self._sandbox.path(self._folders.build))
             await asyncio.to_thread(commands.link_programs, self._folders.tools)
-            await self._run_commands(commands, self._make_runner(plan))
+            await self._run_commands(plan, commands, self._make_runner(plan))
 
-    async def _run_commands(self, commands: Commands, runner: Runner) -> None:
+    async def _run_commands(self, plan: Plan, commands: Commands, runner: Runner) -> None:
         await self._begin(Step.INSTALL)
-        await install(commands, runner, self._log)
+        await install(plan, commands, runner, self._log, self._checkout)
         await self._begin(Step.BUILD)
         build = commands.build()
         if build is not None:

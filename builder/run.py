@@ -57,13 +57,16 @@ class Runner:
         self._environment = environment
         self._limits = limits
 
-    async def run(self, command: Command) -> None:
-        """Returns if the command exits with 0. Otherwise raises BuildFailed with the lines that explain it."""
+    async def run(self, command: Command, hear: Callable[[str], None] = lambda _: None) -> None:
+        """Returns if the command exits with 0. Otherwise raises BuildFailed with the lines that explain it.
+
+        `hear` is called with each line.
+        """
         await self._log.say(f"$ {command.shown}")
         tail = Tail()
         watch = watched_limits(self._sandbox, self._work, self._limits)
         async with self._started(command) as process, watch:
-            code = await self._read_until_exit(process, tail)
+            code = await self._read_until_exit(process, tail, hear)
         if code == SANDBOX_FAILED:
             raise Lost(f"The sandbox could not be set up: {tail.text()[-500:] or 'no reason was given'}")
         if code != 0:
@@ -105,10 +108,13 @@ class Runner:
             await empty_pipes(process)
             await process.wait()
 
-    async def _read_until_exit(self, process: asyncio.subprocess.Process, tail: Tail) -> int:
+    async def _read_until_exit(
+        self, process: asyncio.subprocess.Process, tail: Tail, hear: Callable[[str], None]
+    ) -> int:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - started with pipes
 
         async def keep(stream: Stream, text: str) -> None:
+            hear(text)
             tail.add(text, await self._log.write(stream, text))
 
         readers = [

@@ -7,6 +7,7 @@ import pytest
 from tests.engines.builder_process import run_builder
 from tests.engines.builders_api import builders_server, make_job
 from tests.engines.git_server import git_server
+from tests.fixtures import old_lockfiles
 
 PACKAGE = {
     "name": "site",
@@ -80,3 +81,145 @@ async def test_the_manager_of_the_lockfile_builds(tmp_path, name, lock, dependen
     assert server.finish.exit == "ok", server.text
     assert install in server.lines
     assert agent in next(iter(server.blobs.values())).decode()
+
+
+@pytest.fixture
+async def build(tmp_path):
+    """Builds a site with this package.json and these files; the server that the builder spoke to."""
+
+    async def build(package, files=(), isolation="strong", **job):
+        described = {"package.json": json.dumps(PACKAGE | package), "build.js": BUILD} | dict(files)
+        served = git_server(tmp_path / "git")
+        async with served as git, builders_server(make_job(git.create("site", described), **job)) as server:
+            await run_builder(server, tmp_path / "work", isolation=isolation)
+            return server
+
+    return build
+
+
+def page(server):
+    assert server.finish.exit == "ok", server.text
+    return next(iter(server.blobs.values())).decode()
+
+
+EVEN = "is-even (wanted 1.0.0, not locked)"
+USES_EVEN = BUILD + "if (!require('is-even')(2)) process.exit(1);"
+soak = pytest.mark.soak
+OLD_LOCKFILES = [
+    pytest.param("package-lock.json", old_lockfiles.NPM, "npm install", id="npm"),
+    pytest.param("pnpm-lock.yaml", old_lockfiles.PNPM, "pnpm install --no-frozen-lockfile", id="pnpm"),
+    pytest.param("yarn.lock", old_lockfiles.YARN_1, "yarn install --non-interactive", id="yarn 1", marks=soak),
+    pytest.param("yarn.lock", old_lockfiles.BERRY, "yarn install --no-immutable", id="berry", marks=soak),
+    pytest.param("bun.lock", old_lockfiles.BUN, "bun install", id="bun", marks=soak),
+]
+
+
+@pytest.mark.parametrize(("file", "lock", "free"), OLD_LOCKFILES)
+async def test_a_lockfile_that_does_not_fit_is_told_and_the_install_goes_on(build, file, lock, free):
+    files = {file: lock, "build.js": USES_EVEN}
+    server = await build({"dependencies": old_lockfiles.WANTED}, files)
+    assert page(server)
+    line = next(line for line in server.lines if line.startswith(f"Warning: {file} does not fit package.json: {EVEN}"))
+    assert line.endswith(f"The build goes on with `{free}`; the setting strictLockfile would end it here.")
+    assert server.lines.index(f"$ {free}") > server.lines.index(line)
+
+
+async def test_a_project_may_want_the_lockfile_to_fit(build):
+    files = {"package-lock.json": old_lockfiles.NPM}
+    server = await build({"dependencies": old_lockfiles.WANTED}, files, strict_lockfile=True)
+    assert (server.finish.exit, server.finish.step) == ("failed", "install")
+    assert "$ npm install" not in server.lines
+
+
+async def test_another_failure_of_the_install_ends_the_build(build):
+    server = await build({"dependencies": {"is-odd": "99.0.0"}})
+    assert (server.finish.exit, server.finish.step) == ("failed", "install")
+    assert server.lines.count("$ npm install") == 1
+
+
+DEP = {
+    "dep/package.json": json.dumps(
+        {"name": "dep", "version": "1.0.0", "scripts": {"postinstall": "echo generated > generated.txt"}}
+    )
+}
+PNPM_9_LOCK = """lockfileVersion: '9.0'
+
+settings:
+  autoInstallPeers: true
+  excludeLinksFromLockfile: false
+
+importers:
+
+  .:
+    dependencies:
+      dep:
+        specifier: file:./dep
+        version: file:dep
+
+packages:
+
+  dep@file:dep:
+    resolution: {directory: dep, type: directory}
+
+snapshots:
+
+  dep@file:dep: {}
+"""
+PNPM_9_HASH = (
+    "sha512.76e2379760a4328ec4415815bcd6628dee727af3779aaa4c914e3944156c4299921a89f976381ee107d41f12cfa4b66681ca9c718f0"
+    "668fa0831ed4c6d8ba56c"
+)
+YARN_4_HASH = (
+    "sha512.837566d24eec14ec0f5f1411adb544e892b3454255e61fdef8fd05f3429480102806bac7446bc9daff3896b01ae4b62d00096c7e989"
+    "f1596f2af10b927532f39"
+)
+
+
+@pytest.mark.parametrize("isolation", ["basic", "strong"])
+async def test_the_pnpm_that_is_named_runs_install_scripts_as_it_does(build, isolation):
+    server = await build(
+        {
+            "packageManager": f"pnpm@9.15.0+{PNPM_9_HASH}",
+            "dependencies": {"dep": "file:./dep"},
+            "scripts": {"build": "mkdir dist && cat node_modules/dep/generated.txt > dist/index.html"},
+        },
+        {**DEP, "pnpm-lock.yaml": PNPM_9_LOCK},
+        isolation,
+    )
+    assert page(server) == "generated\n"
+
+
+@pytest.mark.soak
+async def test_the_log_names_install_scripts_that_pnpm_10_skips(build):
+    server = await build({"dependencies": {"dep": "file:./dep"}}, {**DEP, "pnpm-lock.yaml": PNPM_9_LOCK})
+    assert page(server)
+    assert any(line.startswith("Warning: the install scripts of dep did not run.") for line in server.lines)
+
+
+@pytest.mark.parametrize(
+    ("named", "agent"),
+    [
+        ("npm@10.8.0", "npm/10.8.0 "),
+        pytest.param("yarn@1.22.22", "yarn/1.22.22 ", marks=soak),
+        pytest.param(f"yarn@4.5.0+{YARN_4_HASH}", "yarn/4.5.0 ", marks=soak),
+        pytest.param("yarn@3.6.4", "yarn/3.6.4 ", marks=soak),
+        pytest.param("yarn@2.4.2", "yarn/2.4.2 ", marks=soak),
+        pytest.param("pnpm@6.35.1", "pnpm/6.35.1 ", marks=soak),
+        pytest.param("pnpm@7.33.7", "pnpm/7.33.7 ", marks=soak),
+        pytest.param("pnpm@8.15.9", "pnpm/8.15.9 ", marks=soak),
+        pytest.param("pnpm@11.7.0", "pnpm/11.7.0 ", marks=soak),
+        pytest.param("pnpm@12.21.0", "pnpm/12.21.0 ", marks=soak),
+        pytest.param("bun@1.4.5", "bun/1.4.5 ", marks=soak),
+    ],
+)
+async def test_the_version_that_is_named_is_used_without_a_lockfile(build, named, agent):
+    node = {} if named != "pnpm@6.35.1" else {"engines": {"node": "16"}}
+    assert page(await build({"packageManager": named, **node})).startswith(agent)
+
+
+async def test_a_manager_with_another_hash_than_the_project_names_is_not_run(build):
+    server = await build({"packageManager": "pnpm@9.15.0+sha512.abc"})
+    assert server.finish.reason.startswith(
+        "packageManager asks for pnpm 9.15.0 with the hash sha512.abc, but the one in the npm registry has"
+        f" {PNPM_9_HASH}."
+    )
