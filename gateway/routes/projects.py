@@ -77,14 +77,19 @@ async def change_project(request: web.Request) -> web.Response:
 
 async def delete_project(request: web.Request) -> web.Response:
     """From now on nothing of it is served; its builders are stopped, then its files, logs and variables removed."""
-    services = request.app[SERVICES]
     slug = read_slug(request.match_info["slug"])
     await expect_nothing(request)
+    await forget_project(request, slug)
+    return answer(request, {"slug": slug})
+
+
+async def forget_project(request: web.Request, slug: str) -> None:
+    """Delete it, and wake the jobs that do the rest."""
+    services = request.app[SERVICES]
     await services.projects.delete(request[ACTOR], slug)
     services.pointers.forget(slug)
     services.leases.wake()
     services.deleter.wake()
-    return answer(request, {"slug": slug})
 
 
 @web.middleware

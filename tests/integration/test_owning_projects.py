@@ -124,6 +124,48 @@ async def test_a_deleted_site_is_not_served_from_its_plain_copy(api):
     assert (await site(api, slug))[0] == 404
 
 
+async def send(api, path, **typed):
+    """The status of a form, and where it leads or else the page."""
+    headers = {"Origin": api.url}
+    async with api.session.post(api.url + path, data=typed, headers=headers, allow_redirects=False) as response:
+        return response.status, response.headers.get("Location") or await response.text()
+
+
+async def test_the_form_of_settings_changes_a_project(api):
+    slug = (await api.deploy(name="Blog", buildCommand="make"))["projectSlug"]
+    typed = {"name": "Notes", "gitUrl": "https://github.com/user/notes.git", "slug": "notes", "branch": "main"}
+    settings = {"buildCommand": "", "strictLockfile": "true", "outputDirectory": "web"}
+    assert await send(api, f"/p/{slug}/settings", **typed, **settings) == (303, "/p/notes/settings")
+    _, project = await api.get("/project/notes")
+    assert {name: project[name] for name in typed} == typed
+    assert (project["buildCommand"], project["strictLockfile"], project["outputDirectory"]) == (None, True, "web")
+
+
+async def test_a_wrong_setting_is_said_next_to_its_field_and_what_was_typed_is_kept(api):
+    slug = (await api.deploy(name="Blog"))["projectSlug"]
+    status, page = await send(api, f"/p/{slug}/settings", name="Notes", slug="www", rootDirectory="../x")
+    assert status == 400
+    assert "Root directory must be a folder inside the repository" in page
+    assert 'value="Notes"' in page
+    assert (await api.get(f"/project/{slug}"))[1]["name"] == "Blog"
+
+
+async def test_a_slug_that_is_taken_is_said_next_to_its_field(api):
+    slug, other = [(await api.deploy())["projectSlug"] for _ in range(2)]
+    status, page = await send(api, f"/p/{slug}/settings", slug=other)
+    assert status == 409
+    assert f"The slug &#39;{other}&#39; is taken" in page
+
+
+async def test_a_project_is_deleted_by_typing_its_slug_alone(api):
+    slug = (await api.deploy())["projectSlug"]
+    status, page = await send(api, f"/p/{slug}/delete", confirm="blog")
+    assert status == 400
+    assert "Nothing was deleted." in page
+    assert await send(api, f"/p/{slug}/delete", confirm=slug) == (303, "/")
+    assert (await api.get(f"/project/{slug}"))[0] == 404
+
+
 async def published(parts):
     deployment = await parts.launch()
     async with parts.builder(deployment.id) as api:

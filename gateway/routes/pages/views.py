@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from builder.protocol.settings import SETTINGS, Settings
+from builder.protocol.settings import BY_NAME, SETTINGS, Settings
 from gateway.models.addresses import Addresses
 from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.cause import CauseKind
@@ -183,6 +183,18 @@ class DeploymentPage:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class SettingsPage:
+    """`used`: the label, value and origin of each setting that the newest build used."""
+
+    frame: FrameView
+    project: ProjectView
+    fields: tuple[FieldView, ...]
+    used: tuple[tuple[str, str, str], ...]
+    error: str
+    delete_error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LoginPage:
     frame: FrameView
     following: str
@@ -197,12 +209,13 @@ class ErrorPage:
     sentence: str
 
 
-Page = ProjectsPage | ProjectPage | DeploymentPage | LoginPage | ErrorPage
+Page = ProjectsPage | ProjectPage | SettingsPage | DeploymentPage | LoginPage | ErrorPage
 
 MAIN_FIELDS = (
     ("name", "Name", "", "my-site"),
     ("gitUrl", "Git URL", "", "https://github.com/owner/repository"),
 )
+SLUG_FIELD = ("slug", "Slug", "The project's name in its address; the old address leads here for 30 days", "my-site")
 MORE_FIELDS = (
     ("branch", "Branch", "Empty: the repository's default branch", "main"),
     ("rootDirectory", "Root directory", "The project's folder in the repository", "apps/site"),
@@ -216,16 +229,49 @@ MORE_FIELDS = (
 def view_form(typed: Mapping[str, str], errors: Mapping[str, str], sentence: str, key: str) -> FormView:
     """The form as it was typed. `errors` by field name; `sentence` is shown if no field has an error."""
 
-    def fields(rows: Iterable[tuple[str, str, str, str]], is_required: bool) -> Iterator[FieldView]:
-        for name, label, hint, placeholder in rows:
-            # The sentences begin with the field's name in the API.
-            error = errors.get(name, "")
-            error = label + error.removeprefix(name) if error.startswith(name) else error
-            yield FieldView(name, label, hint, placeholder, typed.get(name, ""), error, is_required)
-
-    main, more = tuple(fields(MAIN_FIELDS, True)), tuple(fields(MORE_FIELDS, False))
+    main, more = _view_fields(MAIN_FIELDS, typed, errors, True), _view_fields(MORE_FIELDS, typed, errors, False)
     is_said = any(field.error for field in main + more)
     return FormView(main, more, "" if is_said else sentence, key)
+
+
+def typed_settings(project: Project) -> dict[str, str]:
+    """The form of a project's settings, as it is before a person types."""
+    typed = {"name": project.name, "gitUrl": project.git_url, "slug": project.slug, "branch": project.branch or ""}
+    return typed | {setting.json_name: setting_text(getattr(project.settings, setting.name)) for setting in SETTINGS}
+
+
+def view_settings(typed: Mapping[str, str], errors: Mapping[str, str]) -> tuple[FieldView, ...]:
+    """The fields of the form with which a project is changed."""
+    rows = [(each.json_name, each.label, each.about, each.example or "true or false") for each in SETTINGS]
+    own = (*MAIN_FIELDS, SLUG_FIELD)
+    return (
+        *_view_fields(own, typed, errors, True),
+        *_view_fields((MORE_FIELDS[0], *rows), typed, errors, False),
+    )
+
+
+def _view_fields(
+    rows: Iterable[tuple[str, str, str, str]], typed: Mapping[str, str], errors: Mapping[str, str], is_required: bool
+) -> tuple[FieldView, ...]:
+    fields = []
+    for name, label, hint, placeholder in rows:
+        # The sentences begin with the field's name in the API.
+        error = errors.get(name, "")
+        error = label + error.removeprefix(name) if error.startswith(name) else error
+        fields.append(FieldView(name, label, hint, placeholder, typed.get(name, ""), error, is_required))
+    return tuple(fields)
+
+
+def view_used(deployment: Deployment | None) -> tuple[tuple[str, str, str], ...]:
+    """Label, value and origin of each setting that the build used."""
+    used = deployment.used_settings if deployment else ()
+    return tuple((BY_NAME[each.name].label, each.value, each.origin) for each in used if each.name in BY_NAME)
+
+
+def setting_text(value: str | bool | None) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else str(value).lower()
 
 
 def view_project(
@@ -401,4 +447,4 @@ def _chosen(settings: Settings) -> Iterator[tuple[str, str]]:
     for setting in SETTINGS:
         value = getattr(settings, setting.name)
         if value is not None:
-            yield setting.label, str(value).lower() if setting.is_flag else value
+            yield setting.label, setting_text(value)
