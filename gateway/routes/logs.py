@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import json
 import logging
 import uuid
@@ -91,13 +92,13 @@ async def show_log(request: web.Request) -> web.StreamResponse:
     deployment_id = read_deployment_id(request.match_info["id"])
     after = read_log_cursor(request.query.get("after", ""))
     limit = read_limit(request.query, 1000, MAX_LOG_PAGE) if request.query.keys() & {"after", "limit"} else None
-    is_text = _wants_text(request)
+    is_text, has_times = _wants_text(request), _wants_times(request)
     # The deployment is read first: its report on the log's end must not be newer than the lines.
     owner = await find_owner(services, request[ACTOR], deployment_id)
     page = LogPage(after)
     lines = read_lines(services.logs, owner, page, limit)
     first: list[LogLine] = await anext(lines, [])  # raises while the status can still say that an engine is away
-    pieces = _as_text if is_text else _as_json
+    pieces = functools.partial(_as_text, has_times) if is_text else _as_json
     response = _text_response(owner) if is_text else web.StreamResponse()
     if not is_text:
         response.content_type = "application/json"
@@ -162,6 +163,14 @@ def _wants_text(request: web.Request) -> bool:
     return wanted == "text"
 
 
+def _wants_times(request: web.Request) -> bool:
+    wanted = request.query.get("times", "0")
+    if wanted not in ("0", "1"):
+        sentence = "times must be 0 or 1."
+        raise Invalid(sentence, {"times": sentence})
+    return wanted == "1"
+
+
 async def find_owner(services: Services, actor: Actor, deployment_id: uuid.UUID) -> LogOwner:
     """Raises NotFound."""
     try:
@@ -224,10 +233,16 @@ def _encode(separator: str, lines: list[LogLine]) -> bytes:
     return (separator + text).encode("utf-8", "replace")
 
 
-async def _as_text(owner: LogOwner, page: LogPage, portions: AsyncIterator[list[LogLine]]) -> AsyncIterator[bytes]:
+async def _as_text(
+    has_times: bool, owner: LogOwner, page: LogPage, portions: AsyncIterator[list[LogLine]]
+) -> AsyncIterator[bytes]:
     """An outage cuts the answer off, because the text itself cannot say that it is incomplete."""
     async for portion in portions:
-        yield "".join(line.text + "\n" for line in portion).encode("utf-8", "replace")
+        yield "".join(_text_line(line, has_times) for line in portion).encode("utf-8", "replace")
+
+
+def _text_line(line: LogLine, has_time: bool) -> str:
+    return f"{iso_of_milliseconds(line.timestamp)} {line.text}\n" if has_time else f"{line.text}\n"
 
 
 def _text_response(owner: LogOwner) -> web.StreamResponse:

@@ -40,6 +40,7 @@ LOG_PAGE = (
     Parameter("query", "after", {"type": "string", "pattern": "^([1-9][0-9]{0,2}\\.[0-9]{1,15})?$"}, "A `next`."),
     Parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": requests.MAX_LOG_PAGE}, "Lines, at most."),
     Parameter("query", "format", {"type": "string", "enum": ["json", "text"]}, "text: the lines alone."),
+    Parameter("query", "times", {"type": "string", "enum": ["0", "1"]}, "1: in text, the time before each line."),
 )
 LOG_STREAM = (
     Parameter(

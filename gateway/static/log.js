@@ -3,6 +3,7 @@
 import { LogFeed } from './logfeed.js';
 import { LogFind } from './logfind.js';
 import { LogView, MOST_ROWS, idOf } from './logview.js';
+import { markOf } from './logmarks.js';
 import { PLAIN, after } from './sgr.js';
 
 const card = document.getElementById('log-card');
@@ -12,6 +13,8 @@ const STAGES = { prepare: 'clone', clone: 'clone', detect: 'install', install: '
 
 const styles = { stdout: PLAIN, stderr: PLAIN, system: PLAIN };
 const stages = new Map(); // stage -> its first row
+const marked = { error: [], warning: [] }; // their rows
+let began = 0; // the time of the first line
 let last = { attempt: 1, seq: 0, step: '' };
 let received = 0;
 let isEnded = false;
@@ -26,12 +29,14 @@ function accept(lines) {
   for (const line of lines) {
     rows.push(...between(line));
     rows.push(toRow(line, view.lines.length + rows.length));
+    marked[rows.at(-1).mark]?.push(view.lines.length + rows.length - 1);
     last = line;
   }
   received += lines.length;
   view.append(rows);
   find.search();
   showCount();
+  showMarks();
   if (waitsForPlace) goToPlace();
 }
 
@@ -42,7 +47,9 @@ function toRow(line, index) {
   styles[stream] = after(line.log, style);
   const stage = STAGES[line.step];
   if (stage && !stages.has(stage)) stages.set(stage, index);
-  return { text: line.log, stream, style, stage, attempt: line.attempt, number: line.seq };
+  const at = Date.parse(line.timestamp);
+  began ||= at;
+  return { text: line.log, stream, style, stage, attempt: line.attempt, number: line.seq, at, began, mark: markOf(line) };
 }
 
 /** Notes between two lines: a new attempt, or missing lines. */
@@ -63,6 +70,32 @@ function note(text) {
 
 function range(first, end) {
   return first === end ? `Line ${count.format(first)} is` : `Lines ${count.format(first)}–${count.format(end)} are`;
+}
+
+// ---- Errors, warnings, times
+
+function showMarks() {
+  const found = Object.entries(marked).filter(([, rows]) => rows.length);
+  const words = found.map(([word, rows]) => `${count.format(rows.length)} ${word}${rows.length === 1 ? '' : 's'}`);
+  $('error-count').textContent = words.join(', ') || 'No errors';
+  $('next-error').disabled = !found.length;
+}
+
+let shownMark = -1;
+
+/** The errors one after the other, then from the first again; the warnings if there is no error. */
+function nextMark() {
+  const rows = marked.error.length ? marked.error : marked.warning;
+  if (!rows.length) return;
+  shownMark = rows.find((index) => index > shownMark) ?? rows[0];
+  view.show(shownMark, { isTarget: true });
+}
+
+function toggleTimes() {
+  const hasTimes = !view.hasTimes;
+  view.showTimes(hasTimes);
+  $('times').setAttribute('aria-pressed', hasTimes);
+  localStorage.setItem('log-times', hasTimes ? 'yes' : '');
 }
 
 // ---- The header of the log
@@ -189,6 +222,8 @@ const KEYS = {
   g: () => view.scrollTo(0),
   G: () => view.follow(true),
   f: () => view.follow(!view.isFollowing),
+  e: nextMark,
+  t: toggleTimes,
 };
 
 document.addEventListener('keydown', (event) => {
@@ -200,6 +235,9 @@ document.addEventListener('keydown', (event) => {
 $('top').addEventListener('click', KEYS.g);
 $('bottom').addEventListener('click', KEYS.G);
 $('follow').addEventListener('click', KEYS.f);
+$('next-error').addEventListener('click', nextMark);
+$('times').addEventListener('click', toggleTimes);
+if (localStorage.getItem('log-times')) toggleTimes();
 
 let waitsForPlace = location.hash.startsWith('#L');
 

@@ -4,13 +4,15 @@ import { paint, plain } from './sgr.js';
 
 const ROW = 20;
 const OVERSCAN = 20;
-const GUTTER = 100;
+const GUTTER = 112;
+const TIMES = 76;
 const MOST_SELECTED = 2000;
 export const MOST_ROWS = 1_500_000; // an element can't be higher than about 33 million pixels
 
 export class LogView {
   constructor(element, { onScroll, onFollow }) {
     Object.assign(this, { element, onScroll, onFollow, lines: [], rows: new Map(), columns: 0, needle: null, target: -1 });
+    this.hasTimes = false;
     this.isFollowing = false;
     this.window = document.createElement('div');
     this.window.className = 'rows';
@@ -53,6 +55,11 @@ export class LogView {
     this.repaint();
   }
 
+  showTimes(hasTimes) {
+    this.hasTimes = hasTimes;
+    this.repaint();
+  }
+
   repaint() {
     for (const row of this.rows.values()) row.remove();
     this.rows.clear();
@@ -78,7 +85,7 @@ export class LogView {
 
   #stretch() {
     this.window.style.height = this.lines.length * ROW + 'px';
-    this.window.style.width = `calc(${this.columns}ch + ${GUTTER + 24}px)`;
+    this.window.style.width = `calc(${this.columns}ch + ${GUTTER + 24 + (this.hasTimes ? TIMES : 0)}px)`;
   }
 
   #draw() {
@@ -112,13 +119,14 @@ export class LogView {
   #make(index) {
     const line = this.lines[index];
     const row = document.createElement('div');
-    row.className = `row ${line.stream}` + (index === this.target ? ' target' : '');
+    row.className = `row ${line.stream}` + (line.mark ? ` is-${line.mark}` : '') + (index === this.target ? ' target' : '');
     row.style.top = index * ROW + 'px';
     row.dataset.index = index;
     if (line.number) row.append(link(line));
+    if (this.hasTimes && line.number) row.append(time(line));
     const sign = document.createElement('span');
     sign.className = 'sign';
-    sign.textContent = { stderr: 'err', system: '›' }[line.stream] ?? '';
+    sign.textContent = { error: 'error', warning: 'warn' }[line.mark] ?? { stderr: 'err', system: '›' }[line.stream] ?? '';
     const text = document.createElement('span');
     text.className = 'text';
     paint(text, line.text, line.style, this.needle);
@@ -148,6 +156,22 @@ export function idOf(line) {
 function columnsOf(text) {
   const shown = plain(text);
   return shown.includes('\t') ? shown.length + 7 * (shown.split('\t').length - 1) : shown.length;
+}
+
+/** Since the first line; the whole time on hover. */
+function time(line) {
+  const place = document.createElement('time');
+  place.className = 'time';
+  place.title = new Date(line.at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+  place.textContent = since(line.at - line.began);
+  return place;
+}
+
+function since(milliseconds) {
+  const seconds = Math.max(0, milliseconds) / 1000;
+  if (seconds < 60) return `+${seconds.toFixed(2)} s`;
+  const rest = String(Math.floor(seconds % 60)).padStart(2, '0');
+  return `+${Math.floor(seconds / 60)}:${rest}`;
 }
 
 function link(line) {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 
+from builder.protocol.calls import Failure
+from builder.protocol.steps import Step
+from gateway.models.attempt import Attempt
 from gateway.models.deployment import Deployment, Status
 from gateway.models.project import Project
 from tests.browser.fakes import FakeServices, now, timings
@@ -55,6 +58,26 @@ def failed(services: FakeServices, project: Project, minutes: float, **given: ob
         "bytes": None,
     }
     return ready(services, project, minutes, **{**values, **given})
+
+
+def failed_by_a_command(services: FakeServices) -> Deployment:
+    line = "npm error ERESOLVE unable to resolve dependency tree"
+    advice = (
+        'react-dom@17.0.2 needs react@"17.0.2", but react@18.3.1 is installed. Install versions that fit each other,'
+        " or write `legacy-peer-deps=true` into .npmrc."
+    )
+    said = [f"In step install, npm-peer-conflict: {line}", f"What to do: {advice}", "npm error Found: react@18.3.1"]
+    reason = "\n".join(["`npm ci` failed with exit code 1.", *said])
+    deployment = failed(services, services.projects.add(), 5, reason=reason, last_seq=5)
+    services.logs.write(deployment, "$ npm ci", stream="system", step="install")
+    services.logs.write(deployment, "npm warn deprecated inflight@1.0.6", stream="stderr", step="install")
+    lines = ("npm error code ERESOLVE", line, "npm error Found: react@18.3.1")
+    services.logs.write(deployment, *lines, stream="stderr", step="install")
+    failure = Failure("npm-peer-conflict", Step.INSTALL, line, 4, advice)
+    services.deployments.history[deployment.id] = [
+        Attempt(1, "process", deployment.created_at, deployment.steps, reason, failure)
+    ]
+    return deployment
 
 
 def building(services: FakeServices, project: Project, **given: object) -> Deployment:

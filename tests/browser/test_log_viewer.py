@@ -295,3 +295,59 @@ async def test_without_scripts_the_state_and_the_raw_text_are_there(stage: Stage
     await expect(page.locator(".reason")).to_have_text(re.compile("exit code 1"))
     await expect(page.locator("noscript a")).to_have_attribute("href", f"/logs/{deployment.id}?format=text")
     await context.close()
+
+
+async def test_lines_that_come_later_come_by_a_stream(stage: Stage, page: Page) -> None:
+    deployment = running(stage)
+    stage.services.logs.write(deployment, "first")
+    async with page.expect_request(f"**/logs/{deployment.id}/stream?after=1.1"):
+        await open_log(page, stage, deployment)
+    stage.services.logs.write(deployment, "second")
+    await expect(page.locator(".row .text")).to_have_text(["first", "second"])
+
+
+async def test_without_a_stream_the_lines_come_in_pages(stage: Stage, page: Page) -> None:
+    deployment = running(stage)
+    stage.services.logs.write(deployment, "first")
+    await page.add_init_script(
+        "window.EventSource = class extends EventTarget { constructor() { super();"
+        " setTimeout(() => this.dispatchEvent(new Event('error'))); } close() {} }"
+    )
+    await open_log(page, stage, deployment)
+    await expect(page.locator(".row .text")).to_have_text(["first"])
+    stage.services.logs.write(deployment, "second")
+    await expect(page.locator(".row .text")).to_have_text(["first", "second"])
+
+
+async def test_errors_and_warnings_are_marked_counted_and_gone_to(stage: Stage, page: Page) -> None:
+    lines = ["fine", "npm warn deprecated x", *["fine"] * 300, "src/a.ts(3,1): error TS2322: No.", "0 errors"]
+    deployment = ended(stage, *lines)
+    await open_log(page, stage, deployment)
+    await expect(page.locator("#error-count")).to_have_text("1 error, 1 warning")
+    await expect(page.locator(".row.is-warning .sign")).to_have_text("warn")
+    await page.keyboard.press("e")
+    await expect(page.locator(".row.is-error.target .text")).to_have_text("src/a.ts(3,1): error TS2322: No.")
+    await expect(page.locator(".row.is-error .sign")).to_have_text("error")
+
+
+async def test_the_times_of_lines_are_shown_if_wanted(stage: Stage, page: Page) -> None:
+    deployment = ended(stage, "first", "second")
+    await open_log(page, stage, deployment)
+    await expect(page.locator(".row .time")).to_have_count(0)
+    await page.locator("#times").click()
+    await expect(page.locator(".row .time")).to_have_text(["+0.00 s", "+0.00 s"])
+    assert "2025" in (await page.locator(".row .time").first.get_attribute("title") or "")
+    await page.reload()
+    await expect(page.locator(".row .time")).to_have_count(2)
+
+
+async def test_the_reason_names_class_step_line_and_advice(stage: Stage, page: Page) -> None:
+    await open_log(page, stage, scenes.failed_by_a_command(stage.services))
+    failure = page.locator("#failure")
+    await expect(failure.locator(".tag")).to_have_text(["install", "npm-peer-conflict"])
+    await expect(failure).to_contain_text("`npm ci` failed with exit code 1.")
+    await expect(failure).to_contain_text("Install versions that fit each other")
+    await failure.locator("a").click()
+    await expect(page.locator(".row.target .text")).to_have_text("npm error ERESOLVE unable to resolve dependency tree")
+    await failure.locator("summary").click()
+    await expect(failure.locator("pre")).to_have_text("npm error Found: react@18.3.1")

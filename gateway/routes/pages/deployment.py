@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.access.guard import ACTOR
 from gateway.errors import Invalid, NotFound
+from gateway.models.deployment import Status
 from gateway.routes.pages import views
 from gateway.routes.pages.forms import read_form
 from gateway.routes.pages.frame import make_frame, moment, render
@@ -20,11 +21,13 @@ async def show_deployment(request: web.Request) -> web.Response:
     addresses = services.addresses
     deployment = await services.deployments.get(actor, _deployment_id(request))
     project = await services.projects.get(actor, deployment.project_slug)
+    attempts = await services.deployments.attempts(actor, deployment.id)
     page = views.DeploymentPage(
         frame=await make_frame(request, is_busy=not deployment.status.is_final, current=project.slug, has_find=False),
         project=views.view_project(project, deployment, addresses, now),
         deployment=views.view_deployment(deployment, addresses, now),
-        attempts=views.view_attempts(await services.deployments.attempts(actor, deployment.id)),
+        attempts=views.view_attempts(attempts),
+        failure=views.view_failure(attempts) if deployment.status is Status.FAILED else None,
     )
     return render(request, "deployment.html", page)
 

@@ -97,6 +97,19 @@ class DeploymentView:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class FailureView:
+    """Why a command failed. `place`: the part behind the # in the link to its first error; `more`: further lines."""
+
+    sentence: str
+    kind: str
+    step: str
+    line: str
+    place: str
+    advice: str
+    more: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class AttemptView:
     number: int
     timings: str
@@ -180,6 +193,7 @@ class DeploymentPage:
     project: ProjectView
     deployment: DeploymentView
     attempts: tuple[AttemptView, ...]
+    failure: FailureView | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -343,6 +357,25 @@ def view_attempts(attempts: Sequence[Attempt]) -> tuple[AttemptView, ...]:
             (attempt.reason or "").strip(),
         )
         for attempt in attempts
+    )
+
+
+def view_failure(attempts: Sequence[Attempt]) -> FailureView | None:
+    """That of the last attempt."""
+    last = attempts[-1] if attempts else None
+    if last is None or last.failure is None:
+        return None
+    found = last.failure
+    sentence, *rest = (last.reason or "").split("\n")
+    said = 2 if found.advice else 1  # the lines of the reason that name the error and the advice (builder/failures.py)
+    return FailureView(
+        sentence=sentence,
+        kind="" if found.kind == "unknown" else found.kind,
+        step=found.step,
+        line=found.line or "",
+        place=("L" if last.number == 1 else f"L{last.number}.") + str(found.seq) if found.seq else "",
+        advice=found.advice or "",
+        more="\n".join(rest[said:]),
     )
 
 

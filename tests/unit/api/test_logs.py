@@ -54,6 +54,14 @@ def seqs(answer):
     return [(line["attempt"], line["seq"]) for line in answer["rawLogs"]]
 
 
+async def test_a_raw_text_has_times_if_asked(api, deployment, store):
+    await store(1, 2)
+    async with api.session.get(f"{api.url}/logs/{deployment.id}?format=text&times=1") as response:
+        assert await response.text() == "2025-11-24T16:00:00.123Z line 1\n2025-11-24T16:00:00.123Z line 2\n"
+    status, answer = await api.get(f"/logs/{deployment.id}?format=text&times=yes")
+    assert (status, answer["fields"]) == (400, {"times": "times must be 0 or 1."})
+
+
 async def test_an_empty_log_is_valid_json(api, deployment):
     assert await page(api, deployment) == {
         "rawLogs": [],
