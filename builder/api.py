@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ import aiohttp
 
 from builder.errors import BuildFailed, Ended, Lost
 from builder.masking import NO_SECRETS
-from builder.proof import ProvenConnections
+from builder.proof import ProvenTcp, ProvenUnix
 from builder.protocol.calls import LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
 from builder.protocol.steps import Step
 
@@ -25,6 +27,7 @@ CALL_SECONDS = 30.0
 HEARTBEAT_TIMEOUT_SECONDS = 10.0
 BLOB_SILENCE_SECONDS = 120.0
 FOR_EVER = float("inf")
+UNIX = "unix:"
 
 MakeBody = Callable[[], AsyncIterator[bytes]]
 
@@ -33,11 +36,24 @@ MakeBody = Callable[[], AsyncIterator[bytes]]
 async def open_api(
     url: str, token: str, deployment_id: uuid.UUID, attempt: int, *, patience_seconds: float = LEASE_SECONDS
 ) -> AsyncIterator[BuildersApi]:
-    """Calls for one attempt, over connections on which the gateway has proven itself (builder/proof.py)."""
-    root = f"{url.rstrip('/')}/builds/{deployment_id}/{attempt}/"
-    connections = ProvenConnections(urlsplit(root).path, token, deployment_id, attempt)
-    async with aiohttp.ClientSession(connector=connections, trust_env=False) as session:
-        yield BuildersApi(session, root, token, patience_seconds)
+    """Calls for one attempt, over connections on which the gateway has proven itself (builder/proof.py).
+
+    `url` is an HTTP address, or `unix:` and the path of a socket.
+    """
+    unix = url.removeprefix(UNIX) if url.startswith(UNIX) else None
+    root = f"{'http://localhost' if unix else url.rstrip('/')}/builds/{deployment_id}/{attempt}/"
+    build = (urlsplit(root).path, token, deployment_id, attempt)
+    with contextlib.ExitStack() as stack:
+        connections = ProvenUnix(*build, path=_short(Path(unix), stack)) if unix else ProvenTcp(*build)
+        async with aiohttp.ClientSession(connector=connections, trust_env=False) as session:
+            yield BuildersApi(session, root, token, patience_seconds)
+
+
+def _short(path: Path, stack: contextlib.ExitStack) -> str:
+    """The socket by a descriptor of its folder, because its path may be longer than the address of a socket can be."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, folder)
+    return f"/proc/self/fd/{folder}/{path.name}"
 
 
 class BuildersApi:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
+from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -19,7 +20,7 @@ class Unproven(aiohttp.ClientConnectionError):
     """A program answers at the address of the builders' API, but has not proven to be the gateway."""
 
 
-class ProvenConnections(aiohttp.TCPConnector):
+class _Proven(aiohttp.BaseConnector):
     """Gives calls only connections over which the gateway has proven that it knows the build token.
 
     While no gateway runs, any program of the machine can listen on the port, and the listener may change between two
@@ -29,13 +30,14 @@ class ProvenConnections(aiohttp.TCPConnector):
 
     This does not protect from a program that forwards the nonce to a gateway and returns the answer, or that changes
     packets in between. Such a program needs a gateway that it can reach while it has the port, or a place on the
-    network path. Use an `https` address in `builders.url`, or a separate network, against these.
+    network path. Use an `https` address in `builders.url`, or a separate network, against these. Builders on the
+    gateway's machine call a Unix socket in a folder of the gateway's account, where no such program can be.
     """
 
-    def __init__(self, path: str, token: str, deployment_id: uuid.UUID, attempt: int) -> None:
-        """`path`: the path of this attempt's calls, with a slash at its end."""
-        super().__init__()
-        self._path = path
+    def __init__(self, calls: str, token: str, deployment_id: uuid.UUID, attempt: int, **options: Any) -> None:
+        """`calls`: the path of this attempt's calls, with a slash at its end."""
+        super().__init__(**options)
+        self._calls = calls
         self._token = token
         self._deployment_id = deployment_id
         self._attempt = attempt
@@ -58,10 +60,18 @@ class ProvenConnections(aiohttp.TCPConnector):
         nonce = secrets.token_hex(NONCE_BYTES)
         # Written by hand, because a request of aiohttp's session would need a connection from this pool.
         connection.set_response_params(auto_decompress=False)
-        connection.transport.write(f"GET {self._path}proof/{nonce} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        connection.transport.write(f"GET {self._calls}proof/{nonce} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         proof = await _read_proof(connection)
         if not is_proof(proof, self._token, self._deployment_id, self._attempt, nonce):
             raise Unproven(f"what listens on {host} does not know the build token, so it is not this build's gateway")
+
+
+class ProvenTcp(_Proven, aiohttp.TCPConnector):
+    pass
+
+
+class ProvenUnix(_Proven, aiohttp.UnixConnector):
+    pass
 
 
 async def _read_proof(connection: ResponseHandler) -> bytes:

@@ -30,7 +30,15 @@ from gateway.routes.projects import follow_renames
 from gateway.routes.table import asked_scope
 from gateway.services import SERVICES, OpenLauncher, Services, open_services
 from gateway.wire.clients import TrustedProxies
-from gateway.wire.listeners import SHUTDOWN_SECONDS, AppRunner, bound_sockets, listening, port_of, url_of
+from gateway.wire.listeners import (
+    SHUTDOWN_SECONDS,
+    AppRunner,
+    bound_sockets,
+    bound_unix_socket,
+    listening,
+    port_of,
+    url_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -89,13 +97,17 @@ async def running(
         sites = stack.enter_context(bound_sockets("sites", config.sites.host, config.sites.port))
         api = stack.enter_context(bound_sockets("api", config.api.host, config.api.port))
         builders: list[socket.socket] = []
-        with contextlib.suppress(PortTaken):
-            builders = stack.enter_context(_builders_port(config))
+        if config.builders_socket is None:
+            with contextlib.suppress(PortTaken):
+                builders = stack.enter_context(_builders_port(config))
         config = _with_ports(
             config, port_of(sites), port_of(api), port_of(builders) if builders else config.builders.port
         )
         services = await stack.enter_async_context(open_services(config, open_launcher=open_launcher))
         await stack.enter_async_context(listening(_site_runner(services), sites))
+        if config.builders_socket is not None:
+            # Only now, because the data directory has to be ours first.
+            builders = stack.enter_context(bound_unix_socket(config.builders_socket))
         await stack.enter_async_context(_answering_builders(services, builders))
         await stack.enter_async_context(keep_working(services, on_first_token=on_first_token))
         await stack.enter_async_context(listening(_api_runner(services), api))

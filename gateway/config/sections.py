@@ -206,9 +206,13 @@ class Config:
         return Path(os.path.expanduser(self.data.directory)).absolute()
 
     @property
+    def builders_socket(self) -> Path | None:
+        """The Unix socket of the builders' API. None if it has a port: for builders on other machines or networks."""
+        return None if self.builders.url else self.data_directory / "builders" / "socket"
+
+    @property
     def builders_url(self) -> str:
-        host = f"[{self.builders.host}]" if ":" in self.builders.host else self.builders.host
-        return self.builders.url or f"http://{host}:{self.builders.port}"
+        return self.builders.url or f"unix:{self.builders_socket}"
 
     @property
     def has_builders_elsewhere(self) -> bool:

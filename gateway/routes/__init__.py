@@ -276,7 +276,8 @@ def create_builders_app(
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
     app = web.Application(
-        middlewares=[errors_to_responses, builders.check_build_token], client_max_size=builders.MAX_MANIFEST_BYTES
+        middlewares=[errors_to_responses, builders.check_account, builders.check_build_token],
+        client_max_size=builders.MAX_MANIFEST_BYTES,
     )
     app[builders.DESK] = builders.BuildersDesk(
         deployments,

@@ -35,6 +35,7 @@ from gateway.routes.table import ROUTES, Access
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.wire.clients import TrustedProxies
+from gateway.wire.listeners import is_of_our_account
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
@@ -78,6 +79,14 @@ class BuildersDesk:
 DESK = web.AppKey("desk", BuildersDesk)
 BUILD: web.RequestKey[tuple[uuid.UUID, int]] = web.RequestKey("build", tuple)
 """The deployment and the attempt whose token the call has."""
+
+
+@web.middleware
+async def check_account(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Builds may have accounts of their own; their builders have the gateway's."""
+    if not is_of_our_account(request.transport):
+        raise Unauthorized("The builders' API on this socket is for processes of the gateway's account.")
+    return await handler(request)
 
 
 @web.middleware

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
 import logging
+import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 
 from aiohttp import web
 
@@ -42,16 +46,54 @@ def bound_sockets(section: str, hosts: Sequence[str], port: int) -> Iterator[lis
         yield sockets
 
 
+@contextlib.contextmanager
+def bound_unix_socket(path: Path) -> Iterator[list[socket.socket]]:
+    """A Unix socket in a folder that only this account may enter. Replaces one that an ended process has left."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        # A path may be longer than the address of a socket can be: it goes through a descriptor of the folder.
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        stack.callback(os.close, folder)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path.name, dir_fd=folder)
+        made = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        made.setblocking(False)
+        made.bind(f"/proc/self/fd/{folder}/{path.name}")
+        made.listen(BACKLOG)
+        yield [made]
+
+
+def is_of_our_account(transport: asyncio.Transport | None) -> bool:
+    """False for a client of another account on a Unix socket. root counts as ours."""
+    opened = transport.get_extra_info("socket") if transport is not None else None
+    if opened is None or opened.family != socket.AF_UNIX:
+        return True
+    with socket.socket(fileno=os.dup(opened.fileno())) as own:
+        _, user, _ = struct.unpack("3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return user in (0, os.geteuid())
+
+
 @contextlib.asynccontextmanager
 async def listening(runner: web.BaseRunner, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     """Answer on these sockets until the block is left. Running requests then get a short while to end."""
     await runner.setup()
     try:
         for each in sockets:
-            await web.SockSite(runner, each, backlog=BACKLOG).start()
+            make = _UnixSite if each.family == socket.AF_UNIX else web.SockSite
+            await make(runner, each, backlog=BACKLOG).start()
         yield
     finally:
         await runner.cleanup()
+
+
+class _UnixSite(web.SockSite):
+    """uvloop takes a Unix socket for a TCP socket unless it is told."""
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        assert self._runner.server is not None  # noqa: S101 - the runner was set up
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(self._runner.server, sock=self._sock, backlog=self._backlog)
 
 
 class AppRunner(web.AppRunner):

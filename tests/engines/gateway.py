@@ -170,7 +170,6 @@ async def running_gateway(directory: Path, *, start: bool = True, **settings: st
         "BUILDSPACE_SITES_URL": f"http://{{slug}}.localhost:{sites}",
         "BUILDSPACE_API_PORT": str(api),
         "BUILDSPACE_BUILDERS_PORT": str(builders),
-        "BUILDSPACE_BUILDERS_URL": f"http://127.0.0.1:{builders}",
         "BUILDSPACE_BUILDER_ALLOW_PRIVATE_HOSTS": "127.0.0.1",
         **settings,
     }

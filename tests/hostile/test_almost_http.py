@@ -96,7 +96,8 @@ async def front(postgres, tmp_path_factory):
     """An answer that leaves its connection open is not taken for a refusal: no test waits for so long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gateway.wire.connections.KEEPALIVE_SECONDS", 10 * BOUND_SECONDS)
-        async with api_over_database(await postgres.create_database(), tmp_path_factory.mktemp("front")) as api:
+        folder, url = tmp_path_factory.mktemp("front"), "http://127.0.0.1:9001"
+        async with api_over_database(await postgres.create_database(), folder, BUILDSPACE_BUILDERS_URL=url) as api:
             yield Front(api)
 
 

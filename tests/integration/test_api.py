@@ -316,7 +316,8 @@ async def test_while_a_program_has_the_builders_port_the_rest_works_and_builds_w
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         named = rf"Port {port} is taken on 127\.0\.0\.1 by '.+' \(process {os.getpid()}\): stop it, .*builders\.port"
-        async with await start(BUILDSPACE_BUILDERS_PORT=str(port)) as api:
+        place = {"BUILDSPACE_BUILDERS_PORT": str(port), "BUILDSPACE_BUILDERS_URL": f"http://127.0.0.1:{port}"}
+        async with await start(**place) as api:
             deployed = await api.deploy()
             await eventually(is_named, "the program is named")
             assert (await api.get(f"/deployment/{deployed['deploymentId']}"))[1]["status"] == "QUEUE"

@@ -167,9 +167,10 @@ def test_who_can_reach_the_api_follows_from_its_addresses(hosts, is_loopback_onl
     assert load_config(None, {"BUILDSPACE_API_HOST": hosts}).is_loopback_only is is_loopback_only
 
 
-def test_the_builders_address_is_made_of_host_and_port():
-    config = load_config(None, {"BUILDSPACE_BUILDERS_HOST": "::1", "BUILDSPACE_BUILDERS_PORT": "7"})
-    assert config.builders_url == "http://[::1]:7"
+def test_builders_call_a_socket_in_the_data_directory_unless_they_are_elsewhere():
+    assert load_config(None, {"BUILDSPACE_DATA_DIRECTORY": "/d"}).builders_url == "unix:/d/builders/socket"
+    elsewhere = load_config(None, {"BUILDSPACE_BUILDERS_URL": "http://10.0.0.5:9001"})
+    assert (elsewhere.builders_url, elsewhere.builders_socket) == ("http://10.0.0.5:9001", None)
 
 
 def test_a_data_directory_in_the_home_is_there(monkeypatch):
