@@ -53,6 +53,7 @@ class Isolation(enum.StrEnum):
 
     STRONG = "strong"
     BASIC = "basic"
+    ACCOUNT = "account"
     CONTAINER = "container"
     NONE = "none"
 

@@ -81,12 +81,13 @@ def open_sandbox(grade: str, allow_private_hosts: Sequence[str] = (), *, work: P
     From now on this process is closed to others of its account, and adopts the orphans of its children. `container`
     takes a second to find out whether basic holds inside.
     """
-    from builder.sandbox import basic, container, none, strong
+    from builder.sandbox import account, basic, container, none, strong
     from builder.sandbox.inside import kernel
 
     makers: dict[str, Callable[[Path, Sequence[str]], Sandbox]] = {
         "strong": strong.StrongSandbox,
         "basic": basic.BasicSandbox,
+        "account": account.AccountSandbox,
         "container": container.open_container,
         "none": none.NoSandbox,
     }

@@ -1,4 +1,4 @@
-"""`python -m builder.sandbox probe strong|basic`: exit code 0 and a line, or 1 and what is missing.
+"""`python -m builder.sandbox probe strong|basic|account`: exit code 0 and a line, or 1 and what is missing.
 
 `python -m builder.sandbox memory`: a line on how a build's memory will be limited. With the gateway's process id, the
 gateway is first moved into a leaf of the cgroup that was delegated to it.
@@ -19,4 +19,4 @@ match sys.argv[1:]:
             cgroup.make_room(int(pid))
         print(cgroup.describe())  # noqa: T201 - the answer
     case _:
-        sys.exit("usage: python -m builder.sandbox probe strong|basic, or memory [process id]")
+        sys.exit("usage: python -m builder.sandbox probe strong|basic|account, or memory [process id]")

@@ -115,6 +115,14 @@ def changed_file(targets: Targets) -> bool:
         return file.write("x") == 1
 
 
+def left_file(targets: Targets) -> bool:
+    """What a later build finds, which has the same account. Only the machine knows whether it is there."""
+    for folder in targets["shared"]:
+        with contextlib.suppress(OSError), open(f"{folder}/{targets['marker']}", "w"):
+            pass
+    return False
+
+
 def environment(targets: Targets) -> bool:
     return any(targets["marker"].encode() in content for content in _environments())
 
@@ -242,7 +250,7 @@ ATTACKS: tuple[Callable[[Targets], bool], ...] = (
     *(loopback, loopback_by_other_names, loopback_by_race, loopback_by_fast_open),
     *(loopback_by_multipath, loopback_by_interface, udp),
     *(unix_socket, unix_socket_by_link, unix_socket_by_race, abstract_socket, datagram_by_socket_pair),
-    *(secret_file, changed_file, environment, memory, signals, command_lines, watch),
+    *(secret_file, changed_file, left_file, environment, memory, signals, command_lines, watch),
     *(port, open_port, families, tracing, memory_shortage),
 )
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # noqa: S108 - what every account may write to
+
 
 @dataclasses.dataclass
 class Decoys:
@@ -24,7 +26,10 @@ class Decoys:
     def reached(self) -> list[str]:
         """The names of the targets that noticed an attack."""
         heard = [name for name, listener in self.listeners.items() if _heard(listener)]
-        return [*heard, *(["signals"] if self.sleeper.poll() is not None else [])]
+        left = [path for folder in SHARED_FOLDERS if (path := Path(folder, self.targets["marker"])).exists()]
+        for path in left:
+            path.unlink()
+        return [*heard, *(["left_file"] if left else []), *(["signals"] if self.sleeper.poll() is not None else [])]
 
 
 @contextlib.contextmanager
@@ -53,6 +58,7 @@ def set_up_decoys(folder: Path) -> Iterator[Decoys]:
             "abstract": name,
             "datagram": f"{name}-datagram",
             "secret": str(secret),
+            "shared": SHARED_FOLDERS,
             "marker": name,
             "pid": sleeper.pid,
             "network": os.stat("/proc/self/ns/net").st_ino,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from builder.sandbox.inside import notifications
+from builder.sandbox.inside import kernel, landlock, notifications
 from builder.sandbox.ownership import build_account, hides_processes
 
 
@@ -25,6 +25,7 @@ UDP = Gap("UDP", "udp")
 TWO_PORTS = Gap("TCP on ports 443 and 53 of this machine")
 ONE_PORT = Gap("TCP on port 53 of this machine")
 COMMAND_LINES = Gap("command lines of other builds", "command_lines")
+READABLE_FILES = Gap("files that every account of this machine may read")
 MODES = Gap("modes and times of files of the same account")
 BUILDER = Gap("signals to its own builder")
 CONTAINER_FILES = Gap("files of its container")
@@ -40,13 +41,15 @@ def gaps_of(grade: str) -> tuple[Gap, ...]:
     """The gaps of a grade when this process runs it."""
     if grade == "strong":
         return (PUBLIC_DNS,)
-    if grade == "basic":
-        return tuple(_gaps_of_basic())
+    if grade in ("basic", "account"):
+        return tuple(_gaps_without_namespaces(grade))
     return (EVERYTHING,)
 
 
-def _gaps_of_basic() -> Iterable[Gap]:
+def _gaps_without_namespaces(grade: str) -> Iterable[Gap]:
     yield from (UDP, ONE_PORT if notifications.are_available() else TWO_PORTS, PUBLIC_DNS)
+    if grade == "account" and kernel.landlock_version() < landlock.MOVES_VERSION:
+        yield READABLE_FILES
     if not hides_processes():
         yield COMMAND_LINES
     if build_account() is None:
@@ -55,7 +58,7 @@ def _gaps_of_basic() -> Iterable[Gap]:
 
 def closed_in(grade: str) -> tuple[str, ...]:
     """What builds commonly use and this grade cannot tell apart from what belongs to others."""
-    if grade != "basic":
+    if grade not in ("basic", "account"):
         return ()
     sockets = OTHER_SOCKETS if notifications.are_available() else OWN_SOCKETS
     return (sockets,) if build_account() is not None else (sockets, WATCHES)

@@ -14,7 +14,8 @@ from pathlib import Path, PurePath
 from builder.sandbox import Limits, SandboxError, open_sandbox
 from builder.sandbox.decoys import set_up_decoys
 from builder.sandbox.gaps import closed_in, gaps_of, listed
-from builder.sandbox.inside import kernel, landlock
+from builder.sandbox.inside import kernel, landlock, notifications
+from builder.sandbox.ownership import build_account
 
 TIME_LIMIT_SECONDS = 20.0
 ATTACKS = Path(__file__).with_name("attacks.py")
@@ -24,6 +25,7 @@ TUN = "/dev/net/tun"
 HOLDS = {
     "strong": "strong holds: builds run in namespaces (bubblewrap) and reach nothing but the public network (pasta).",
     "basic": "basic holds: Landlock and seccomp close files, processes, loopback TCP and Unix sockets.",
+    "account": "account holds: each build has an account of its own, seccomp closes loopback TCP and Unix sockets.",
 }
 _NAMESPACES = (
     "namespaces are closed here: sysctl kernel.unprivileged_userns_clone=1 or"
@@ -42,8 +44,8 @@ HINTS = {
 async def probe(grade: str) -> str:
     """What the grade holds, in a sentence. Raises SandboxError with what it does not hold and what to do."""
     if grade not in HOLDS:
-        raise SandboxError(f"There is nothing to probe in {grade!r}; strong and basic can be probed.")
-    {"strong": check_strong, "basic": check_basic}[grade]()
+        raise SandboxError(f"There is nothing to probe in {grade!r}; strong, basic and account can be probed.")
+    {"strong": check_strong, "basic": check_basic, "account": check_account}[grade]()
     gaps = gaps_of(grade)
     if reached := sorted(await attack(grade) - {gap.attack for gap in gaps}):
         raise SandboxError(
@@ -96,8 +98,19 @@ def check_basic() -> None:
     version = kernel.landlock_version()
     if version == 0:
         raise SandboxError("The kernel has no Landlock: Linux 6.12 or newer with lsm=landlock,... is needed.")
-    if version < landlock.LEAST_VERSION:
+    if version < landlock.TCP_VERSION:
         raise SandboxError(f"Landlock has version {version} here; Linux 6.12 is needed (6.7 if the gateway is root).")
+    check_libseccomp()
+
+
+def check_account() -> None:
+    if build_account() is None:
+        raise SandboxError("Builds have no account of their own, because the gateway is not root: start it as root.")
+    if not notifications.are_available():
+        raise SandboxError(
+            "Sockets of builds cannot be told apart: Linux 5.9 with seccomp user notification is needed, and"
+            " kernel.yama.ptrace_scope 0 or 1."
+        )
     check_libseccomp()
 
 

@@ -17,7 +17,7 @@ _HOST = r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])"
 LEAST_POOL = 4
 LEAST_MEMORY_BYTES = 128 * 1024**2
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-ISOLATIONS = ("auto", Isolation.STRONG, Isolation.BASIC, Isolation.NONE)
+ISOLATIONS = ("auto", Isolation.STRONG, Isolation.BASIC, Isolation.ACCOUNT, Isolation.NONE)
 
 
 def check_config(config: Config) -> None:

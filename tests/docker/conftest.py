@@ -51,7 +51,7 @@ def image_without_landlock(engine: DockerEngine, image: str) -> str:
     """The builder as it is on a kernel without Landlock, such as Fargate's."""
     path = "/opt/buildspace/lib/python3.11/site-packages/builder/sandbox/inside/landlock.py"
     container = engine.docker(
-        "create", "--user", "0", image, "sed", "-i", "s/^LEAST_VERSION = .*/LEAST_VERSION = 99/", path
+        "create", "--user", "0", image, "sed", "-i", "s/^TCP_VERSION = .*/TCP_VERSION = 99/", path
     )
     engine.docker("start", "--attach", container)
     command = 'CMD ["python", "-P", "-m", "builder"]'

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from builder.protocol.steps import Step
+from builder.sandbox.ownership import build_account
 from tests.engines.builder_process import ROOT, run_builder, started_builder
 from tests.engines.builders_api import builders_server, make_job
 from tests.engines.gateway import eventually
@@ -54,7 +55,10 @@ def build(git, tmp_path):
     return build
 
 
-@pytest.mark.parametrize("isolation", ["none", "strong"])
+with_own_account = pytest.mark.skipif(build_account() is None, reason="only root has accounts to give")
+
+
+@pytest.mark.parametrize("isolation", ["none", "strong", pytest.param("account", marks=with_own_account)])
 async def test_a_project_is_built_and_uploaded(build, isolation):
     server = await build(node_project(f"{WRITE}{PAGE} console.log('out'); console.error('err')"), isolation)
     assert server.finish.exit == "ok", server.text + server.errors

@@ -13,32 +13,44 @@ from builder.sandbox.inside import kernel
 PLACE = "/tmp"  # noqa: S108 - a folder of every machine, covered for a moment
 
 
-def become(user: int, needed: Iterable[str]) -> None:
-    """Continue as `user`, without groups and capabilities. `needed` paths stay reachable at their places."""
-    uncover(user, sorted(needed))
+def become(user: int, needed: Iterable[str], covered: Iterable[str] = ()) -> None:
+    """Continue as `user`, without groups and capabilities. `needed` paths stay reachable at their places.
+
+    Nothing else stays reachable in `covered` folders.
+    """
+    uncover(user, sorted(needed), [folder for folder in covered if os.path.isdir(folder)])
     kernel.drop_bounding_capabilities()
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
 
 
-def uncover(user: int, needed: list[str]) -> None:
+def uncover(user: int, needed: list[str], covered: Iterable[str] = ()) -> None:
     """In a mount namespace of our own, cover each folder that `user` may not enter with an empty one.
 
     The needed paths are mounted into it. Everything beside them stays out of reach.
     """
-    closed = {path: folder for path in needed if (folder := closed_ancestor(path, user))}
-    if not closed:
+    covered = {os.path.realpath(folder) for folder in covered}
+    closed = {path: folder for path in needed if (folder := _topmost(path, user, covered))}
+    if not closed and not covered:
         return
     _leave_mounts()
     opened = {path: os.open(path, os.O_PATH) for path in closed}
-    for folder in sorted(set(closed.values())):
+    for folder in sorted({*closed.values(), *covered}):
         kernel.mount("tmpfs", folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0711,size=1m")
-    os.umask(0o022)
+    os.umask(0o066)
     for path in sorted(closed):
         _make_place(path, opened[path])
         kernel.mount(f"/proc/self/fd/{opened[path]}", path, "", kernel.MS_BIND | kernel.MS_REC)
         os.close(opened[path])
+    os.umask(0o022)
+
+
+def _topmost(path: str, user: int, covered: set[str]) -> str | None:
+    """The topmost folder above a path that has to be covered."""
+    closed = closed_ancestor(path, user)
+    above = [folder for folder in covered if path.startswith(f"{folder}/")]
+    return min([*above, *([closed] if closed else [])], key=len, default=None)
 
 
 def closed_ancestor(path: str, user: int) -> str | None:
@@ -54,9 +66,12 @@ def closed_ancestor(path: str, user: int) -> str | None:
 
 
 def hide_processes() -> None:
-    """In a mount namespace of our own, let /proc show only processes that the reader may trace: its own. Linux 5.8."""
+    """In a mount namespace of our own, let /proc show only processes that the reader may trace: its own. Linux 5.8.
+
+    Nothing can be set through it, such as which process the kernel ends first.
+    """
     _leave_mounts()
-    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_RDONLY
     kernel.mount("proc", "/proc", "proc", flags, "hidepid=ptraceable")
 
 

@@ -47,7 +47,7 @@ def _confine(plan: Plan, supervisor: int) -> None:
         account.show_files(plan.shown_files)
     if plan.user is not None:
         _give_streams(plan.user)
-        account.become(plan.user, plan.needed)
+        account.become(plan.user, plan.needed, plan.covered)
     elif not plan.keeps_capabilities:
         kernel.drop_bounding_capabilities()
     if plan.folder is not None:

@@ -11,8 +11,11 @@ from collections.abc import Iterable
 
 from builder.sandbox.inside import kernel
 
-LEAST_VERSION = 4
-"""The first version with TCP. Version 6 adds signals and abstract sockets."""
+MOVES_VERSION = 2
+"""The first version that can allow to move files between folders."""
+TCP_VERSION = 4
+SCOPES_VERSION = 6
+"""The first version with signals and abstract sockets."""
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
@@ -22,19 +25,15 @@ _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
 _RULE_PATH, _RULE_PORT = 1, 2
 
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
-
-
-def restrict(read: Iterable[str], write: Iterable[str], ports: Iterable[int]) -> None:
-    """Restrict this process and all that it starts. Paths that do not exist are skipped. Needs no_new_privs."""
-    restrict_files(read, write)
-    restrict_network(ports)
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 
 
 def restrict_files(read: Iterable[str], write: Iterable[str]) -> None:
+    """Restrict this process and all that it starts. Paths that do not exist are skipped. Needs no_new_privs."""
     version = kernel.landlock_version()
-    if version < LEAST_VERSION:
-        raise OSError(f"Landlock has version {version} here, and {LEAST_VERSION} is needed")
-    everything = _BEFORE_REFER | _REFER | _TRUNCATE | (_IOCTL_DEV if version >= 5 else 0)
+    if version < MOVES_VERSION:
+        raise OSError(f"Landlock has version {version} here, and {MOVES_VERSION} is needed")
+    everything = _BEFORE_REFER | _REFER | (_TRUNCATE if version >= 3 else 0) | (_IOCTL_DEV if version >= 5 else 0)
     ruleset = kernel.landlock_create(struct.pack("=Q", everything))
     for path in read:
         _allow_path(ruleset, path, _READ & everything)
@@ -45,9 +44,11 @@ def restrict_files(read: Iterable[str], write: Iterable[str]) -> None:
 
 
 def restrict_network(ports: Iterable[int]) -> None:
-    """TCP to these ports alone. From version 6 on also: signals and abstract sockets of its own descendants alone."""
+    """TCP to these ports, signals and abstract sockets of its own descendants alone, as far as the version goes."""
+    if kernel.landlock_version() < TCP_VERSION:
+        return
     attributes = struct.pack("=QQ", 0, _CONNECT_TCP)
-    if kernel.landlock_version() >= 6:
+    if kernel.landlock_version() >= SCOPES_VERSION:
         attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
     ruleset = kernel.landlock_create(attributes)
     for port in ports:
@@ -63,7 +64,7 @@ def _allow_path(ruleset: int, path: str, access: int) -> None:
         return
     try:
         if not os.path.isdir(path):
-            access &= _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+            access &= _OF_FILES
         kernel.landlock_add(ruleset, _RULE_PATH, struct.pack("=Qi", access, opened))
     finally:
         os.close(opened)

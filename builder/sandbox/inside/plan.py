@@ -49,6 +49,7 @@ class Plan:
     """One command. `limits` are those of setrlimit by number; `processes` are on top of those that the account runs.
 
     `hides_processes`: /proc shows only the build's processes; only root can mount it like this.
+    `covered`: folders of which the build sees only what is `needed`.
     `shown_files` (path to content) are what the build sees in place of the machine's; only root can mount them.
     `keeps_capabilities`: for a program of the platform, never for a build's.
     `files` (name to base64) are written to a new `folder`. Then stderr is a log in it, and the real stderr waits as
@@ -65,6 +66,7 @@ class Plan:
     keeps_capabilities: bool = False
     user: int | None = None
     needed: list[str] = dataclasses.field(default_factory=list)
+    covered: list[str] = dataclasses.field(default_factory=list)
     hides_processes: bool = False
     shown_files: dict[str, str] = dataclasses.field(default_factory=dict)
     folder: str | None = None

@@ -13,6 +13,7 @@ from gateway.engines.builder_environment import PACKAGE_ROOT, pick_environment
 from gateway.errors import LaunchRefused
 
 TIME_LIMIT_SECONDS = 40.0
+ISOLATING = (Isolation.STRONG, Isolation.BASIC, Isolation.ACCOUNT)
 PROBE = (sys.executable, "-P", "-m", "builder.sandbox", "probe")
 MEMORY = (sys.executable, "-P", "-m", "builder.sandbox", "memory")
 
@@ -43,7 +44,7 @@ async def choose_grade(wanted: str, loopback_only: bool, probe: Sequence[str] = 
             "Builds are not isolated, because builder.isolation is none: they can do whatever the gateway can.",
         )
     missing: list[str] = []
-    for name in (Isolation.STRONG, Isolation.BASIC) if wanted == "auto" else (Isolation(wanted),):
+    for name in ISOLATING if wanted == "auto" else (Isolation(wanted),):
         holds, sentence = await try_grade(name, probe)
         if holds:
             return Grade(name, " ".join([sentence, *missing]))

@@ -126,7 +126,7 @@ def test_secrets_do_not_show():
         ("[auth]\ntoken = 'short'", "auth.token: a token has at least 16 characters."),
         ("[auth]\ntoken = 'sixteen letters and spaces'", "auth.token: printable ASCII without spaces."),
         ("[auth]\ntoken = 1", "auth.token: expected text, not ..."),
-        ("[builder]\nisolation = 'weak'", "builder.isolation: expected one of auto, strong, basic, none"),
+        ("[builder]\nisolation = 'weak'", "builder.isolation: expected one of auto, strong, basic, account, none"),
         ("[builder]\nconcurrency = 0", "builder.concurrency: expected more than 0, not 0."),
         (
             "[builder]\nallow_private_hosts = ['http://10.0.0.1']",

@@ -30,6 +30,11 @@ async def test_auto_takes_basic_and_says_why_not_strong() -> None:
     assert (grade.name, grade.sentence) == ("basic", "basic holds No strong isolation: strong needs bwrap")
 
 
+async def test_auto_takes_account_where_nothing_else_holds() -> None:
+    grade = await choose_grade("auto", False, probe_that("account"))
+    assert (grade.name, "No basic isolation: basic needs bwrap" in grade.sentence) == ("account", True)
+
+
 async def test_auto_without_isolation_builds_for_this_machine_alone() -> None:
     grade = await choose_grade("auto", True, probe_that(""))
     assert grade.name == "none"
