@@ -29,6 +29,7 @@ from gateway.routes.requests import (
     read_project_change,
     read_slug,
 )
+from gateway.routes.variable_bodies import read_entries
 from gateway.services import SERVICES
 
 
@@ -42,8 +43,9 @@ async def create_project(request: web.Request) -> web.Response:
     idempotency = (key, asked) if key is not None else None
     actor = request[ACTOR]
     cause = _cause(actor, wanted.source.ref)
+    first = await services.variables.seal_first(read_entries(body.get("variables") or (), {}))
     deployment = await services.projects.create(
-        actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=idempotency
+        actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=idempotency, first=first
     )
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/project/{deployment.project_slug}")
@@ -121,7 +123,10 @@ async def deploy_again(request: web.Request) -> web.Response:
     asked = load(DeploymentRequest(), await _read_optional(request))
     project = await services.projects.get(actor, read_slug(request.match_info["slug"]))
     source = dataclasses.replace(project.source, ref=asked["ref"] or project.source.ref)
-    deployment = await services.deployments.request(actor, project.slug, source, _cause(actor, source.ref), Settings())
+    variables = await services.variables.seal_overrides(project.id, read_entries(asked["variables"] or (), {}))
+    deployment = await services.deployments.request(
+        actor, project.slug, source, _cause(actor, source.ref), Settings(), variables
+    )
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/deployment/{deployment.id}")
 

@@ -19,6 +19,8 @@ from gateway.models.log import LogPosition
 from gateway.models.project import Project
 from gateway.models.slugs import LABEL
 from gateway.models.source import GitRef, Source
+from gateway.models.variable import MAX_NAME as MAX_VARIABLE_NAME
+from gateway.models.variable import MAX_VARIABLES
 
 MAX_NAME = 100
 MAX_PAGE = 100
@@ -118,6 +120,50 @@ def _field(setting: Setting) -> fields.Field[Any]:
     )
 
 
+class OverrideRequest(marshmallow.Schema):
+    """A variable for one deployment, stronger than the project's of the same name."""
+
+    name = Text(
+        required=True,
+        validate=validate.Length(min=1, max=MAX_VARIABLE_NAME, error=f"has from 1 to {MAX_VARIABLE_NAME} characters"),
+        metadata={"description": "As the build sees it.", "example": "API_URL", "format": "variable-name"},
+    )
+    value = Text(required=True, metadata={"description": "Any text.", "example": "https://api.example.com"})
+    secret = Flag(
+        load_default=None, allow_none=True, metadata={"description": "It is never shown again, and hidden in logs."}
+    )
+    public = Flag(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Its value may stand in what is published, although it is secret."},
+    )
+
+    class Meta:
+        unknown = marshmallow.RAISE
+
+
+class VariableRequest(OverrideRequest):
+    """One variable. It replaces the one of the same name and context."""
+
+    context = Text(
+        load_default=None,
+        metadata={
+            "format": "context",
+            "description": "Which deployments get it: all, production, preview, or branch:<name>.",
+        },
+    )
+
+
+def _several(kind: type[marshmallow.Schema], about: str) -> fields.List[Any]:
+    return fields.List(
+        fields.Nested(kind),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(max=MAX_VARIABLES, error=f"has at most {MAX_VARIABLES} entries"),
+        metadata={"description": about},
+    )
+
+
 class _Project(marshmallow.Schema):
     """What to deploy. For a setting that is left out, null or empty, the builder decides."""
 
@@ -144,6 +190,7 @@ class _Project(marshmallow.Schema):
     branch = _setting(
         MAX_BRANCH, _check_branch, text_format="git-ref", example="main", about="The branch or tag to build."
     )
+    variables = _several(VariableRequest, "The project's first variables, also for its first deployment.")
 
     class Meta:
         unknown = marshmallow.RAISE
@@ -162,6 +209,7 @@ class DeploymentRequest(marshmallow.Schema):
         example="v1.2.0",
         about="A branch, a tag, or the 40 digits of a commit, for this deployment alone.",
     )
+    variables = _several(OverrideRequest, "For this deployment alone; a later one does not get them.")
 
     class Meta:
         unknown = marshmallow.RAISE
@@ -302,6 +350,10 @@ def read_idempotency_key(text: str | None) -> str | None:
 
 
 def _sentence(name: str, messages: Any, schema: marshmallow.Schema) -> str:
+    place = name
+    while isinstance(messages, dict) and messages:
+        inner, messages = next(iter(messages.items()))
+        place = f"{place}.{_shown(inner)}"
     message = messages[0] if isinstance(messages, list) and messages else str(messages)
     if name not in schema.fields:
         if name == "_schema":
@@ -309,7 +361,7 @@ def _sentence(name: str, messages: Any, schema: marshmallow.Schema) -> str:
         known = ", ".join(schema.fields)
         right = f"the fields are {known}." if known else "the body must be empty."
         return f"{_shown(name)} is not a known field; {right}"
-    return f"{name} {message}"
+    return f"{place} {message}"
 
 
 def _shown(name: object) -> str:

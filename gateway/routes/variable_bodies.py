@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import marshmallow
 from marshmallow import fields, validate
 
 from gateway.errors import Invalid
 from gateway.models.variable import (
     ALL,
-    MAX_NAME,
     MAX_TOTAL_BYTES,
     MAX_VARIABLES,
     Variable,
@@ -19,29 +17,9 @@ from gateway.models.variable import (
     refuse_variable,
 )
 from gateway.routes.dotenv import parse_dotenv
-from gateway.routes.requests import Text, load
+from gateway.routes.requests import Text, VariableRequest, load
 
 MOST_SENTENCES = 10
-_CONTEXT = "Which deployments get it: all, production, preview, or branch:<name>."
-_HIDDEN = "It is never shown again, and hidden in logs."
-_PUBLIC = "Its value may stand in what is published, although it is secret."
-
-
-class VariableRequest(marshmallow.Schema):
-    """One variable. It replaces the one of the same name and context."""
-
-    name = Text(
-        required=True,
-        validate=validate.Length(min=1, max=MAX_NAME, error=f"has from 1 to {MAX_NAME} characters"),
-        metadata={"description": "As the build sees it.", "example": "API_URL", "format": "variable-name"},
-    )
-    value = Text(required=True, metadata={"description": "Any text.", "example": "https://api.example.com"})
-    context = Text(load_default=None, metadata={"description": _CONTEXT, "format": "context"})
-    secret = fields.Boolean(load_default=None, truthy={True}, falsy={False}, metadata={"description": _HIDDEN})
-    public = fields.Boolean(load_default=None, truthy={True}, falsy={False}, metadata={"description": _PUBLIC})
-
-    class Meta:
-        unknown = marshmallow.RAISE
 
 
 class VariablesRequest(VariableRequest):

@@ -11,7 +11,7 @@ from gateway.models.deployment import Deployment
 from gateway.models.variable import PRODUCTION, StoredVariable, Variable, contexts_of
 from gateway.secrets.vault import Vault
 from gateway.stores.projects import ProjectStore
-from gateway.stores.variables import SealedVariable, VariableStore
+from gateway.stores.variables import FirstVariables, SealedVariable, VariableStore
 
 OVERRIDE = "override"
 """Stands in the place of the context in the name under which a deployment's own variable is sealed."""
@@ -53,10 +53,20 @@ class Variables:
         project = await self._projects.get(actor, slug)
         await self._store.delete(project.id, name, context)
 
-    async def seal_overrides(self, actor: Actor, slug: str, variables: Sequence[Variable]) -> Sequence[SealedVariable]:
+    async def seal_overrides(self, project_id: uuid.UUID, variables: Sequence[Variable]) -> Sequence[SealedVariable]:
         """Variables for one deployment of the project, ready to be stored with it."""
-        project = await self._projects.get(actor, slug)
-        return await self._sealed(project.id, variables, OVERRIDE)
+        return await self._sealed(project_id, variables, OVERRIDE)
+
+    async def seal_first(self, variables: Sequence[Variable]) -> FirstVariables | None:
+        """Variables of a project that is about to be created, ready to be stored with it. None: there are none."""
+        if not variables:
+            return None
+        key, seal = await self._vault.new_project()
+        sealed = [
+            SealedVariable(v.name, v.context, seal(_name(v.context, v.name), v.value), v.is_secret, v.is_public)
+            for v in variables
+        ]
+        return FirstVariables(key, sealed)
 
     async def of_build(self, deployment: Deployment) -> list[Variable]:
         """What the deployment's builder gets: one of each name, its own before the project's."""

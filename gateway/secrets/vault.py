@@ -19,6 +19,7 @@ LOCK = "secrets key"
 CACHED_KEYS = 1000
 CHECK_SECONDS = 5.0
 TRIES = 3
+SealText = Callable[[str, str], bytes]
 
 
 class Vault:
@@ -45,6 +46,12 @@ class Vault:
                 f"The stored secret '{name}' cannot be decrypted: it was changed, or it belongs to another project."
                 " Set it again."
             ) from error
+
+    async def new_project(self) -> tuple[WrappedKey, SealText]:
+        """A data key for a project that gets this id, and what seals texts under it. Nothing is stored yet."""
+        project_id, key = uuid.uuid4(), make_key()
+        wrapped = await self._wrapped(project_id, key)
+        return wrapped, lambda name, text: seal(key, text.encode(), str(project_id), name)
 
     async def watch(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         """A job: makes the first key, takes over keys of a rotation, and reports a key that is missing."""
@@ -96,11 +103,13 @@ class Vault:
 
     async def _make_data_key(self, project_id: uuid.UUID) -> WrappedKey:
         for _ in range(TRIES):
-            await self.check()
-            name = await self._keys.ring_key() or await self._first_key()
-            wrapped = await self._ring.wrap(name, make_key(), str(project_id))
-            await self._keys.add(WrappedKey(project_id, name, wrapped))
+            await self._keys.add(await self._wrapped(project_id, make_key()))
             # What is stored counts: another gateway may have been first, or a rotation may have replaced the ring key.
             if (found := await self._keys.find(project_id)) is not None:
                 return found
         raise Unavailable("The key of secrets is being rotated. Try again.")
+
+    async def _wrapped(self, project_id: uuid.UUID, key: bytes) -> WrappedKey:
+        await self.check()
+        name = await self._keys.ring_key() or await self._first_key()
+        return WrappedKey(project_id, name, await self._ring.wrap(name, key, str(project_id)))

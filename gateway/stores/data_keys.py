@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import uuid
 
+import asyncpg
+
 from gateway.engines.postgres.database import Database
 
 RING_KEY = "ring_key"
@@ -55,26 +57,7 @@ class DataKeyStore:
     async def add(self, key: WrappedKey) -> None:
         """Stores the first data key of a project; a second one changes nothing, nor does one of a replaced ring key."""
         async with self.database.acquire() as connection:
-            # Locks the row, so that a rotation sees every data key of the ring key that it replaces.
-            await connection.execute(
-                """
-                WITH present AS (
-                    SELECT value
-                    FROM installation
-                    WHERE name = $4 AND value = $5
-                    FOR SHARE
-                )
-                INSERT INTO data_keys (project_id, ring_key, wrapped)
-                SELECT $1, $2, $3
-                FROM present
-                ON CONFLICT (project_id) DO NOTHING
-                """,
-                key.project_id,
-                key.ring_key,
-                key.wrapped,
-                RING_KEY,
-                key.ring_key.encode(),
-            )
+            await add_data_key(connection, key)
 
     async def outdated(self, ring_key: str, limit: int) -> list[WrappedKey]:
         """Data keys that another key of the ring encrypts."""
@@ -107,3 +90,29 @@ class DataKeyStore:
                 new.ring_key,
                 new.wrapped,
             )
+
+
+async def add_data_key(connection: asyncpg.Connection, key: WrappedKey) -> bool:
+    """False: the project has one, or another key of the ring encrypts by now."""
+    # Locks the row, so that a rotation sees every data key of the ring key that it replaces.
+    added = await connection.fetchval(
+        """
+        WITH present AS (
+            SELECT value
+            FROM installation
+            WHERE name = $4 AND value = $5
+            FOR SHARE
+        )
+        INSERT INTO data_keys (project_id, ring_key, wrapped)
+        SELECT $1, $2, $3
+        FROM present
+        ON CONFLICT (project_id) DO NOTHING
+        RETURNING true
+        """,
+        key.project_id,
+        key.ring_key,
+        key.wrapped,
+        RING_KEY,
+        key.ring_key.encode(),
+    )
+    return bool(added)

@@ -18,6 +18,7 @@ from gateway.models.deployment import Deployment
 from gateway.models.source import Source
 from gateway.stores.queue import NO_LIMIT, request_deployment
 from gateway.stores.rows import fetch_deployment, stale, to_attempt, to_deployment
+from gateway.stores.variables import SealedVariable, add_overrides
 
 log = logging.getLogger(__name__)
 
@@ -109,13 +110,22 @@ class DeploymentStore:
             )
         return [to_attempt(row) for row in rows]
 
-    async def request(self, actor: Actor, slug: str, source: Source, cause: Cause, overrides: Settings) -> Deployment:
-        """A new deployment of the project with its present settings, and those of this call.
+    async def request(
+        self,
+        actor: Actor,
+        slug: str,
+        source: Source,
+        cause: Cause,
+        overrides: Settings,
+        variables: Sequence[SealedVariable] = (),
+    ) -> Deployment:
+        """A new deployment of the project with its present settings, and the settings and variables of this call.
 
         Raises NotFound, and TooMany for a full queue.
         """
         async with self._database.transaction() as connection:
             found = await request_deployment(connection, actor, slug, source, cause, overrides, self._queue_length)
+            await add_overrides(connection, found.id, variables)
         log.info("requested deployment %s of project %s by %s", found.id, slug, cause.kind)
         return found
 

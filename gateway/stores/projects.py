@@ -23,6 +23,7 @@ from gateway.models.source import Source
 from gateway.stores.hosts import move_slug, release_names, reserve_slug
 from gateway.stores.queue import NO_LIMIT, request_deployment
 from gateway.stores.rows import fetch_deployment, settings_json, to_project
+from gateway.stores.variables import FirstVariables, add_first
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +58,21 @@ class ProjectStore:
         cause: Cause,
         *,
         idempotency: tuple[str, bytes] | None = None,
+        first: FirstVariables | None = None,
     ) -> Deployment:
         """Create a project and its first deployment, both or neither. Source and settings are those of both.
 
         `idempotency` is a key and the sha256 of the request: repeating both returns the first request's deployment, and
-        the same key with another request raises Conflict. Raises TooMany if the queue is full.
+        the same key with another request raises Conflict. `first`: its variables, sealed for the id that it then gets.
+        Raises TooMany if the queue is full.
         """
         async with self._database.transaction() as connection:
-            if idempotency and (first := await _first_with(connection, actor, *idempotency)):
-                return first
-            slug = await self._insert(connection, actor, name, source, settings)
+            if idempotency and (made := await _first_with(connection, actor, *idempotency)):
+                return made
+            project_id = first.key.project_id if first else uuid.uuid4()
+            slug = await self._insert(connection, project_id, actor, name, source, settings)
+            if first:
+                await add_first(connection, actor, first)
             deployment = await request_deployment(connection, actor, slug, source, cause, settings, self._queue_length)
             if idempotency:
                 await _remember_key(connection, *idempotency, deployment.id)
@@ -184,9 +190,14 @@ class ProjectStore:
             await _notify(connection, slug)
 
     async def _insert(
-        self, connection: asyncpg.Connection, actor: Actor, name: str, source: Source, settings: Settings
+        self,
+        connection: asyncpg.Connection,
+        project_id: uuid.UUID,
+        actor: Actor,
+        name: str,
+        source: Source,
+        settings: Settings,
     ) -> str:
-        project_id = uuid.uuid4()
         slug = await self._reserve_slug(connection, project_id)
         await connection.execute(
             """

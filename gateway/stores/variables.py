@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import asyncpg
 
 from gateway.engines.postgres.database import Database
-from gateway.errors import Invalid, NotFound
+from gateway.errors import Invalid, NotFound, Unavailable
 from gateway.models.actor import Actor
 from gateway.models.variable import MAX_TOTAL_BYTES, MAX_VARIABLES
+from gateway.stores.data_keys import WrappedKey, add_data_key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,20 +59,7 @@ class VariableStore:
         async with self._database.transaction() as connection:
             # Calls for one project count one after the other.
             await connection.execute("SELECT FROM projects WHERE id = $1 FOR NO KEY UPDATE", project_id)
-            await connection.executemany(
-                """
-                INSERT INTO variables (project_id, name, context, sealed, is_secret, is_public, updated_by)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)
-                ON CONFLICT (project_id, name, context) DO UPDATE
-                SET sealed = excluded.sealed,
-                    is_secret = excluded.is_secret,
-                    is_public = excluded.is_public,
-                    updated_at = now(),
-                    updated_by = excluded.updated_by
-                """,
-                [(project_id, v.name, v.context, v.sealed, v.is_secret, v.is_public, actor.kind) for v in variables],
-            )
-            await _check_limits(connection, project_id)
+            await _put(connection, actor, project_id, variables)
 
     async def delete(self, project_id: uuid.UUID, name: str, context: str | None = None) -> None:
         """In this context, or in every one. Raises NotFound if there is none."""
@@ -109,6 +97,21 @@ class VariableStore:
         return [SealedVariable(**row) for row in rows]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class FirstVariables:
+    """The data key of a project that does not exist yet, and variables under it."""
+
+    key: WrappedKey
+    variables: Sequence[SealedVariable]
+
+
+async def add_first(connection: asyncpg.Connection, actor: Actor, first: FirstVariables) -> None:
+    """In the transaction that creates the project. Raises Invalid, and Unavailable if the ring's key was replaced."""
+    if not await add_data_key(connection, first.key):
+        raise Unavailable("The key of secrets is being rotated. Try again.")
+    await _put(connection, actor, first.key.project_id, first.variables)
+
+
 async def add_overrides(
     connection: asyncpg.Connection, deployment_id: uuid.UUID, variables: Sequence[SealedVariable]
 ) -> None:
@@ -120,6 +123,25 @@ async def add_overrides(
         """,
         [(deployment_id, v.name, v.sealed, v.is_secret, v.is_public) for v in variables],
     )
+
+
+async def _put(
+    connection: asyncpg.Connection, actor: Actor, project_id: uuid.UUID, variables: Sequence[SealedVariable]
+) -> None:
+    await connection.executemany(
+        """
+        INSERT INTO variables (project_id, name, context, sealed, is_secret, is_public, updated_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (project_id, name, context) DO UPDATE
+        SET sealed = excluded.sealed,
+            is_secret = excluded.is_secret,
+            is_public = excluded.is_public,
+            updated_at = now(),
+            updated_by = excluded.updated_by
+        """,
+        [(project_id, v.name, v.context, v.sealed, v.is_secret, v.is_public, actor.kind) for v in variables],
+    )
+    await _check_limits(connection, project_id)
 
 
 async def _check_limits(connection: asyncpg.Connection, project_id: uuid.UUID) -> None:

@@ -21,6 +21,7 @@ from gateway.models.deployment import Deployment, Status
 from gateway.models.log import LogLine, LogPosition
 from gateway.models.project import Project
 from gateway.models.source import GitRef, Source
+from gateway.models.variable import StoredVariable, Variable
 
 TOKEN = "correct-horse-battery-staple"
 STEP_SECONDS = {
@@ -68,6 +69,7 @@ class FakeProjects:
         cause: Cause,
         *,
         idempotency: tuple[str, bytes] | None = None,
+        first: object = None,
     ) -> Deployment:
         if idempotency and idempotency[0] in self.keys:
             return self.keys[idempotency[0]]
@@ -145,7 +147,9 @@ class FakeDeployments:
         by_number = sorted(self.all.values(), key=lambda deployment: deployment.number)
         return {deployment.project_id: deployment for deployment in by_number if deployment.project_id in project_ids}
 
-    async def request(self, actor: Actor, slug: str, source: Source, cause: Cause, overrides: Settings) -> Deployment:
+    async def request(
+        self, actor: Actor, slug: str, source: Source, cause: Cause, overrides: Settings, variables: object = ()
+    ) -> Deployment:
         return self.add(await self._projects.get(actor, slug), source=source, cause=cause, overrides=overrides)
 
     async def cancel(self, actor: Actor, deployment_id: uuid.UUID) -> Deployment:
@@ -256,6 +260,38 @@ class FakeHosts:
         return None
 
 
+class FakeVariables:
+    """One project's worth, and no encryption."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Variable] = {}
+
+    async def show(self, actor: Actor, slug: str) -> list[StoredVariable]:
+        now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+        return [
+            StoredVariable(
+                v.name, v.context, None if v.is_secret else v.value, v.is_secret, v.is_public, now, "installation"
+            )
+            for _, v in sorted(self.kept.items())
+        ]
+
+    async def put(self, actor: Actor, slug: str, variables: list[Variable]) -> None:
+        self.kept |= {(variable.name, variable.context): variable for variable in variables}
+
+    async def copy(self, actor: Actor, slug: str, from_slug: str) -> list[Variable]:
+        return list(self.kept.values())
+
+    async def delete(self, actor: Actor, slug: str, name: str, context: str | None = None) -> None:
+        if self.kept.pop((name, context or "all"), None) is None:
+            raise NotFound(f"The project has no variable {name!r}.")
+
+    async def seal_first(self, variables: list[Variable]) -> None:
+        return None
+
+    async def seal_overrides(self, project_id: uuid.UUID, variables: list[Variable]) -> list[Variable]:
+        return variables
+
+
 class FakeServices(types.SimpleNamespace):
     """The fields of gateway.services.Services that handlers use."""
 
@@ -270,6 +306,7 @@ class FakeServices(types.SimpleNamespace):
             hosts=FakeHosts(),
             releases=deployments,
             logs=FakeLogs(),
+            variables=FakeVariables(),
             dispatcher=FakeJob(),
             leases=FakeJob(),
             access=Access(config.api, FakeInstallation(), Secret(TOKEN)),  # type: ignore[arg-type]

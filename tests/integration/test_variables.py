@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.models.actor import OWNER
 from tests.engines.api_server import api_over_database
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -90,15 +91,9 @@ async def test_another_projects_variables_are_copied_with_its_secrets(api, slug,
     assert (status, SECRET in str(answer)) == (200, False)
     assert await shown(api, other) == {("A", "all"): "1", ("KEY", "all"): None}
     services = api.services
-    project = await services.projects.get(*actor_and(other))
+    project = await services.projects.get(OWNER, other)
     (sealed,) = [each for each in await services.variables._store.of_project(project.id) if each.is_secret]
     assert await services.vault.open(project.id, "variable all KEY", sealed.sealed) == SECRET
-
-
-def actor_and(slug):
-    from gateway.models.actor import OWNER
-
-    return OWNER, slug
 
 
 async def test_what_is_copied_from_has_to_exist(put):
@@ -159,3 +154,61 @@ async def test_without_the_key_variables_are_refused_and_the_rest_works(api, slu
     assert status == 503
     assert "lacks the key" in answer["details"]
     assert (await api.get(f"/project/{slug}"))[0] == 200
+
+
+async def of_build(api, deployment_id):
+    """What the deployment's builder is given."""
+    deployment = await api.services.deployments.get(OWNER, deployment_id)
+    return {each.name: (each.value, each.is_secret) for each in await api.services.variables.of_build(deployment)}
+
+
+async def test_a_build_gets_what_is_for_all_and_for_production(api, slug, put):
+    await put(variables=[{"name": "A", "value": "1"}, {"name": "A", "value": "2", "context": "production"}])
+    await put(variables=[{"name": "B", "value": "3", "context": "preview"}, {"name": "C", "value": "4"}])
+    _, deployed = await api.post(f"/project/{slug}/deployments")
+    assert await of_build(api, deployed["deploymentId"]) == {"A": ("2", False), "C": ("4", False)}
+
+
+async def test_variables_of_a_call_are_for_that_deployment_alone(api, slug, put):
+    await put(variables=[{"name": "A", "value": "1", "context": "production"}, {"name": "B", "value": "2"}])
+    body = {"variables": [{"name": "A", "value": SECRET, "secret": True}, {"name": "C", "value": "3"}]}
+    status, deployed = await api.post(f"/project/{slug}/deployments", body)
+    assert status == 201
+    own = {"A": (SECRET, True), "B": ("2", False), "C": ("3", False)}
+    assert await of_build(api, deployed["deploymentId"]) == own
+    _, again = await api.post(f"/project/{slug}/deployments")
+    assert await of_build(api, again["deploymentId"]) == {"A": ("1", False), "B": ("2", False)}
+    assert await shown(api, slug) == {("A", "production"): "1", ("B", "all"): "2"}
+
+
+async def test_a_wrong_variable_of_a_call_deploys_nothing(api, slug):
+    before = (await api.get(f"/project/{slug}/deployments"))[1]["deployments"]
+    status, answer = await api.post(
+        f"/project/{slug}/deployments", {"variables": [{"name": "LD_PRELOAD", "value": "x"}]}
+    )
+    assert (status, answer["fields"].keys()) == (400, {"variables.0"})
+    assert (await api.get(f"/project/{slug}/deployments"))[1]["deployments"] == before
+
+
+async def test_a_new_project_keeps_the_variables_of_its_call(api):
+    deployed = await api.deploy(
+        variables=[{"name": "A", "value": "1"}, {"name": "KEY", "value": SECRET, "secret": True}]
+    )
+    assert await of_build(api, deployed["deploymentId"]) == {"A": ("1", False), "KEY": (SECRET, True)}
+    assert await shown(api, deployed["projectSlug"]) == {("A", "all"): "1", ("KEY", "all"): None}
+
+
+async def test_a_wrong_variable_of_a_new_project_creates_none(api):
+    body = {"name": "x", "gitUrl": "https://example.com/a.git", "variables": [{"name": "A"}]}
+    status, answer = await api.post("/project", body)
+    assert (status, answer["details"]) == (400, "variables.0.value is required")
+    assert (await api.get("/project"))[1]["projects"] == []
+
+
+async def test_no_answer_about_a_deployment_has_a_value(api, slug, put):
+    await put(name="KEY", value=SECRET, secret=True)
+    _, deployed = await api.post(
+        f"/project/{slug}/deployments", {"variables": [{"name": "OTHER", "value": SECRET, "secret": True}]}
+    )
+    paths = [f"/project/{slug}", "/project", f"/deployment/{deployed['deploymentId']}", f"/project/{slug}/deployments"]
+    assert SECRET not in str([await api.get(path) for path in [*paths, f"/project/{slug}/variables"]])
