@@ -34,7 +34,7 @@ FROM debian:bookworm-slim
 # bubblewrap, passt and iproute2 are for the isolation "strong", if the container may use it (docs/docker.md).
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        bubblewrap ca-certificates git iproute2 libseccomp2 passt python3 tini \
+        bubblewrap ca-certificates git iproute2 libseccomp2 openssh-client passt python3 tini \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
     # initdb needs a user with a name.
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin buildspace \

@@ -202,6 +202,7 @@ def _builders_runner(services: Services) -> AppRunner:
         services.addresses,
         TrustedProxies(services.config.api.trusted_proxies),
         services.variables.of_build,
+        services.git_logins.of_build,
     )
     return AppRunner(app, refuse_request, services.metrics.count_malformed("builders"))
 

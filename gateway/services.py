@@ -30,6 +30,7 @@ from gateway.metrics import CountedLogs, Metrics
 from gateway.models.addresses import Addresses
 from gateway.proxy import SiteProxy
 from gateway.roles import Launcher, LogStore, LogTransport, ObjectStore
+from gateway.secrets.git_logins import GitLogins
 from gateway.secrets.kms import KmsKey, open_kms
 from gateway.secrets.ring import Ring
 from gateway.secrets.variables import Variables
@@ -39,6 +40,7 @@ from gateway.stores.attempts import AttemptStore
 from gateway.stores.data_keys import DataKeyStore
 from gateway.stores.deletions import DeletionStore
 from gateway.stores.deployments import DeploymentStore
+from gateway.stores.git_logins import GitLoginStore
 from gateway.stores.hosts import HostStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore
@@ -64,6 +66,7 @@ class Services:
     installation: InstallationStore
     vault: Vault
     variables: Variables
+    git_logins: GitLogins
     logs: LogStore
     objects: ObjectStore
     isolation: IsolationChoice
@@ -186,6 +189,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
         installation=installation,
         vault=vault,
         variables=Variables(projects, VariableStore(database), vault),
+        git_logins=GitLogins(projects, GitLoginStore(database), vault),
         logs=engines.logs,
         objects=engines.objects,
         isolation=engines.isolation,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from builder.protocol.giturls import DEFAULT_PORTS, GitUrl
+
 # https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/githubs-ssh-key-fingerprints
 # https://docs.gitlab.com/user/gitlab_com/#ssh-host-keys-fingerprints
 # https://support.atlassian.com/bitbucket-cloud/docs/configure-ssh-and-two-step-verification/
@@ -14,3 +16,8 @@ KNOWN_HOSTS = (
     "codeberg.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIVIC02vnjFyL+I4RHfvIGNtOgJMe769VTF1VR4EB3ZB",
     "git.sr.ht ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMZvRd4EtM7R+IHVMWmDkVU3VLQTSwQDSAvW0t2Tkj60",
 )
+
+
+def host_name(url: GitUrl) -> str:
+    """The server of an ssh URL, as a known_hosts file names it."""
+    return url.host if url.port == DEFAULT_PORTS["ssh"] else f"[{url.host}]:{url.port}"

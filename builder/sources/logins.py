@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from builder.protocol.calls import DeployKey, GitToken
-from builder.protocol.giturls import DEFAULT_PORTS, GitUrl
-from builder.protocol.known_hosts import KNOWN_HOSTS
+from builder.protocol.giturls import GitUrl
+from builder.protocol.known_hosts import KNOWN_HOSTS, host_name
 from builder.sources.remote import Remote
 
 CONNECT_SECONDS = 30
@@ -87,7 +87,6 @@ class Logins:
 
     def _ssh(self, remote: Remote) -> str:
         # Connects to a checked address, and looks the host key up under the name.
-        name = remote.url.host if remote.url.port == DEFAULT_PORTS["ssh"] else f"[{remote.url.host}]:{remote.url.port}"
         options = {
             "IdentitiesOnly": "yes",
             "IdentityAgent": "none",
@@ -98,7 +97,7 @@ class Logins:
             "GlobalKnownHostsFile": os.devnull,
             "UpdateHostKeys": "no",
             "HostName": str(remote.addresses[0]),
-            "HostKeyAlias": name,
+            "HostKeyAlias": host_name(remote.url),
             "CanonicalizeHostname": "no",
             "ConnectTimeout": str(CONNECT_SECONDS),
             "ServerAliveInterval": "15",

@@ -171,7 +171,8 @@ def _check_status(url: GitUrl, status: int, *, has_login: bool) -> None:
     if status in (401, 403):
         # Large hosts also answer like this for repositories that do not exist.
         raise BuildFailed(
-            f"{url} is private or does not exist: the server asks for a login. Only public ones are built."
+            f"{url} is private or does not exist: the server asks for a login."
+            " If it is private, give the project a git token or a deploy key."
         )
     if status in (404, 410):
         raise BuildFailed(f"There is no git repository at {url}.")

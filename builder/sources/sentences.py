@@ -7,6 +7,7 @@ from builder.protocol.giturls import GitUrl
 from builder.sandbox import Limits
 from builder.sources.program import Done
 
+PRIVATE = "If it is private, give the project a git token or a deploy key."
 LOGIN = ("Authentication failed", "could not read Username", "could not read Password")
 
 
@@ -14,7 +15,7 @@ def explain(url: GitUrl, done: Done, limits: Limits) -> str:
     """A sentence if the last lines are known, otherwise those lines."""
     tail = done.tail
     if any(words in tail for words in LOGIN):
-        return f"{url} is private or does not exist: the server asks for a login. Only public ones are built."
+        return f"{url} is private or does not exist: the server asks for a login. {PRIVATE}"
     if "Permission denied (publickey" in tail:
         return f"The server of {url} does not accept the deploy key. Add its public half to the repository."
     if "Host key verification failed" in tail or "No ED25519 host key is known" in tail:

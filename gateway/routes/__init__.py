@@ -17,6 +17,7 @@ from gateway.routes import (
     assets,
     builders,
     deployments,
+    git_logins,
     health,
     log_streams,
     logs,
@@ -141,6 +142,45 @@ API = (
         scope=DEPLOY,
         answer=variables.VariableList,
         about=Description(summary="Delete one, in one context or in every one", parameters=VARIABLE),
+    ),
+    Route(
+        "GET",
+        "/project/{slug}/git-login",
+        git_logins.show_git_login,
+        access=ACTOR,
+        scope=READ,
+        answer=git_logins.GitLoginAnswer,
+        about=Description(summary="How its builds log in to the git server, without the secret"),
+    ),
+    Route(
+        "DELETE",
+        "/project/{slug}/git-login",
+        git_logins.delete_git_login,
+        access=ACTOR,
+        scope=DEPLOY,
+        answer=git_logins.GitLoginAnswer,
+        about=Description(summary="Clone it as a public repository again"),
+    ),
+    Route(
+        "PUT",
+        "/project/{slug}/git-token",
+        git_logins.set_git_token,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=git_logins.TokenRequest,
+        answer=git_logins.GitLoginAnswer,
+        about=Description(summary="Clone it with a token over https", needs_body=True),
+    ),
+    Route(
+        "POST",
+        "/project/{slug}/deploy-key",
+        git_logins.make_deploy_key,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=git_logins.KeyRequest,
+        answer=git_logins.GitLoginAnswer,
+        status=201,
+        about=Description(summary="Make a deploy key, and clone it over ssh", errors=(409,), needs_body=True),
     ),
     Route(
         "GET",
@@ -273,6 +313,7 @@ def create_builders_app(
     addresses: Addresses,
     proxies: TrustedProxies = NO_PROXIES,
     variables_of: builders.VariablesOf = builders.no_variables,
+    login_of: builders.LoginOf = builders.no_login,
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
     app = web.Application(
@@ -290,6 +331,7 @@ def create_builders_app(
         proxies,
         LogMeter(settings.log_bytes),
         variables_of,
+        login_of,
     )
     add_routes(app, BUILDERS)
     app.on_response_prepare.append(add_headers)

@@ -55,6 +55,14 @@ InstallKey = Callable[[], Awaitable[bytes]]
 VariablesOf = Callable[[Deployment], Awaitable[Sequence[Variable]]]
 
 
+LoginOf = Callable[[Deployment], Awaitable[tuple[str, calls.GitToken | None, calls.DeployKey | None]]]
+"""The URL to clone, and the login for it."""
+
+
+async def no_login(deployment: Deployment) -> tuple[str, None, None]:
+    return deployment.source.url, None, None
+
+
 async def no_variables(_: Deployment) -> Sequence[Variable]:
     return ()
 
@@ -73,6 +81,7 @@ class BuildersDesk:
     proxies: TrustedProxies
     meter: LogMeter
     variables_of: VariablesOf
+    login_of: LoginOf
     wrong_tokens: WrongTokens = dataclasses.field(default_factory=WrongTokens)
 
 
@@ -114,9 +123,10 @@ async def show_job(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     deployment = await _running(request)
     limits = desk.settings
+    git_url, token, key = await desk.login_of(deployment)
     job = calls.Job(
         project_slug=deployment.project_slug,
-        git_url=deployment.source.url,
+        git_url=git_url,
         branch=deployment.source.ref,
         call=deployment.overrides,
         project=Settings(**{setting.name: getattr(deployment.settings, setting.name) for setting in SETTINGS}),
@@ -137,6 +147,8 @@ async def show_job(request: web.Request) -> web.Response:
             calls.Variable(each.name, each.value, each.is_secret, each.is_public)
             for each in await desk.variables_of(deployment)
         ),
+        git_token=token,
+        deploy_key=key,
     )
     return _json(job.to_json())
 

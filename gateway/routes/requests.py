@@ -183,7 +183,7 @@ class _Project(marshmallow.Schema):
         ],
         metadata={
             "format": "git-url",
-            "description": "The HTTPS URL of a public repository.",
+            "description": "The HTTPS URL of a repository. A private one needs a git token or a deploy key.",
             "example": "https://github.com/user/repo.git",
         },
     )

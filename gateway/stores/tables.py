@@ -17,6 +17,7 @@ TABLES = (
     "projects",
     "data_keys",
     "variables",
+    "git_logins",
     "deployments",
     "deployment_variables",
     "attempts",
