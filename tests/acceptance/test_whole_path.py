@@ -40,8 +40,13 @@ async def test_a_failing_build_says_step_exit_code_and_last_errors(
     deployment = await gateway.ended(answer["deploymentId"])
     assert deployment["status"] == "FAILED"
     assert deployment["exitCode"] == 3
-    assert "build" in deployment["reason"]
+    failure, line = deployment["failure"], "Error: the page about nothing has no content"
+    assert (failure["class"], failure["step"], failure["line"]) == ("unknown", "build", line)
+    assert f"In step build: {line}" in deployment["reason"]
     log = await gateway.log(answer["deploymentId"])
+    texts = [each["log"] for each in log["rawLogs"]]
+    assert texts[failure["seq"] - 1] == line
+    assert texts.count("line 30 of 30 to stderr") == 1
     assert log["complete"] is True
     assert {"stdout", "stderr"} <= {line["stream"] for line in log["rawLogs"]}
 
