@@ -14,7 +14,10 @@ class TooManyLinks(Exception):
 
 
 class Links:
-    """The files, folders and links of an output, by their paths in it. `most` limits how often a folder is copied."""
+    """The files, folders and links of an output, by their paths in it.
+
+    `most` limits the copies of folders and of the links in them.
+    """
 
     def __init__(self, files: Collection[str], folders: Collection[str], links: Mapping[str, str], most: int) -> None:
         self._files = sorted(files)
@@ -31,9 +34,6 @@ class Links:
             yield from self._expand(link, link, frozenset())
 
     def _expand(self, link: str, shown: str, within: frozenset[str]) -> Iterator[tuple[str, str]]:
-        self._left -= 1
-        if self._left < 0:
-            raise TooManyLinks
         target = self._resolve(link)
         if target is None or not (_has(self._files, target) or target in self._folders):
             self.left_out.append((shown, "it links to nothing in the output"))
@@ -45,9 +45,13 @@ class Links:
             yield from self._expand_folder(target, shown, within | {target})
 
     def _expand_folder(self, folder: str, shown: str, within: frozenset[str]) -> Iterator[tuple[str, str]]:
+        inner = _below(self._sorted_links, folder)
+        self._left -= 1 + len(inner)
+        if self._left < 0:
+            raise TooManyLinks
         for file in _below(self._files, folder):
             yield f"{shown}/{file[len(folder) + 1 :]}", file
-        for link in _below(self._sorted_links, folder):
+        for link in inner:
             yield from self._expand(link, f"{shown}/{link[len(folder) + 1 :]}", within)
 
     def _resolve(self, link: str) -> str | None:
