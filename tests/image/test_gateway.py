@@ -65,6 +65,12 @@ async def test_builds_are_isolated_in_the_container(shipped: Shipped) -> None:
     assert await shipped.gateway.get("/ready") == {"ready": True, "troubles": {}, "isolation": "basic"}
 
 
+async def test_builds_in_it_have_sockets_of_their_own(shipped: Shipped, deployed: dict[str, Any]) -> None:
+    """Docker's default profile allows all that the broker needs."""
+    log = await shipped.gateway.log(deployed["deploymentId"])
+    assert "closed: UDP ports, abstract and datagram Unix sockets, file watches" in log["rawLogs"][0]["log"]
+
+
 async def test_the_builders_api_is_not_reachable_from_outside(shipped: Shipped) -> None:
     address = shipped.container.inspect("{{.NetworkSettings.IPAddress}}")
     with pytest.raises(ConnectionRefusedError):

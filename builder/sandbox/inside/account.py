@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import os
 import stat
@@ -90,12 +89,7 @@ def show_files(contents: dict[str, str]) -> None:
 
 @functools.cache
 def can_hide_processes() -> bool:
-    """Tried in a thread, whose mount namespace ends with it."""
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        failure = thread.submit(hide_processes).exception()
-    if failure is not None and not isinstance(failure, OSError):
-        raise failure
-    return failure is None
+    return kernel.is_possible(hide_processes)
 
 
 def _leave_mounts() -> None:

@@ -5,10 +5,8 @@ The names are those of linux/seccomp.h. Linux 5.9 is the first version with all 
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import functools
 import os
@@ -76,27 +74,21 @@ def give(listener: int, call: Call, descriptor: int, flags: int) -> int:
 
 @functools.cache
 def are_available() -> bool:
-    """Whether this machine has all that the broker uses. Tried in a thread, whose filter ends with it."""
+    """Whether this machine has all that the broker uses."""
     yama = Path("/proc/sys/kernel/yama/ptrace_scope")
-    if yama.exists() and int(yama.read_text()) >= _MEMORY_ONLY_BY_PRIVILEGE:
-        return False
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(_try).result()
+    is_readable = not yama.exists() or int(yama.read_text()) < _MEMORY_ONLY_BY_PRIVILEGE
+    return is_readable and kernel.is_possible(_try)
 
 
-def _try() -> bool:
+def _try() -> None:
     allow_everything = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
-    try:
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1, "no_new_privs")
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1, "no_new_privs")
+    with contextlib.ExitStack() as stack:
         listener = kernel.load_listening_filter(allow_everything)
-        os.close(kernel.open_beneath(os.open("/", os.O_PATH | os.O_CLOEXEC), b"proc"))
-    except OSError:
-        return False
-    try:
-        give(listener, Call(0, 0, 0, ()), listener, 0)
-    except OSError as error:
-        # No call has this number. A kernel that does not know the request answers EINVAL.
-        return error.errno == errno.ENOENT
-    finally:
-        os.close(listener)
-    return False
+        stack.callback(os.close, listener)
+        top = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        stack.callback(os.close, top)
+        stack.callback(os.close, kernel.open_beneath(top, b"proc"))
+        # No call has this number, which is FileNotFoundError. A kernel that does not know the request answers EINVAL.
+        with contextlib.suppress(FileNotFoundError):
+            give(listener, Call(0, 0, 0, ()), listener, 0)

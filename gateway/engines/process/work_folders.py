@@ -54,7 +54,8 @@ class AttemptFolders:
     def of(self, deployment_id: uuid.UUID, attempt: int) -> Path:
         """The same folder each time, so that an order given twice finds its first builder."""
         name = hmac.new(self._key, f"work folder|{deployment_id}|{attempt}".encode(), hashlib.sha256)
-        return self.root / name.hexdigest()[:32]
+        # Short, because the address of a Unix socket in the folder has 107 bytes at most.
+        return self.root / name.hexdigest()[:16]
 
     def make(self, deployment_id: uuid.UUID, attempt: int) -> Path:
         folder = self.of(deployment_id, attempt)
