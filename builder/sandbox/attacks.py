@@ -161,16 +161,18 @@ def port(targets: Targets) -> bool:
 
 def open_port(targets: Targets) -> bool:
     """A port that other machines reach. Without bind, listen takes one on all addresses."""
+
+    def bind_without_family(opened: socket.socket) -> None:
+        ctypes.CDLL(None).bind(opened.fileno(), bytes(16), 16)
+
     if _has_own_network(targets):
         return False
-    with socket.socket() as unbound, socket.socket() as bound:
-        for opened, address in ((unbound, None), (bound, ("", 0))):
-            with contextlib.suppress(OSError):
-                if address:
-                    opened.bind(address)
-                opened.listen()
-                if opened.getsockname()[0] == "0.0.0.0":
-                    return True
+    for prepare in (lambda opened: None, lambda opened: opened.bind(("", 0)), bind_without_family):
+        with contextlib.suppress(OSError), socket.socket() as opened:
+            prepare(opened)
+            opened.listen()
+            if opened.getsockname()[0] == "0.0.0.0":
+                return True
     return False
 
 

@@ -172,6 +172,35 @@ with socket.socket() as opened:
     assert (await tried(tmp_path, program)).output == "127.0.0.1\n"
 
 
+async def test_a_socket_whose_connect_has_failed_listens_on_loopback_alone(tmp_path: Path) -> None:
+    """The kernel has given up its port by then, while the socket still names one."""
+    program = """
+with socket.socket() as opened:
+    tries("connect", lambda: opened.connect(("127.0.0.1", int(sys.argv[1]))))
+    opened.listen()
+    print(opened.getsockname()[0])
+"""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        sandbox = a_sandbox("basic", tmp_path, [f"registry.example:{port}"])
+        outcome = await run_python(sandbox, TRY + program, str(port))
+    assert (outcome.output, outcome.errors) == ("connect ECONNREFUSED\n127.0.0.1\n", "")
+
+
+async def test_an_address_without_a_family_binds_nothing(tmp_path: Path) -> None:
+    """Linux takes it for an IPv4 address on all interfaces."""
+    program = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+for family in (AF_INET, AF_INET6):
+    with socket.socket(family) as opened:
+        libc.bind(opened.fileno(), struct.pack("=H", 0) + struct.pack("!H24x", 18123), 28)
+        print(errno.errorcode[ctypes.get_errno()], opened.getsockname()[1])
+"""
+    assert (await tried(tmp_path, program)).output == "EINVAL 0\n" * 2
+
+
 async def test_unix_sockets_that_cannot_be_told_apart_are_closed(tmp_path: Path) -> None:
     program = """
 tries("abstract bind", lambda: socket.socket(AF_UNIX).bind("\\0name"))

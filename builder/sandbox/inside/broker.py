@@ -20,6 +20,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import ipaddress
 import os
 import re
 import select
@@ -164,7 +165,7 @@ class Desk:
             raise Refused(errno.EISCONN)  # accepted, one of a pair, or connected before
         family = _family(raw)
         with contextlib.ExitStack() as used:
-            if family == socket.AF_UNIX:
+            if held.family == socket.AF_UNIX:
                 raw = self._unix_target(call, raw, used)
             elif family in (socket.AF_INET, socket.AF_INET6) and _is_tcp(held):
                 raw = self._tcp_target(Place.parse(raw), raw)
@@ -228,10 +229,10 @@ class Desk:
         held = self._find(call)
         if held is None:
             raise Refused(errno.EINVAL)  # in use already
-        family = _family(raw)
-        if family == socket.AF_UNIX:
+        # By the socket, not by the address: the kernel takes an address without a family for all interfaces.
+        if held.family == socket.AF_UNIX:
             _done(self._bind_path(call, held, raw))
-        elif family in (socket.AF_INET, socket.AF_INET6):
+        elif held.family in (socket.AF_INET, socket.AF_INET6):
             self._bind_port(held, Place.parse(raw))
         else:
             _done(kernel.bind(held.fileno(), raw))
@@ -269,8 +270,9 @@ class Desk:
         held = self._find(call)
         if held is None:
             return 0  # it listens already
-        # The kernel would bind it to a port on all addresses.
-        if held.family in (socket.AF_INET, socket.AF_INET6) and held.getsockname()[1] == 0:
+        # The kernel would bind it to a port on all addresses. So it does for a socket whose connect has failed, which
+        # still names a port that it does not have.
+        if held.family in (socket.AF_INET, socket.AF_INET6) and not _is_on_loopback(held):
             self._bind_port(held, Place.parse(loopback(held.family, 4, 0)))
         _done(kernel.listen(held.fileno(), _signed(call.arguments[1])))
         self._release(held)
@@ -365,6 +367,11 @@ def _family(raw: bytes) -> int:
 
 def _is_tcp(held: socket.socket) -> bool:
     return held.family in (socket.AF_INET, socket.AF_INET6) and held.type == socket.SOCK_STREAM
+
+
+def _is_on_loopback(held: socket.socket) -> bool:
+    address = ipaddress.ip_address(held.getsockname()[0].partition("%")[0])
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _is_six_only(held: socket.socket) -> bool:
