@@ -32,6 +32,7 @@ from gateway.routes.pages import login, setup_pages
 from gateway.routes.pages import project as project_page
 from gateway.routes.pages import projects as projects_page
 from gateway.routes.pages import settings as settings_page
+from gateway.routes.pages import variables as variables_page
 from gateway.routes.table import Access, Description, Route, add_routes
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
@@ -278,6 +279,9 @@ PAGES = (
     Route("GET", "/p/{slug}/settings", settings_page.show_settings, access=ACTOR, scope=READ),
     Route("POST", "/p/{slug}/settings", settings_page.change, access=ACTOR, scope=DEPLOY),
     Route("POST", "/p/{slug}/delete", settings_page.delete, access=ACTOR, scope=DEPLOY),
+    Route("GET", "/p/{slug}/variables", variables_page.show_variables, access=ACTOR, scope=READ),
+    Route("POST", "/p/{slug}/variables", variables_page.change_variables, access=ACTOR, scope=DEPLOY),
+    Route("POST", "/p/{slug}/variables/delete", variables_page.delete_variable, access=ACTOR, scope=DEPLOY),
     Route("POST", "/p/{slug}/deploy", project_page.deploy_again, access=ACTOR, scope=DEPLOY),
     Route("GET", "/d/{deployment}", deployment_page.show_deployment, access=ACTOR, scope=READ),
     Route("POST", "/d/{deployment}/cancel", deployment_page.cancel, access=ACTOR, scope=DEPLOY),

@@ -74,3 +74,13 @@ document.addEventListener('submit', (event) => {
 window.addEventListener('pageshow', () => {
   for (const form of document.forms) delete form.dataset.sent;
 });
+
+// ---- Files whose text goes into a field, because forms here carry text alone
+
+for (const part of document.querySelectorAll('[data-needs-script]')) part.hidden = false;
+for (const chooser of document.querySelectorAll('[data-text-into]')) {
+  chooser.addEventListener('change', async () => {
+    const [file] = chooser.files;
+    if (file) document.getElementById(chooser.dataset.textInto).value = await file.text();
+  });
+}

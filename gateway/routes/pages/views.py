@@ -13,6 +13,7 @@ from gateway.models.attempt import Attempt, StepTiming
 from gateway.models.cause import CauseKind
 from gateway.models.deployment import Deployment, Status
 from gateway.models.project import Project
+from gateway.models.variable import StoredVariable
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 FIRST_COMMIT_DIGITS = 7
@@ -209,6 +210,29 @@ class SettingsPage:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class VariableView:
+    """`value` is None for a secret."""
+
+    name: str
+    context: str
+    value: str | None = dataclasses.field(repr=False)
+    is_public: bool
+    updated: MomentView
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VariablesPage:
+    """`typed`: what a refused form shows again."""
+
+    frame: FrameView
+    project: ProjectView
+    variables: tuple[VariableView, ...]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    typed: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LoginPage:
     frame: FrameView
     following: str
@@ -223,7 +247,7 @@ class ErrorPage:
     sentence: str
 
 
-Page = ProjectsPage | ProjectPage | SettingsPage | DeploymentPage | LoginPage | ErrorPage
+Page = ProjectsPage | ProjectPage | SettingsPage | VariablesPage | DeploymentPage | LoginPage | ErrorPage
 
 MAIN_FIELDS = (
     ("name", "Name", "", "my-site"),
@@ -385,6 +409,12 @@ def usual_seconds(deployments: Sequence[Deployment]) -> float:
         if deployment.status is Status.READY:
             return sum(step.seconds or 0.0 for step in deployment.steps)
     return 0.0
+
+
+def view_variable(variable: StoredVariable, now: datetime.datetime) -> VariableView:
+    return VariableView(
+        variable.name, variable.context, variable.value, variable.is_public, view_moment(variable.updated_at, now)
+    )
 
 
 def view_moment(at: datetime.datetime, now: datetime.datetime) -> MomentView:
