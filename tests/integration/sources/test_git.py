@@ -69,7 +69,7 @@ async def test_a_redirect_to_another_repository_is_followed(server, bring):
     assert (await bring(server.url("old"))).message == "First"
 
 
-@pytest.mark.parametrize(("status", "is_kept"), [(301, True), (308, True), (302, False), (307, False)])
+@pytest.mark.parametrize(("status", "is_kept"), [(308, True), (307, False)])
 async def test_a_repository_that_has_moved_for_good_is_remembered(server, bring, log, status, is_kept):
     server.create("site", {"a": "1"})
     server.redirect("old", "/middle/info/refs?service=git-upload-pack", 301)
