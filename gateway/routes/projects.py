@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from builder.protocol.branches import is_commit
-from builder.protocol.settings import Settings
 from gateway.access.guard import ACTOR
 from gateway.access.middlewares import Handler
 from gateway.errors import NotFound
@@ -25,6 +24,7 @@ from gateway.routes.requests import (
     load,
     read_idempotency_key,
     read_new_project,
+    read_overrides,
     read_page,
     read_project_change,
     read_slug,
@@ -125,7 +125,7 @@ async def deploy_again(request: web.Request) -> web.Response:
     source = dataclasses.replace(project.source, ref=asked["ref"] or project.source.ref)
     variables = await services.variables.seal_overrides(project.id, read_entries(asked["variables"] or (), {}))
     deployment = await services.deployments.request(
-        actor, project.slug, source, _cause(actor, source.ref), Settings(), variables
+        actor, project.slug, source, _cause(actor, source.ref), read_overrides(asked), variables
     )
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/deployment/{deployment.id}")

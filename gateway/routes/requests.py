@@ -199,8 +199,8 @@ class _Project(marshmallow.Schema):
 ProjectRequest = _Project.from_dict({setting.json_name: _field(setting) for setting in SETTINGS}, name="ProjectRequest")
 
 
-class DeploymentRequest(marshmallow.Schema):
-    """What to deploy. Nothing, or an empty object: the newest commit of the project's branch."""
+class _Deployment(marshmallow.Schema):
+    """What to deploy, and settings for this deployment alone. Nothing: the newest commit of the project's branch."""
 
     ref = _setting(
         MAX_BRANCH,
@@ -215,6 +215,9 @@ class DeploymentRequest(marshmallow.Schema):
         unknown = marshmallow.RAISE
 
 
+DeploymentRequest = _Deployment.from_dict(
+    {setting.json_name: _field(setting) for setting in SETTINGS}, name="DeploymentRequest"
+)
 _Change = ProjectRequest.from_dict(
     {
         "slug": Text(metadata={"description": "Its new slug, and so its new address.", "format": "slug"}),
@@ -278,6 +281,11 @@ def _read_git_url(text: str, allow_private_hosts: Sequence[str]) -> str:
     except ValueError as error:
         sentence = f"gitUrl is wrong: {error}"
         raise Invalid(sentence, {"gitUrl": sentence}) from error
+
+
+def read_overrides(values: Mapping[str, Any]) -> Settings:
+    """The settings among the values of a DeploymentRequest."""
+    return Settings(**_chosen(values))
 
 
 def _chosen(values: Mapping[str, Any]) -> dict[str, Any]:

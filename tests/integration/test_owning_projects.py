@@ -1,10 +1,12 @@
 """Changing, renaming and deleting a project over the API, and what becomes of its site and its files."""
 
 import asyncio
+import uuid
 
 import pytest
 
 from builder.protocol.calls import Finish
+from builder.protocol.settings import Settings
 from gateway.control.deletion import Deleter
 from gateway.models.actor import OWNER
 from gateway.models.object_keys import blobs_prefix, releases_prefix
@@ -49,6 +51,15 @@ async def test_what_a_call_does_not_name_stays(api):
 async def test_an_empty_setting_is_left_to_the_builder(api):
     slug = (await api.deploy(buildCommand="make"))["projectSlug"]
     assert (await change(api, slug, buildCommand=""))[1]["buildCommand"] is None
+
+
+async def test_the_settings_of_a_call_count_for_its_deployment_alone(api):
+    slug = (await api.deploy(buildCommand="make"))["projectSlug"]
+    body = {"buildCommand": "make all", "nodeVersion": "22"}
+    deployed = [(await api.post(f"/project/{slug}/deployments", each))[1]["deploymentId"] for each in (body, {})]
+    stored = [await api.services.deployments.get(OWNER, uuid.UUID(each)) for each in deployed]
+    assert [each.overrides for each in stored] == [Settings(build_command="make all", node_version="22"), Settings()]
+    assert [each.settings.build_command for each in stored] == ["make", "make"]
 
 
 @pytest.mark.parametrize(
