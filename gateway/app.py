@@ -39,6 +39,7 @@ from gateway.wire.listeners import (
     port_of,
     url_of,
 )
+from gateway.wire.lost_errors import name_lost_errors
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ async def _answering_builders(services: Services, sockets: list[socket.socket]) 
 async def serve(config: Config, *, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM, Ctrl-C or the end of the terminal. A second signal ends the process at once."""
     stop = _stop_on_signals()
+    name_lost_errors(asyncio.get_running_loop())
     async with running(config, on_first_token=lambda token: say(_first_token(token))) as gateway:
         for line in _greeting(gateway):
             say(line)
