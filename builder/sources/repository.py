@@ -9,6 +9,7 @@ from pathlib import Path
 
 from builder.errors import BuildFailed
 from builder.logs import LineSender
+from builder.protocol.gits import refuse_old_git
 from builder.protocol.giturls import GitUrl
 from builder.sandbox import Limits
 from builder.sources.logins import Logins
@@ -50,6 +51,8 @@ class Opener:
             await self.log.say(f"{note} to {remote.url}")
         login = self.logins.environment_for(remote)
         git = Git(self.private, remote.url.scheme, self.environ, login, self.limits)
+        if refusal := refuse_old_git(await git.read(["--version"])):
+            raise BuildFailed(refusal)
         return Repository(git, remote, folder, self.root, self.log)
 
 

@@ -11,12 +11,12 @@ import shutil
 import stat
 from pathlib import Path
 
+from builder.protocol.gits import refuse_old_git
 from gateway.engines.data_directory import refuse_of_another
 from gateway.engines.databases import is_postgres_running
 from gateway.errors import ConfigError, Unavailable
 
 LEAST_FREE_BYTES = 2 * 1024**3
-LEAST_GIT = (2, 30)
 
 
 async def examine_directory(folder: Path) -> str:
@@ -52,10 +52,8 @@ async def examine_git() -> str:
         printed = await _output("git", "--version")
     except FileNotFoundError as error:
         raise ConfigError(f"git is not installed, and builds need it to clone. {advice}") from error
-    words = printed.split()
-    numbers = tuple(int(part) for part in words[2].split(".")[:2] if part.isdigit()) if len(words) > 2 else ()
-    if numbers < LEAST_GIT:
-        raise ConfigError(f"{printed} is too old; {'.'.join(map(str, LEAST_GIT))} or newer is needed. {advice}")
+    if refusal := refuse_old_git(printed):
+        raise ConfigError(f"{refusal} {advice}")
     return f"{printed}."
 
 

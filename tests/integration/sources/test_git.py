@@ -202,3 +202,12 @@ async def test_git_ends_with_a_builder_that_is_killed(tmp_path):
             os.kill(pid, signal.SIGKILL)
         server.close()
         await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+async def test_a_git_that_resolves_names_again_is_refused(server, bring, tmp_path):
+    old = tmp_path / "old" / "git"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho git version 2.34.1\n")
+    old.chmod(0o755)
+    with pytest.raises(BuildFailed, match=r"git version 2.34.1 is too old: builds need git 2.37"):
+        await bring(server.create("site", {"a": "1"}), environ={"PATH": f"{old.parent}:/usr/bin:/bin"})
