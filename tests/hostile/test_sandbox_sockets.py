@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.hostile.confined import Outcome, a_sandbox, processes_with, run, run_python, start
+from tests.hostile.confined import Outcome, a_sandbox, processes_with, run, run_as_ordinary, run_python, start
 
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
 SERVE_AND_FETCH = """
@@ -79,6 +80,17 @@ held.clear()
 socket.socket()
 print("again")
 """
+BOTH_KINDS = """
+import asyncio, sys
+from pathlib import Path
+from tests.hostile.confined import a_sandbox, run_python
+async def main():
+    *programs, folder = sys.argv[1:]
+    for program in programs:
+        outcome = await run_python(a_sandbox("basic", Path(folder)), program)
+        print(outcome.output + outcome.errors, end="")
+asyncio.run(main())
+"""
 KILL_PARENT = """
 import os, signal
 try:
@@ -112,6 +124,12 @@ async def test_a_connection_that_a_process_waits_for_ends_with_that_process(tmp_
 @BOTH
 async def test_processes_of_a_build_pass_descriptors(tmp_path: Path, grade: str) -> None:
     assert (await run_python(a_sandbox(grade, tmp_path), PASS_DESCRIPTORS)).output == "passed\n"
+
+
+def test_a_build_of_an_ordinary_account_has_sockets_of_its_own() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        done = run_as_ordinary(BOTH_KINDS, BLOCKING, PASS_DESCRIPTORS, folder, folder=Path(folder))
+    assert done.stdout == "b'x' b''\npassed\n", done.stderr
 
 
 async def tried(tmp_path: Path, program: str, *arguments: str) -> Outcome:
