@@ -61,23 +61,31 @@ class Vault:
             await wait_until(stopping, CHECK_SECONDS)
 
     async def check(self) -> None:
-        """Raises Unavailable unless the ring has every key that the installation uses."""
+        """Raises Unavailable unless the ring has every key that is in use. Makes the installation's first key."""
         missing = await self._missing() and await self._missing()  # a rotation between two looks is no trouble
         if missing:
             raise Unavailable(NO_KEY.format(key_id=missing[0]))
+        if await self._keys.ring_key() is None:
+            await self._ring_key()
 
     async def _missing(self) -> list[str]:
-        present = await self._keys.ring_key()
         used = await self._keys.ring_keys_in_use()
         await self._ring.reload()
-        present = present or await self._first_key()
-        return sorted(name for name in {present, *used} if not self._ring.knows(name))
+        return sorted(name for name in used if not self._ring.knows(name))
 
-    async def _first_key(self) -> str:
-        """The id of the installation's first key. Only one gateway makes it; the others have to be given it."""
+    async def _ring_key(self) -> str:
+        """The id of the key that encrypts new data keys.
+
+        As long as there is no secret, a gateway that lacks that key puts its own in its place: so replicas without a
+        common ring run until the first secret, and the gateway that seals it decides which key the others have to get.
+        """
+        present = await self._keys.ring_key()
+        if present is not None and self._ring.knows(present):
+            return present
         async with self._keys.database.lock(LOCK):
-            if (found := await self._keys.ring_key()) is not None:
-                return found
+            present = await self._keys.ring_key()
+            if present is not None and (self._ring.knows(present) or await self._keys.ring_keys_in_use()):
+                return present
             name = self._ring.newest or await self._ring.add_key()
             await self._keys.set_ring_key(name)
             log.info("first key of secrets made id=%s", name)
@@ -111,5 +119,5 @@ class Vault:
 
     async def _wrapped(self, project_id: uuid.UUID, key: bytes) -> WrappedKey:
         await self.check()
-        name = await self._keys.ring_key() or await self._first_key()
+        name = await self._ring_key()
         return WrappedKey(project_id, name, await self._ring.wrap(name, key, str(project_id)))

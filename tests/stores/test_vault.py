@@ -78,16 +78,26 @@ async def test_the_first_gateway_makes_the_key_file(open_vault, folder):
     assert len(KeyFile(folder).read()) == 1
 
 
-async def test_a_second_gateway_makes_no_key_and_says_which_one_it_lacks(open_vault, keys, tmp_path):
-    await open_vault().check()
+async def test_a_second_gateway_makes_no_key_and_says_which_one_it_lacks(open_vault, keys, tmp_path, project):
+    await open_vault().seal(project, NAME, "hunter2hunter2")
     present = await keys.ring_key()
     with pytest.raises(Unavailable, match=f"lacks the key {present} .* Copy the file secrets.key"):
         await open_vault(tmp_path / "second").check()
     assert not (tmp_path / "second" / "secrets.key").exists()
 
 
-async def test_a_gateway_without_the_key_seals_nothing(open_vault, keys, tmp_path, project):
-    await open_vault().check()
+async def test_gateways_without_a_common_key_work_until_the_first_secret_decides(open_vault, tmp_path, project):
+    first, second = open_vault(), open_vault(tmp_path / "second")
+    await first.check()
+    await second.check()
+    sealed = await second.seal(project, NAME, "hunter2hunter2")
+    assert await second.open(project, NAME, sealed) == "hunter2hunter2"
+    with pytest.raises(Unavailable, match="lacks the key"):
+        await first.check()
+
+
+async def test_a_gateway_without_the_key_seals_nothing(open_vault, keys, tmp_path, project, other):
+    await open_vault().seal(other, NAME, "hunter2hunter2")
     with pytest.raises(Unavailable, match="lacks the key"):
         await open_vault(tmp_path / "second").seal(project, NAME, "hunter2hunter2")
     assert await keys.find(project) is None
