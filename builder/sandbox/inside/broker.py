@@ -184,7 +184,7 @@ class Desk:
         def connect() -> None:
             with later:
                 error = kernel.connect(own.fileno(), raw)
-            if not error:
+            if error in (0, errno.EINPROGRESS):
                 self._release(held)
             notifications.answer(self._listener, call, error=error)
 
