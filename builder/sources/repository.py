@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder.errors import BuildFailed
 from builder.logs import LineSender
-from builder.protocol.gits import refuse_old_git
+from builder.protocol.git_version import refuse_old_git
 from builder.protocol.giturls import GitUrl
 from builder.sandbox import Limits
 from builder.sources.logins import Logins

@@ -11,7 +11,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from builder.protocol.gits import refuse_old_git
+from builder.protocol.git_version import refuse_old_git
 from gateway.engines.data_directory import refuse_of_another
 from gateway.engines.databases import is_postgres_running
 from gateway.errors import ConfigError, Unavailable

@@ -93,3 +93,8 @@ async def test_a_database_that_is_not_in_utf8_is_refused_and_told_how_it_is_made
     async with open_pool(postgres.url_of("latin"), 2) as latin:
         with pytest.raises(ConfigError, match=r"keeps text in LATIN1.*ENCODING 'UTF8'"):
             await migrate(latin, folder)
+
+
+def test_our_migrations_are_numbered_from_one_without_a_gap():
+    numbers = [int(path.name[:4]) for path in sorted(MIGRATIONS.glob("*.sql"))]
+    assert numbers == list(range(1, len(numbers) + 1))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder.protocol.gits import refuse_old_git
+from builder.protocol.git_version import refuse_old_git
 
 
 @pytest.mark.parametrize("printed", ["git version 2.37.0", "git version 2.39.5 (Apple Git-154)", "git version 3.0.0"])
