@@ -104,7 +104,7 @@ async def copy_table(old: asyncpg.Connection, new: asyncpg.Connection, table: st
     async def read() -> None:
         names = ", ".join(f'"{name}"' for name in columns)
         query = f'SELECT {names} FROM "{table}"'  # noqa: S608 - names of our own tables
-        await old.copy_from_query(query, output=chunks.put, timeout=COPY_SECONDS)
+        await old.copy_from_query(query, output=chunks.put, format="binary", timeout=COPY_SECONDS)
         await chunks.put(None)
 
     async def arriving() -> AsyncIterator[bytes]:
@@ -113,7 +113,9 @@ async def copy_table(old: asyncpg.Connection, new: asyncpg.Connection, table: st
 
     async with together() as tasks:
         tasks.create_task(read())
-        copied = await new.copy_to_table(table, source=arriving(), columns=columns, timeout=COPY_SECONDS)
+        copied = await new.copy_to_table(
+            table, source=arriving(), columns=columns, format="binary", timeout=COPY_SECONDS
+        )
     return int(copied.rpartition(" ")[2])
 
 
