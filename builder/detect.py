@@ -18,6 +18,7 @@ from builder.protocol.calls import Job
 from builder.protocol.settings import UsedSetting, clean_path
 from builder.settings.reading import read_settings
 from builder.settings.resolved import Resolved
+from builder.shell import shell_command, shell_line
 
 KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 PLAIN = "Static HTML"
@@ -237,13 +238,13 @@ def _choose_install(settings: Resolved, manager: Choice | None, *, has_build: bo
 
 def _shell(text: str) -> tuple[str, ...] | None:
     """A user's command is a line for a shell, which runs inside the sandbox. Empty: none."""
-    return ("sh", "-c", text) if text.strip() else None
+    return shell_command(text) if text.strip() else None
 
 
 def _shown(argv: tuple[str, ...] | None) -> str:
     if argv is None:
         return ""
-    return argv[2] if argv[:2] == ("sh", "-c") else " ".join(argv)
+    return shell_line(argv) or " ".join(argv)
 
 
 def _choose_outputs(settings: Resolved, package: Package, framework: Framework | None, way: _Way) -> tuple[str, ...]:

@@ -46,10 +46,10 @@ class BasicSandbox(SupervisedSandbox):
         self, argv: list[str], environment: dict[str, str], directory: PurePath, limits: Limits, read_only: list[Path]
     ) -> Plan:
         environment.setdefault("TMPDIR", str(self._temporary_folder))
-        if argv[:2] == ["sh", "-c"] and not hides_processes():
+        if argv[:2] in (["sh", "-c"], ["bash", "-c"]) and not hides_processes():
             # Others can read this process's arguments, and cannot read its environment.
             environment[SHELL_COMMAND] = argv[2]
-            argv = ["sh", "-c", RUN_SHELL_COMMAND]
+            argv = [*argv[:2], RUN_SHELL_COMMAND]
         plan = super()._plan(argv, environment, directory, limits, read_only)
         landlock = Landlock(
             read=[*READABLE, *map(str, read_only)],

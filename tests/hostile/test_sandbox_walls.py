@@ -120,12 +120,13 @@ async def test_no_argument_list_of_the_machine_shows_the_environment(tmp_path: P
     assert seen == []
 
 
+@pytest.mark.parametrize("shell", ["sh", "bash"])
 async def test_a_shells_command_is_not_in_its_arguments_in_basic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(basic, "hides_processes", lambda: False)
     sandbox = a_sandbox("basic", tmp_path)
-    process = await start(sandbox, "sh", "-c", "echo up $SHELL_COMMAND; sleep 20; : hidden-4711")
+    process = await start(sandbox, shell, "-c", "echo up $SHELL_COMMAND; sleep 20; : hidden-4711")
     line = await process.stdout.readline()
     seen = [arguments for arguments in all_arguments().values() if "hidden-4711" in arguments]
     await sandbox.kill_all()

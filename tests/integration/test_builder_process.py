@@ -119,6 +119,14 @@ async def test_nothing_to_publish_is_told(build):
     assert "There is nothing to publish" in server.finish.reason
 
 
+@pytest.mark.parametrize("isolation", ["none", "strong", "basic"])
+async def test_a_command_of_another_hosts_file_is_run_by_bash(build, isolation):
+    command = "set -o pipefail; if [[ -f page.txt ]]; then mkdir dist && cat page.txt |& tee dist/index.html &> log; fi"
+    server = await build({"netlify.toml": f"[build]\ncommand = '{command}'\n", "page.txt": "made"}, isolation)
+    assert server.finish.exit == "ok", server.text
+    assert list(server.blobs.values()) == [b"made"]
+
+
 async def test_a_server_rendered_project_fails_before_its_install(build):
     server = await build(node_project("", dependencies={"next": "16"}))
     assert (server.finish.exit, server.finish.step) == ("failed", "detect")

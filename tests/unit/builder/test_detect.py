@@ -27,7 +27,7 @@ def test_the_build_script_wins_over_the_framework(tmp_path):
 
 
 def test_the_framework_builds_where_there_is_no_script(tmp_path):
-    assert plan(tmp_path, package(vite="8")).build == ("sh", "-c", "vite build")
+    assert plan(tmp_path, package(vite="8")).build == ("bash", "-c", "vite build")
 
 
 def test_the_users_settings_win(tmp_path):
@@ -38,8 +38,8 @@ def test_the_users_settings_win(tmp_path):
         build_command="make site && true",
         output_directory="/web/",
     )
-    assert found.install == ("sh", "-c", "npm i -f")
-    assert found.build == ("sh", "-c", "make site && true")
+    assert found.install == ("bash", "-c", "npm i -f")
+    assert found.build == ("bash", "-c", "make site && true")
     assert found.outputs == ("web",)
     assert found.is_output_given
 
