@@ -8,7 +8,7 @@ import pytest
 
 from builder.sandbox import SandboxError, probe, supervised
 from builder.sandbox.gaps import READABLE_FILES, gaps_of
-from builder.sandbox.inside import kernel, notifications
+from builder.sandbox.inside import kernel, landlock, notifications
 from builder.sandbox.ownership import build_account
 from tests.hostile.confined import a_sandbox, run
 
@@ -18,18 +18,29 @@ VERSIONS = {0: "Linux 5.10 to 5.18", 2: "Linux 5.19 to 6.6"}
 
 @pytest.fixture(params=VERSIONS, ids=VERSIONS.values())
 def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """In this process, and in the supervisors that it starts."""
     version: int = request.param
+    hide_landlock_beyond(version, monkeypatch)
+    return version
+
+
+def hide_landlock_beyond(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, and in the supervisors that it starts."""
     monkeypatch.setattr(kernel, "landlock_version", lambda: version)
     hiding = f"from builder.sandbox.inside import kernel; kernel.landlock_version = lambda: {version}; "
     begin = "from builder.sandbox.inside.supervisor"
     monkeypatch.setattr(supervised, "_SUPERVISOR", supervised._SUPERVISOR.replace(begin, hiding + begin))
-    return version
 
 
 @with_own_account
 async def test_it_holds_all_that_it_names_whatever_landlock_is(version: int) -> None:
     assert await probe.attack("account") <= {gap.attack for gap in gaps_of("account")}
+
+
+@with_own_account
+async def test_basic_holds_for_root_without_scopes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Linux 6.7 to 6.11."""
+    hide_landlock_beyond(landlock.TCP_VERSION, monkeypatch)
+    assert await probe.attack("basic") <= {gap.attack for gap in gaps_of("basic")}
 
 
 @with_own_account
