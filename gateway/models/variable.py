@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from builder.protocol.branches import check_branch
 from builder.protocol.variables import NODE_OPTIONS, refuse_name
+from gateway.models.deployment import Deployment
+from gateway.models.project import Project
 
 MAX_VARIABLES = 200
 MAX_NAME = 128
@@ -99,6 +101,11 @@ def warn_about(variables: Iterable[Variable]) -> list[str]:
     ]
 
 
-def contexts_of(context: str, branch: str | None = None) -> tuple[str, ...]:
+def context_of(deployment: Deployment, project: Project) -> str:
+    """What the deployment is for: PRODUCTION if it builds the project's own branch, PREVIEW for any other ref."""
+    return PRODUCTION if deployment.source.ref in (None, project.branch) else PREVIEW
+
+
+def contexts_of(context: str, branch: str | None) -> tuple[str, ...]:
     """The contexts whose variables a deployment gets, the weakest first."""
     return (ALL, context, *([BRANCH + branch] if branch else []))

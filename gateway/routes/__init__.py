@@ -36,7 +36,7 @@ from gateway.routes.pages import variables as variables_page
 from gateway.routes.table import Access, Description, Route, add_routes
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
-from gateway.wire.clients import NO_PROXIES, TrustedProxies
+from gateway.wire.clients import TrustedProxies
 
 OPEN, ACTOR, BUILD_TOKEN = Access.OPEN, Access.ACTOR, Access.BUILD_TOKEN
 READ, DEPLOY = Scope.READ, Scope.DEPLOY
@@ -315,9 +315,9 @@ def create_builders_app(
     settings: config.Builder,
     install_key: builders.InstallKey,
     addresses: Addresses,
-    proxies: TrustedProxies = NO_PROXIES,
-    variables_of: builders.VariablesOf = builders.no_variables,
-    login_of: builders.LoginOf = builders.no_login,
+    proxies: TrustedProxies,
+    variables_of: builders.VariablesOf,
+    login_of: builders.LoginOf,
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
     app = web.Application(

@@ -52,19 +52,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 T = TypeVar("T")
 InstallKey = Callable[[], Awaitable[bytes]]
-VariablesOf = Callable[[Deployment], Awaitable[Sequence[Variable]]]
-
-
+VariablesOf = Callable[[Deployment], Awaitable[tuple[str, Sequence[Variable]]]]
+"""The deployment's context, and the variables that this gives it."""
 LoginOf = Callable[[Deployment], Awaitable[tuple[str, calls.GitToken | None, calls.DeployKey | None]]]
 """The URL to clone, and the login for it."""
-
-
-async def no_login(deployment: Deployment) -> tuple[str, None, None]:
-    return deployment.source.url, None, None
-
-
-async def no_variables(_: Deployment) -> Sequence[Variable]:
-    return ()
 
 
 @dataclasses.dataclass(slots=True)
@@ -124,6 +115,7 @@ async def show_job(request: web.Request) -> web.Response:
     deployment = await _running(request)
     limits = desk.settings
     git_url, token, key = await desk.login_of(deployment)
+    context, variables = await desk.variables_of(deployment)
     job = calls.Job(
         project_slug=deployment.project_slug,
         git_url=git_url,
@@ -132,7 +124,7 @@ async def show_job(request: web.Request) -> web.Response:
         project=Settings(**{setting.name: getattr(deployment.settings, setting.name) for setting in SETTINGS}),
         site_url=desk.addresses.site(deployment.project_slug),
         deployment_url=desk.addresses.deployment(deployment.project_slug, deployment.id),
-        context="production",
+        context=context,
         time_limit_seconds=limits.time_limit_seconds,
         memory_bytes=limits.memory_bytes,
         processes=limits.processes,
@@ -143,10 +135,7 @@ async def show_job(request: web.Request) -> web.Response:
         file_bytes=limits.file_bytes,
         allow_private_hosts=limits.allow_private_hosts,
         kafka=desk.transport.for_builders,
-        variables=tuple(
-            calls.Variable(each.name, each.value, each.is_secret, each.is_public)
-            for each in await desk.variables_of(deployment)
-        ),
+        variables=tuple(calls.Variable(each.name, each.value, each.is_secret, each.is_public) for each in variables),
         git_token=token,
         deploy_key=key,
     )

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 from gateway.errors import Invalid
-from gateway.models.actor import Actor
+from gateway.models.actor import OWNER, Actor
 from gateway.models.deployment import Deployment
-from gateway.models.variable import PRODUCTION, StoredVariable, Variable, contexts_of
+from gateway.models.variable import StoredVariable, Variable, context_of, contexts_of
 from gateway.secrets.vault import Vault
 from gateway.stores.projects import ProjectStore
 from gateway.stores.variables import FirstVariables, SealedVariable, VariableStore
@@ -68,16 +68,17 @@ class Variables:
         ]
         return FirstVariables(key, sealed)
 
-    async def of_build(self, deployment: Deployment) -> list[Variable]:
-        """What the deployment's builder gets: one of each name, its own before the project's."""
+    async def of_build(self, deployment: Deployment) -> tuple[str, list[Variable]]:
+        """The deployment's context and what its builder gets: one of each name, its own before the project's."""
         project_id, chosen = deployment.project_id, {}
-        order = contexts_of(PRODUCTION)
+        context = context_of(deployment, await self._projects.get(OWNER, deployment.project_slug))
+        order = contexts_of(context, deployment.source.ref)
         stored = [each for each in await self._store.of_project(project_id) if each.context in order]
         for each in sorted(stored, key=lambda variable: order.index(variable.context)):
             chosen[each.name] = each, each.context
         for each in await self._store.of_deployment(deployment.id):
             chosen[each.name] = each, OVERRIDE
-        return [await self._opened(project_id, each, place) for each, place in chosen.values()]
+        return context, [await self._opened(project_id, each, place) for each, place in chosen.values()]
 
     async def _sealed(
         self, project_id: uuid.UUID, variables: Iterable[Variable], place: str | None = None

@@ -13,8 +13,10 @@ from gateway.access.wrong_tokens import MOST_WAITING_OF_A_CLIENT, PROMPT
 from gateway.config import Builder
 from gateway.models.addresses import Addresses
 from gateway.routes import create_builders_app
+from gateway.wire.clients import NO_PROXIES
 from tests.browser.fakes import TOKEN
 from tests.engines.api_server import api_over_memory
+from tests.unit.control.fakes import no_login, no_variables
 
 ELSEWHERE = {"X-Forwarded-For": "203.0.113.7"}
 KEY = b"k" * 32
@@ -89,7 +91,16 @@ async def builders():
         return KEY
 
     app = create_builders_app(
-        Ended(), Ended(), None, Log(), Builder(), install_key, Addresses("http://{slug}.localhost")
+        Ended(),
+        Ended(),
+        None,
+        Log(),
+        Builder(),
+        install_key,
+        Addresses("http://{slug}.localhost"),
+        NO_PROXIES,
+        no_variables,
+        no_login,
     )
     async with TestClient(TestServer(app)) as client:
         yield client

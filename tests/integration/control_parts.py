@@ -27,9 +27,10 @@ from gateway.models.log import LogPosition
 from gateway.routes import create_builders_app
 from gateway.services import Engines, compose
 from gateway.stores.sweeps import SweepStore
+from gateway.wire.clients import NO_PROXIES
 from tests.engines.stores import LifeStore, new_project
 from tests.unit.control.fake_engines import FakeLauncher
-from tests.unit.control.fakes import Clock
+from tests.unit.control.fakes import Clock, no_login, no_variables
 
 
 class Parts:
@@ -112,6 +113,9 @@ async def open_parts(
             parts.settings,
             parts.installation.install_key,
             Addresses("http://{slug}.localhost:8000"),
+            NO_PROXIES,
+            no_variables,
+            no_login,
         )
         server = TestServer(app)
         await server.start_server()

@@ -159,7 +159,8 @@ async def test_without_the_key_variables_are_refused_and_the_rest_works(api, slu
 async def of_build(api, deployment_id):
     """What the deployment's builder is given."""
     deployment = await api.services.deployments.get(OWNER, deployment_id)
-    return {each.name: (each.value, each.is_secret) for each in await api.services.variables.of_build(deployment)}
+    _, variables = await api.services.variables.of_build(deployment)
+    return {each.name: (each.value, each.is_secret) for each in variables}
 
 
 async def test_a_build_gets_what_is_for_all_and_for_production(api, slug, put):
@@ -167,6 +168,48 @@ async def test_a_build_gets_what_is_for_all_and_for_production(api, slug, put):
     await put(variables=[{"name": "B", "value": "3", "context": "preview"}, {"name": "C", "value": "4"}])
     _, deployed = await api.post(f"/project/{slug}/deployments")
     assert await of_build(api, deployed["deploymentId"]) == {"A": ("2", False), "C": ("4", False)}
+
+
+async def asked_for(api, slug, body=None):
+    """The context of a deployment that this call asks for, and its variables' values."""
+    _, deployed = await api.post(f"/project/{slug}/deployments", body)
+    context, variables = await api.services.variables.of_build(
+        await api.services.deployments.get(OWNER, deployed["deploymentId"])
+    )
+    return context, {each.name: each.value for each in variables}
+
+
+ONE_OF_EACH = [
+    {"name": "A", "value": "for all"},
+    {"name": "P", "value": SECRET, "secret": True, "context": "production"},
+    {"name": "Q", "value": "for previews", "context": "preview"},
+    {"name": "N", "value": "for next", "context": "branch:next"},
+    {"name": "M", "value": "for main", "context": "branch:main"},
+]
+
+
+async def test_another_ref_gets_no_variable_for_production(api, slug, put):
+    await put(variables=ONE_OF_EACH)
+    given = {"A": "for all", "Q": "for previews", "N": "for next"}
+    assert await asked_for(api, slug, {"ref": "next"}) == ("preview", given)
+
+
+async def test_the_projects_branch_gets_what_is_for_production_and_for_that_branch(api, put):
+    slug = (await api.deploy(branch="main"))["projectSlug"]
+    await put(slug=slug, variables=ONE_OF_EACH)
+    given = {"A": "for all", "P": SECRET, "M": "for main"}
+    assert await asked_for(api, slug) == await asked_for(api, slug, {"ref": "main"}) == ("production", given)
+
+
+async def test_a_value_for_a_branch_stands_above_the_others(api, slug, put):
+    contexts = ["all", "preview", "branch:next"]
+    await put(variables=[{"name": "A", "value": context, "context": context} for context in contexts])
+    assert await asked_for(api, slug, {"ref": "next"}) == ("preview", {"A": "branch:next"})
+
+
+async def test_a_commit_is_built_as_a_preview(api, slug, put):
+    await put(variables=ONE_OF_EACH)
+    assert (await asked_for(api, slug, {"ref": "0a" * 20}))[0] == "preview"
 
 
 async def test_variables_of_a_call_are_for_that_deployment_alone(api, slug, put):

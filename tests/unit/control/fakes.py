@@ -17,6 +17,7 @@ from gateway.models.attempt import EndedBuilder, StepTiming
 from gateway.models.cause import Cause, CauseKind
 from gateway.models.deployment import Deployment, Status
 from gateway.models.source import GitRef
+from gateway.models.variable import PRODUCTION
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
@@ -63,6 +64,14 @@ def make_deployment(**changes) -> Deployment:
         "is_live": False,
     }
     return Deployment(**(found | changes))
+
+
+async def no_login(deployment: Deployment) -> tuple[str, None, None]:
+    return deployment.source.url, None, None
+
+
+async def no_variables(_: Deployment) -> tuple[str, tuple[()]]:
+    return PRODUCTION, ()
 
 
 class MemoryLock:

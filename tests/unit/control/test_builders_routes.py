@@ -23,8 +23,10 @@ from gateway.models.actor import OWNER
 from gateway.models.addresses import Addresses
 from gateway.models.deployment import Status
 from gateway.models.source import GitRef
+from gateway.models.variable import PREVIEW, Variable
 from gateway.routes import builders, create_builders_app
-from tests.unit.control.fakes import until
+from gateway.wire.clients import NO_PROXIES
+from tests.unit.control.fakes import no_login, until
 from tests.unit.control.outputs import make_manifest, sha256_of
 
 KEY = b"k" * 32
@@ -52,13 +54,27 @@ def keys():
 
 @pytest.fixture
 async def client(deployments, objects, logs, keys):
+    async def for_previews(_):
+        return PREVIEW, [Variable("A", "1", PREVIEW)]
+
     async def install_key():
         keys["asked"] += 1
         return keys["key"]
 
     transport = HttpLogTransport(commit_seconds=5)
     publisher = Publisher(deployments, deployments, deployments, objects, SETTINGS)
-    app = create_builders_app(deployments, deployments, publisher, transport, SETTINGS, install_key, ADDRESSES)
+    app = create_builders_app(
+        deployments,
+        deployments,
+        publisher,
+        transport,
+        SETTINGS,
+        install_key,
+        ADDRESSES,
+        NO_PROXIES,
+        for_previews,
+        no_login,
+    )
     async with (
         TestClient(TestServer(app)) as client,
         kept_running("log consumer", LogConsumer(transport, logs).run, Health(), first_delay_seconds=0.01),
@@ -201,6 +217,10 @@ async def test_the_job_says_what_to_build_and_within_which_limits(call, building
     status, job = await call("GET", "job")
     assert status == 200
     assert (job["gitUrl"], job["branch"], job["project"]["buildCommand"]) == (building.source.url, "next", "make")
+    assert (job["context"], job["variables"]) == (
+        "preview",
+        [{"name": "A", "value": "1", "isSecret": False, "isPublic": False}],
+    )
     assert (job["timeLimitSeconds"], job["logBytes"], job["allowPrivateHosts"]) == (77, 1000, ["127.0.0.1"])
 
 
