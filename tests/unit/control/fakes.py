@@ -84,6 +84,14 @@ class MemoryLock:
             raise Unavailable("The connection to the database was lost.")
 
 
+@dataclasses.dataclass
+class EarlierAttempt:
+    """What is left of an attempt that was followed by another one."""
+
+    reason: str
+    handle: str | None
+
+
 class MemoryDeployments:
     """The rows, each with the fences of the real store. `is_away`: every call raises Unavailable."""
 
@@ -97,7 +105,8 @@ class MemoryDeployments:
         self.replaced_at: dict[uuid.UUID, float | None] = {}
         self.released: set[uuid.UUID] = set()
         self.floors: collections.Counter[uuid.UUID] = collections.Counter()
-        self.earlier: dict[tuple[uuid.UUID, int], EndedBuilder] = {}
+        self.earlier: dict[tuple[uuid.UUID, int], EarlierAttempt] = {}
+        self.refused_attempts: set[tuple[uuid.UUID, int]] = set()
         self.is_away = False
         self.lock = MemoryLock()
         self.lock_waiters = 0
@@ -145,22 +154,32 @@ class MemoryDeployments:
         return [self._claim(row, launcher, lease_seconds) for row in due[:limit]]
 
     def _claim(self, row, launcher, lease_seconds) -> Deployment:
+        if row.handle is not None:
+            row = self._next_attempt(row, "It was refused.")
+        self.refused_attempts.discard((row.id, row.attempt))
         return self._set(
             row,
             status=Status.BUILDING,
             launcher=launcher,
-            handle=None,
             queue_reason=None,
             started_at=self.clock.now(),
             lease_until=self._later(lease_seconds),
-            steps=(),
         )
+
+    def _next_attempt(self, row, reason) -> Deployment:
+        self.earlier[row.id, row.attempt] = EarlierAttempt(reason, row.handle)
+        return self._set(row, attempt=row.attempt + 1, handle=None, steps=(), started_at=None, lease_until=None)
 
     async def launched(self, deployment_id, attempt, handle) -> None:
         row = self.rows.get(deployment_id)
-        if row is not None and row.attempt == attempt and row.status.is_final:
+        if earlier := self.earlier.get((deployment_id, attempt)):
+            earlier.handle = handle
+        elif row is not None and row.attempt == attempt and self._was_claimed(row):
             self._set(row, handle=handle)
-        self._set(self._fenced(deployment_id, attempt), handle=handle)
+        self._fenced(deployment_id, attempt)
+
+    def _was_claimed(self, row) -> bool:
+        return row.started_at is not None or (row.id, row.attempt) in self.refused_attempts
 
     async def refused(self, deployment_id, attempt, reason, *, final=False) -> Status:
         row = self._fenced(deployment_id, attempt)
@@ -170,7 +189,9 @@ class MemoryDeployments:
         self.due[row.id] = self.clock.seconds + 2.0 ** self.refusals[row.id]
         is_last_try = final or self.refusals[row.id] >= lifecycle.REFUSALS
         status = Status.FAILED if is_last_try else Status.QUEUE
-        return self._set(row, status=status, **_reason(status, reason)).status
+        self.refused_attempts.add((row.id, attempt))
+        row = self._set(row, status=status, started_at=None, lease_until=None, **_reason(status, reason))
+        return row.status
 
     async def heartbeat(self, deployment_id, attempt, lease_seconds) -> None:
         row = self._fenced(deployment_id, attempt)
@@ -199,17 +220,19 @@ class MemoryDeployments:
     ) -> None:
         row = self._fenced(deployment_id, attempt)
         self.manifests.pop(row.id, None)
-        self._set(row, status=Status.FAILED, reason=reason, exit_code=exit_code, last_seq=last_seq)
+        if step is not None:
+            await self.start_step(deployment_id, attempt, step, int(self.clock() * 1000))
+        self._end(self.rows[row.id], status=Status.FAILED, reason=reason, exit_code=exit_code, last_seq=last_seq)
 
     async def lost(self, deployment_id, attempt, reason, attempts_limit) -> Status:
         row = self._fenced(deployment_id, attempt)
         self.manifests.pop(row.id, None)
-        is_last = attempt >= attempts_limit
+        refused = [number for build, number in self.refused_attempts if build == row.id]
+        is_last = attempt - len(refused) >= attempts_limit
         status = Status.FAILED if is_last else Status.QUEUE
-        if not is_last and row.handle is not None:
-            self.earlier[row.id, attempt] = EndedBuilder(row.id, attempt, row.handle, reason, False, False)
-        changes = {} if is_last else {"attempt": attempt + 1, "handle": None, "steps": ()}
-        self._set(row, status=status, **changes, **_reason(status, reason))
+        if not is_last:
+            row = self._next_attempt(row, reason)
+        self._end(row, status=status, **_reason(status, reason))
         return status
 
     async def cancel(self, actor, deployment_id) -> Deployment:
@@ -217,12 +240,12 @@ class MemoryDeployments:
         if row.status.is_final:
             raise Conflict("It has ended already.")
         self.manifests.pop(row.id, None)
-        return self._set(row, status=Status.CANCELED, reason="It was canceled.")
+        return self._end(row, status=Status.CANCELED, reason="It was canceled.", queue_reason=None)
 
     async def publish(self, deployment_id, attempt, files, bytes, last_seq) -> Deployment:  # noqa: A002
         row = self._fenced(deployment_id, attempt)
         self.manifests.pop(row.id, None)
-        row = self._set(row, status=Status.READY, files=files, bytes=bytes, last_seq=last_seq)
+        row = self._end(row, status=Status.READY, files=files, bytes=bytes, last_seq=last_seq)
         self.released.add(row.id)
         self.replaced_at[row.id] = self.clock.seconds
         live = self._live(row.project_id)
@@ -271,12 +294,19 @@ class MemoryDeployments:
 
     async def builders_to_stop(self, launcher) -> list[EndedBuilder]:
         self._reach()
-        ended = [row for row in self.rows.values() if row.status.is_final and row.launcher == launcher and row.handle]
-        earlier = [each for each in self.earlier.values() if self.rows[each.deployment_id].launcher == launcher]
+        ours = {row.id: row for row in self.rows.values() if row.launcher == launcher}
+        earlier = [
+            EndedBuilder(build, number, each.handle, each.reason, ours[build].status is Status.CANCELED, False)
+            for (build, number), each in self.earlier.items()
+            if build in ours and each.handle
+        ]
+        ended = [row for row in ours.values() if row.status is not Status.BUILDING and row.handle]
         return earlier + [_ended_builder(row) for row in ended]
 
     async def builder_gone(self, builder) -> None:
-        if self.earlier.pop((builder.deployment_id, builder.attempt), None) is None:
+        if earlier := self.earlier.get((builder.deployment_id, builder.attempt)):
+            earlier.handle = None
+        else:
             self._set(await self.get(OWNER, builder.deployment_id), handle=None)
 
     @contextlib.asynccontextmanager
@@ -328,6 +358,9 @@ class MemoryDeployments:
         self.rows[row.id] = dataclasses.replace(row, **changes)
         return self.rows[row.id]
 
+    def _end(self, row, **changes) -> Deployment:
+        return self._set(row, lease_until=None, **changes)
+
     def _later(self, seconds) -> datetime.datetime:
         return self.clock.now() + datetime.timedelta(seconds=seconds)
 
@@ -348,7 +381,7 @@ def _ended_builder(row) -> EndedBuilder:
 
 
 def _reason(status, reason) -> dict[str, str | None]:
-    return {"reason": reason} if status.is_final else {"queue_reason": reason}
+    return {"reason": reason, "queue_reason": None} if status.is_final else {"queue_reason": reason}
 
 
 class MemorySweeps:
