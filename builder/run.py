@@ -22,8 +22,6 @@ from builder.watch import watched
 
 CHUNK_BYTES = 64 * 1024
 DRAIN_SECONDS = 2.0
-CAPTURE_BYTES = 64 * 1024
-CAPTURE_SECONDS = 30.0
 SANDBOX_FAILED = 125
 MEMORY_LOOK_SECONDS = 0.25
 
@@ -81,16 +79,6 @@ class Runner:
                 Checkout(self._work),
                 command.directory,
             )
-
-    async def capture(self, command: Command) -> tuple[int, str]:
-        """Run a short command without logging it. Returns its exit code and its stdout."""
-        try:
-            async with asyncio.timeout(CAPTURE_SECONDS), self._started(command) as process:
-                assert process.stdout is not None  # noqa: S101 - started with pipes
-                output = await process.stdout.read(CAPTURE_BYTES)
-                return await process.wait(), output.decode(errors="replace")
-        except TimeoutError:
-            return 124, ""
 
     @contextlib.asynccontextmanager
     async def _started(self, command: Command) -> AsyncIterator[asyncio.subprocess.Process]:

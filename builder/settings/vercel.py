@@ -12,10 +12,6 @@ from builder.settings.file_variables import read_variables
 from builder.settings.resolved import Layer, is_for_server
 
 FILE = "vercel.json"
-NOT_SUPPORTED = (
-    *("bulkRedirectsPath", "cleanUrls", "crons", "env", "functions", "headers", "images", "redirects", "regions"),
-    *("rewrites", "routes", "services", "trailingSlash"),
-)
 KNOWN = frozenset(
     {
         *(

@@ -141,7 +141,7 @@ class Clickhouse:
 
     @property
     def uses_tls(self) -> bool:
-        """An https URL as `host` means TLS, even if `tls` is not set."""
+        """An https URL as `host` means TLS, even if `is_tls` is not set."""
         return self.is_tls or self.host.lower().startswith("https://")
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 
-MAX_TEXT = 256 * 1024
 _START = re.compile(r"[ \t]*(?:export[ \t]+)?([^\s=#'\"`]+)[ \t]*=[ \t]*")
 _BLANK = re.compile(r"[ \t]*(?:#.*)?\Z")
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")

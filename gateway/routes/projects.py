@@ -101,7 +101,7 @@ async def follow_renames(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except NotFound:
         old = request.match_info.get("slug", "")
-        new = await request.app[SERVICES].hosts.renamed_to(old) if LABEL.match(old) else None
+        new = await request.app[SERVICES].hosts.renamed_to(request[ACTOR], old) if LABEL.match(old) else None
         if new is None:
             raise
         resource = request.match_info.route.resource

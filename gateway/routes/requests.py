@@ -190,13 +190,19 @@ class _Project(marshmallow.Schema):
     branch = _setting(
         MAX_BRANCH, _check_branch, text_format="git-ref", example="main", about="The branch or tag to build."
     )
-    variables = _several(VariableRequest, "The project's first variables, also for its first deployment.")
 
     class Meta:
         unknown = marshmallow.RAISE
 
 
-ProjectRequest = _Project.from_dict({setting.json_name: _field(setting) for setting in SETTINGS}, name="ProjectRequest")
+_SETTINGS = {setting.json_name: _field(setting) for setting in SETTINGS}
+ProjectRequest = _Project.from_dict(
+    {
+        **_SETTINGS,
+        "variables": _several(VariableRequest, "The project's first variables, also for its first deployment."),
+    },
+    name="ProjectRequest",
+)
 
 
 class _Deployment(marshmallow.Schema):
@@ -215,11 +221,10 @@ class _Deployment(marshmallow.Schema):
         unknown = marshmallow.RAISE
 
 
-DeploymentRequest = _Deployment.from_dict(
-    {setting.json_name: _field(setting) for setting in SETTINGS}, name="DeploymentRequest"
-)
-_Change = ProjectRequest.from_dict(
+DeploymentRequest = _Deployment.from_dict(_SETTINGS, name="DeploymentRequest")
+_Change = _Project.from_dict(
     {
+        **_SETTINGS,
         "slug": Text(metadata={"description": "Its new slug, and so its new address.", "format": "slug"}),
         "keepOldAddress": Flag(
             load_default=True, metadata={"description": "Whether the old address leads to the new one for 30 days."}

@@ -16,7 +16,7 @@ from gateway.models.attempt import Attempt
 from gateway.models.cause import Cause
 from gateway.models.deployment import Deployment
 from gateway.models.source import Source
-from gateway.stores.queue import NO_LIMIT, request_deployment
+from gateway.stores.queue import NO_LIMIT, cancel, request_deployment
 from gateway.stores.rows import fetch_deployment, stale, to_attempt, to_deployment
 from gateway.stores.variables import SealedVariable, add_overrides
 
@@ -133,25 +133,9 @@ class DeploymentStore:
         """CANCELED at once, whether it waits or builds. Raises NotFound, and Conflict if it has already ended."""
         async with self._database.transaction() as connection:
             await fetch_deployment(connection, deployment_id, actor)
-            canceled = await connection.fetchval(
-                """
-                WITH canceled AS (
-                    UPDATE deployments
-                    SET status = 'CANCELED',
-                        reason = $2,
-                        queue_reason = NULL,
-                        completed_at = now()
-                    WHERE id = $1 AND status IN ('QUEUE', 'BUILDING')
-                    RETURNING id, attempt
-                )
-                SELECT id, end_attempt(id, attempt, $2)
-                FROM canceled
-                """,
-                deployment_id,
-                CANCELED,
-            )
+            is_canceled = await cancel(connection, CANCELED, deployment=deployment_id)
             found = await fetch_deployment(connection, deployment_id)
-        if canceled is None:
+        if not is_canceled:
             raise Conflict(f"Deployment {deployment_id} has ended already: its state is {found.status}.")
         log.info("canceled deployment %s by %s", deployment_id, actor.kind)
         return found

@@ -8,6 +8,7 @@ import asyncpg
 
 from gateway.engines.postgres.database import Database
 from gateway.errors import NotFound, Unavailable
+from gateway.models.actor import Actor
 from gateway.models.addresses import deployment_label
 from gateway.models.deployment import Status
 from gateway.models.host import Signpost, SitePointer, Target
@@ -65,16 +66,20 @@ class HostStore:
             is_preview=row["is_preview"],
         )
 
-    async def renamed_to(self, slug: str) -> str | None:
-        """The present slug of a project that had this one until it was renamed, while the old one leads there."""
+    async def renamed_to(self, actor: Actor, slug: str) -> str | None:
+        """The present slug of the actor's project that had this one, while the old one leads there."""
         async with self._database.acquire() as connection:
             found: str | None = await connection.fetchval(
                 """
                 SELECT redirect_to
                 FROM hosts
-                WHERE name = $1 AND reserved_until > now()
+                JOIN projects ON projects.id = hosts.project_id
+                WHERE hosts.name = $1
+                    AND hosts.reserved_until > now()
+                    AND ($2::uuid IS NULL OR projects.created_by = $2)
                 """,
                 slug,
+                actor.owner_id,
             )
         return found
 
@@ -168,7 +173,7 @@ async def move_slug(
     return True
 
 
-async def release_names(connection: asyncpg.Connection, project_id: uuid.UUID) -> None:
+async def free_names(connection: asyncpg.Connection, project_id: uuid.UUID) -> None:
     """Nothing is served under the project's names from now on. They are kept from other projects for RESERVED_DAYS."""
     await connection.execute(
         """

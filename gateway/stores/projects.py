@@ -20,8 +20,8 @@ from gateway.models.deployment import Deployment
 from gateway.models.project import Project
 from gateway.models.slugs import check_slug, random_long_slug, random_slug
 from gateway.models.source import Source
-from gateway.stores.hosts import move_slug, release_names, reserve_slug
-from gateway.stores.queue import NO_LIMIT, request_deployment
+from gateway.stores.hosts import free_names, move_slug, reserve_slug
+from gateway.stores.queue import NO_LIMIT, cancel, request_deployment
 from gateway.stores.rows import fetch_deployment, settings_json, to_project
 from gateway.stores.variables import FirstVariables, add_first
 
@@ -150,6 +150,7 @@ class ProjectStore:
             )
             if edited.slug != slug:
                 await _notify(connection, slug, edited.slug)
+        log.info("changed project %s by %s, now %s", slug, actor.kind, edited.slug)
         return edited
 
     async def delete(self, actor: Actor, slug: str) -> None:
@@ -159,24 +160,8 @@ class ProjectStore:
         """
         async with self._database.transaction() as connection:
             project_id = (await _locked(connection, actor, slug))["id"]
-            await connection.execute(
-                """
-                WITH canceled AS (
-                    UPDATE deployments
-                    SET status = 'CANCELED',
-                        reason = $2,
-                        queue_reason = NULL,
-                        completed_at = now()
-                    WHERE project_id = $1 AND status IN ('QUEUE', 'BUILDING')
-                    RETURNING id, attempt
-                )
-                SELECT end_attempt(id, attempt, $2)
-                FROM canceled
-                """,
-                project_id,
-                DELETED,
-            )
-            await release_names(connection, project_id)
+            await cancel(connection, DELETED, project=project_id)
+            await free_names(connection, project_id)
             await connection.execute(
                 """
                 UPDATE projects
@@ -188,6 +173,7 @@ class ProjectStore:
                 project_id,
             )
             await _notify(connection, slug)
+        log.info("deleted project %s by %s", slug, actor.kind)
 
     async def _insert(
         self,

@@ -1,6 +1,8 @@
-"""The queue of deployments: the one way in, and its limit."""
+"""The queue of deployments: the one way in, its limit, and the way out before the end."""
 
 from __future__ import annotations
+
+import uuid
 
 import asyncpg
 
@@ -93,6 +95,35 @@ async def request_deployment(
         settings_json(overrides),
     )
     return await fetch_deployment(connection, deployment_id, actor)
+
+
+async def cancel(
+    connection: asyncpg.Connection,
+    reason: str,
+    *,
+    deployment: uuid.UUID | None = None,
+    project: uuid.UUID | None = None,
+) -> bool:
+    """What waits or builds of this deployment, or of the whole project, is CANCELED. False: everything had ended."""
+    canceled = await connection.fetch(
+        """
+        WITH canceled AS (
+            UPDATE deployments
+            SET status = 'CANCELED',
+                reason = $3,
+                queue_reason = NULL,
+                completed_at = now()
+            WHERE (id = $1 OR project_id = $2) AND status IN ('QUEUE', 'BUILDING')
+            RETURNING id, attempt
+        )
+        SELECT end_attempt(id, attempt, $3)
+        FROM canceled
+        """,
+        deployment,
+        project,
+        reason,
+    )
+    return bool(canceled)
 
 
 async def _check_length(connection: asyncpg.Connection, queue_length: int) -> None:

@@ -256,7 +256,7 @@ class FakeInstallation:
 
 
 class FakeHosts:
-    async def renamed_to(self, slug: str) -> str | None:
+    async def renamed_to(self, actor: Actor, slug: str) -> str | None:
         return None
 
 

@@ -65,7 +65,8 @@ class Parts:
 
     def make_dispatcher(self, **options) -> Dispatcher:
         key = self.installation.install_key
-        return Dispatcher(self.deployments, self.launcher, key, "http://127.0.0.1:9001", self.settings, **options)
+        url = self.services.config.builders_url
+        return Dispatcher(self.deployments, self.launcher, key, url, self.settings, **options)
 
     def make_sweeper(self, retention: config.Retention, **options) -> Sweeper:
         return Sweeper(

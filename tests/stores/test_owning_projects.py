@@ -44,26 +44,26 @@ async def test_the_former_slug_leads_to_the_new_one(projects, hosts, queued):
     await projects.change(OWNER, queued.project_slug, renamed_to("notes"))
     assert (await hosts.find("notes")).project_id == queued.project_id
     assert await hosts.find(queued.project_slug) == Signpost(queued.project_slug, "notes")
-    assert await hosts.renamed_to(queued.project_slug) == "notes"
+    assert await hosts.renamed_to(OWNER, queued.project_slug) == "notes"
 
 
 async def test_after_two_changes_both_former_slugs_lead_to_the_last_one(projects, hosts, queued):
     await projects.change(OWNER, queued.project_slug, renamed_to("notes"))
     await projects.change(OWNER, "notes", renamed_to("diary"))
-    assert [await hosts.renamed_to(each) for each in (queued.project_slug, "notes")] == ["diary", "diary"]
+    assert [await hosts.renamed_to(OWNER, each) for each in (queued.project_slug, "notes")] == ["diary", "diary"]
 
 
 async def test_a_project_may_take_its_former_slug_back(projects, hosts, queued):
     await projects.change(OWNER, queued.project_slug, renamed_to("notes"))
     await projects.change(OWNER, "notes", renamed_to(queued.project_slug))
     assert (await hosts.find(queued.project_slug)).project_id == queued.project_id
-    assert await hosts.renamed_to("notes") == queued.project_slug
+    assert await hosts.renamed_to(OWNER, "notes") == queued.project_slug
 
 
 async def test_a_former_slug_leads_nowhere_if_that_was_asked_for(projects, hosts, queued):
     await projects.change(OWNER, queued.project_slug, renamed_to("notes"), redirects=False)
     assert await hosts.find(queued.project_slug) == Signpost(queued.project_slug, None)
-    assert await hosts.renamed_to(queued.project_slug) is None
+    assert await hosts.renamed_to(OWNER, queued.project_slug) is None
 
 
 async def test_the_addresses_of_deployments_stay_and_follow_the_new_slug(projects, hosts, deployments, building):

@@ -58,7 +58,7 @@ class Plan:
 
     builder_pid: int
     argv: list[str]
-    environment: dict[str, str]
+    environment: dict[str, str] = dataclasses.field(repr=False)
     directory: str
     time_limit_seconds: float
     limits: dict[int, int]
@@ -70,7 +70,7 @@ class Plan:
     hides_processes: bool = False
     shown_files: dict[str, str] = dataclasses.field(default_factory=dict)
     folder: str | None = None
-    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    files: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     group: Group | None = None
     landlock: Landlock | None = None
     seccomp: str | None = None

@@ -252,7 +252,7 @@ async def test_a_listed_origin_is_told_what_it_may_send():
         asked = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
         status, headers = await api.head("OPTIONS", "/project", headers=asked)
         assert status == 204
-        assert headers["Access-Control-Allow-Methods"] == "GET, POST, PUT, DELETE"
+        assert headers["Access-Control-Allow-Methods"] == "GET, POST, PUT, PATCH, DELETE"
         assert headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, Idempotency-Key"
 
 
