@@ -13,9 +13,12 @@ from typing import Any
 from builder.checkout import HERE, Checkout
 from builder.errors import BuildFailed
 from builder.frameworks import FRAMEWORKS, PLAIN_OUTPUTS, Framework, find_framework
+from builder.generators import complete, needs_refusal
 from builder.managers import Choice, choose_manager
+from builder.programs import named_programs
 from builder.protocol.calls import Job
 from builder.protocol.settings import UsedSetting, clean_path
+from builder.python_project import PythonProject, is_python_called, read_python_project
 from builder.settings.reading import read_settings
 from builder.settings.resolved import Resolved
 from builder.shell import shell_command, shell_line
@@ -51,7 +54,8 @@ class Plan:
     """How to build.
 
     Commands are argument lists; None: nothing to do. `outputs`: folders to look for, relative to the repository;
-    `is_output_given`: the user named the folder, so no other is used.
+    `is_output_given`: the user named the folder, so no other is used. `python`: None if nothing needs Python.
+    `programs`: those of PyPI that are on PATH.
     """
 
     package: Package
@@ -66,11 +70,15 @@ class Plan:
     is_output_given: bool
     settings: Resolved
     notes: tuple[str, ...]
+    python: PythonProject | None
+    programs: frozenset[str]
 
     @property
     def name(self) -> str:
         if self.framework:
             return self.framework.name
+        if self.python is not None and self.package.json is None:
+            return "Python"
         return "Node.js" if self.build or self.install else PLAIN
 
     def used(self, output: PurePosixPath | None = None) -> tuple[UsedSetting, ...]:
@@ -107,10 +115,13 @@ def make_plan(job: Job, checkout: Checkout) -> Plan:
     build = way.command
     if way.script and manager is not None:
         build = manager.manager.run_script(way.script)
-    install = _choose_install(settings, manager, has_build=build is not None)
+    is_wanted = build is not None and _needs_packages(package, framework, way)
+    install = _choose_install(settings, manager, is_wanted=is_wanted)
     if manager is not None and install is not None:
         notes.extend(manager.notes)
     outputs = _choose_outputs(settings, package, framework, way)
+    python = _choose_python(settings, package, framework) if build is not None or install is not None else None
+    notes.extend(python.notes if python is not None else ())
     return Plan(
         package=package,
         framework=framework,
@@ -124,6 +135,8 @@ def make_plan(job: Job, checkout: Checkout) -> Plan:
         is_output_given=bool(settings.text("output_directory")),
         settings=settings,
         notes=tuple(notes),
+        python=python,
+        programs=_choose_programs(package, framework, (_shown(install), _shown(build))) if build else frozenset(),
     )
 
 
@@ -146,14 +159,14 @@ def _inside(text: str, name: str) -> PurePosixPath:
 
 def _choose_framework(settings: Resolved, package: Package) -> Framework | None:
     layer = settings.layer_of("framework")
-    if layer is None or layer.settings.framework is None:
-        return detect_framework(package)
+    found = None
     try:
-        return find_framework(layer.settings.framework)
+        found = find_framework(layer.settings.framework or "") if layer is not None else detect_framework(package)
     except ValueError as error:
-        if layer.is_ours:
+        if layer is not None and layer.is_ours:
             raise BuildFailed(f"framework, from {layer.origin}: {error}") from error
-        return detect_framework(package)  # another host's name for a server
+        found = detect_framework(package)  # another host's name for a server
+    return complete(found, package.checkout, package.root) if found is not None else None
 
 
 def detect_framework(package: Package) -> Framework | None:
@@ -204,7 +217,10 @@ def _choose_way(settings: Resolved, package: Package, framework: Framework | Non
         return _Way(_shell(command), notes=notes)
     if package.scripts.get("build", "").strip():
         return _Way(script="build", notes=notes)
-    return _Way(_shell(framework.build) if framework and framework.build else None, notes=notes)
+    if framework is not None and needs_refusal(framework, package.checkout, package.root):
+        raise BuildFailed(framework.refusal)
+    is_built = framework is not None and not framework.refusal
+    return _Way(_shell(framework.build or "") if framework and is_built else None, notes=notes)
 
 
 def _is_made(package: Package, framework: Framework | None) -> bool:
@@ -229,11 +245,35 @@ def _is_plain_build(settings: Resolved) -> bool:
     return layer is None or (not layer.is_ours and bool(_PLAIN_BUILD.match(layer.settings.build_command or "")))
 
 
-def _choose_install(settings: Resolved, manager: Choice | None, *, has_build: bool) -> tuple[str, ...] | None:
+def _needs_packages(package: Package, framework: Framework | None, way: _Way) -> bool:
+    """Whether packages of npm are to be installed: a generator from elsewhere may have a package.json without any."""
+    is_from_elsewhere = framework is not None and bool(framework.program or framework.requirement)
+    return not is_from_elsewhere or bool(way.script or package.dependencies)
+
+
+def _choose_python(settings: Resolved, package: Package, framework: Framework | None) -> PythonProject | None:
+    own = [settings.text(name) for name in ("install_command", "build_command")]
+    commands = [command for command in own if command]
+    requirement = framework.requirement if framework is not None else ""
+    has_file = framework is None and bool(commands) and package.checkout.has(package.root / "requirements.txt")
+    if not requirement and not has_file and not is_python_called(commands):
+        return None
+    if own[0] is not None:
+        return PythonProject((), seeds_pip=True)
+    project = read_python_project(package.checkout, package.root, requirement)
+    return dataclasses.replace(project, seeds_pip=bool(commands))
+
+
+def _choose_programs(package: Package, framework: Framework | None, commands: tuple[str, ...]) -> frozenset[str]:
+    called = named_programs((*commands, *package.scripts.values()))
+    return frozenset(called | ({framework.program} if framework is not None and framework.program else set()))
+
+
+def _choose_install(settings: Resolved, manager: Choice | None, *, is_wanted: bool) -> tuple[str, ...] | None:
     command = settings.text("install_command")
     if command is not None:
         return _shell(command)
-    return manager.install if manager is not None and has_build else None
+    return manager.install if manager is not None and is_wanted else None
 
 
 def _shell(text: str) -> tuple[str, ...] | None:

@@ -35,6 +35,7 @@ FIXED = {
 }
 CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "NODE_USE_SYSTEM_CA")
 REGISTRIES = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
+INDEXES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 HEAP_PERCENT = 75
 """Of the build's memory, for the heap of Node. The rest is for what Node has beside its heap."""
 VISIBLE = ("/etc/ssl/", "/usr/")
@@ -51,6 +52,13 @@ def make_environment(home: str, environ: Mapping[str, str] = os.environ) -> dict
     for name in REGISTRIES:
         if environ.get(name):
             environment["npm_config_registry"] = environment["YARN_NPM_REGISTRY_SERVER"] = environ[name]
+    for name in INDEXES:
+        if environ.get(name):
+            environment.setdefault("PIP_INDEX_URL", environ[name])
+            environment.setdefault("UV_DEFAULT_INDEX", environ[name])
+    if "SSL_CERT_FILE" in environment:
+        # uv reads SSL_CERT_FILE itself.
+        environment["PIP_CERT"] = environment["REQUESTS_CA_BUNDLE"] = environment["SSL_CERT_FILE"]
     return environment
 
 

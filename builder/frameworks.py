@@ -28,6 +28,8 @@ class Framework:
     `outputs`: folders to look for, in order; `*` is any one name. `build` is used if the project has no `build` script.
     `needs_server` says why it can't be served as files; the script `static_script`, if the project has it, makes files
     nevertheless. `has_page_in_root`: an index.html at the project's root is a source, not a finished page.
+    `program`: what builds it comes as a program in a wheel (builder/programs.py); `requirement`: it is this package of
+    Python. `refusal` says why `build` can't be run here, and what to do instead.
     """
 
     name: str
@@ -42,7 +44,26 @@ class Framework:
     needs_server: Needs | None = None
     static_script: str = ""
     has_page_in_root: bool = False
+    program: str = ""
+    requirement: str = ""
+    refusal: str = ""
 
+
+def _refusal(name: str, why: str, folder: str) -> str:
+    return (
+        f"This is a site for {name}, which can't be built here: {why}. Build it in your CI and push the built site"
+        f" ({folder}/) to a branch of its own, then deploy that branch. Or commit the built site, and set"
+        f" outputDirectory to {folder} and buildCommand to an empty command."
+    )
+
+
+HUGO_FILES = tuple(
+    f"{folder}{name}"
+    for folder, names in (("", ("hugo",)), ("config/_default/", ("hugo", "config")))
+    for name in (f"{each}.{kind}" for each in names for kind in ("toml", "yaml", "yml", "json"))
+)
+SPHINX_FILES = ("conf.py", "docs/conf.py", "source/conf.py", "docs/source/conf.py", "doc/conf.py")
+_GEMS = "its packages are Ruby gems, which builders do not fetch"
 
 FRAMEWORKS = (
     # Frameworks that are based on others come first.
@@ -245,6 +266,17 @@ FRAMEWORKS = (
         (".output/public", "dist"),
         needs_server=with_a_server("Nitro", "preset: 'static'", "nitro.config"),
     ),
+    # Its file is a clear mark, and bundlers beside it make only its style sheets.
+    Framework("Hugo", (), "hugo --gc", ("public",), files=HUGO_FILES, program="hugo"),
+    Framework(
+        "Hugo",
+        (),
+        "hugo --gc",
+        ("public",),
+        files=("config.toml", "config.yaml", "config.yml", "config.json"),
+        marker="baseURL",
+        program="hugo",
+    ),
     # Bundlers and task runners, for projects that match nothing above.
     Framework(
         "Vite",
@@ -276,14 +308,52 @@ FRAMEWORKS = (
     Framework("Storybook", ("storybook",), "storybook build", ("storybook-static",)),
     Framework("gulp", ("gulp",), "gulp build", ("dist", "build", "public", ".")),
     Framework("Grunt", ("grunt",), "grunt build", ("dist", "build", "public", ".")),
-    # Tools that do not come from npm. They build if the operator has installed them.
-    Framework("Hugo", (), "hugo --gc", ("public",), files=("hugo.toml", "hugo.yaml", "hugo.json")),
+    # Generators that do not come from npm. Their commands and folders are completed by builder/generators.py.
+    Framework("Zensical", (), "zensical build", ("site",), files=("zensical.toml",), requirement="zensical"),
+    Framework("MkDocs", (), "mkdocs build", ("site",), files=("mkdocs.yml", "mkdocs.yaml"), requirement="mkdocs"),
     Framework(
-        "Hugo", (), "hugo --gc", ("public",), files=("config.toml", "config.yaml", "config.json"), marker="baseURL"
+        "Pelican",
+        (),
+        "pelican content -o output -s pelicanconf.py",
+        ("output",),
+        files=("pelicanconf.py",),
+        requirement="pelican[markdown]",
     ),
-    Framework("Zola", (), "zola build", ("public",), files=("config.toml",), marker="base_url"),
-    Framework("Middleman", (), "bundle exec middleman build", ("build",), files=("config.rb",)),
-    Framework("Jekyll", (), "jekyll build", ("_site",), files=("_config.yml", "_config.yaml", "_config.toml")),
+    Framework("mdBook", (), "mdbook build", ("book",), files=("book.toml",), program="mdbook"),
+    Framework(
+        "Sphinx",
+        (),
+        "sphinx-build -b html . _build/html",
+        ("_build/html",),
+        files=SPHINX_FILES,
+        marker="(?:sphinx|extensions|html_theme)",
+        requirement="sphinx",
+    ),
+    Framework(
+        "Zola",
+        (),
+        "zola build",
+        ("public",),
+        files=("config.toml", "zola.toml"),
+        marker="base_url",
+        refusal=_refusal("Zola", "it is not on npm or PyPI", "public"),
+    ),
+    Framework(
+        "Middleman",
+        (),
+        "bundle exec middleman build",
+        ("build",),
+        files=("config.rb",),
+        refusal=_refusal("Middleman", _GEMS, "build"),
+    ),
+    Framework(
+        "Jekyll",
+        (),
+        "jekyll build",
+        ("_site",),
+        files=("_config.yml", "_config.yaml", "_config.toml"),
+        refusal=_refusal("Jekyll", _GEMS, "_site"),
+    ),
 )
 
 OTHER_NAMES = {

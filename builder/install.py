@@ -68,6 +68,8 @@ def _package_names(text: str) -> list[str]:
 
 async def install(plan: Plan, commands: Commands, runner: Runner, log: LineSender, checkout: Checkout) -> None:
     """Raises BuildFailed; for a lockfile that does not fit only if the project wants that (strictLockfile)."""
+    for each in commands.python():
+        await runner.run(each)
     command = commands.install()
     if command is None:
         return

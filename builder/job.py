@@ -18,11 +18,13 @@ from builder.detect import Plan, make_plan
 from builder.environment import describe_deployment, make_environment, with_file_variables
 from builder.errors import BuildFailed
 from builder.install import install
+from builder.interpreters import Python, choose_python, find_pythons, read_python_wish
 from builder.leaks import Leaks
 from builder.logs import LineSender
 from builder.node import Node, choose_node, find_nodes
 from builder.outputs import choose_output, explain_no_page, explain_no_start, named
 from builder.packages import Packages
+from builder.programs import fetch_program
 from builder.protocol.calls import Facts, Isolation, Job, Manifest
 from builder.protocol.steps import Step
 from builder.registry import Registry
@@ -35,6 +37,7 @@ from builder.sources.lfs import check_pointers
 from builder.toolchain import Toolchain, assemble
 from builder.upload import count_files, megabytes, upload
 from builder.variables import with_variables
+from builder.wheels import WheelRegistry
 from builder.wishes import read_wish
 from builder.written import Before
 
@@ -87,6 +90,7 @@ class Build:
         self._commit = ""
         self._pointers: Mapping[str, str] = {}
         self._packages = Packages(folders.packages, folders.packages_bytes, log.say)
+        self._wheels = Packages(folders.packages, folders.packages_bytes, log.say, WheelRegistry())
         self._leaks = Leaks(job.variables)
         self._deadline = time.monotonic() + job.time_limit_seconds
         self._before: Before | None = None
@@ -169,8 +173,10 @@ class Build:
             await self._log.say("There is nothing to install or to build.")
             return
         self._before = await asyncio.to_thread(Before, self._checkout, self._deadline)
-        with contextlib.closing(self._packages):
-            commands = Commands(plan, await self._choose_tools(plan), self._sandbox.path(self._folders.build))
+        with contextlib.closing(self._packages), contextlib.closing(self._wheels):
+            python = await self._choose_python(plan)
+            tools = await self._add_programs(plan, await self._choose_tools(plan), python)
+            commands = Commands(plan, tools, self._sandbox.path(self._folders.build), python)
             await asyncio.to_thread(commands.link_programs, self._folders.tools)
             await self._run_commands(plan, commands, self._make_runner(plan))
 
@@ -224,6 +230,37 @@ class Build:
         for note in toolchain.notes:
             await self._log.say(note)
         return toolchain
+
+    async def _choose_python(self, plan: Plan) -> Python | None:
+        if plan.python is None:
+            return None
+        wish = await asyncio.to_thread(read_python_wish, self._variables(plan), self._checkout, plan.package.root)
+        pythons = await asyncio.to_thread(find_pythons)
+        if not pythons:
+            raise BuildFailed("This builder has no Python that builds can use. The operator must install python3.")
+        python, note = choose_python(wish, pythons)
+        await self._log.say(note or f"Python {python.text}" + (f" ({wish.source})" if wish else ""))
+        return python
+
+    async def _add_programs(self, plan: Plan, tools: Toolchain, python: Python | None) -> Toolchain:
+        own = plan.framework.program if plan.framework is not None else ""
+        names = {**dict.fromkeys(sorted(plan.programs), False), **({own: True} if own else {})}
+        if python is not None:
+            names["uv"] = True
+        added = [
+            await fetch_program(name, self._variables(plan), self._wheels, needed=needed)
+            for name, needed in names.items()
+        ]
+        for name, each in zip(names, added, strict=True):
+            for note in each.notes:
+                await self._log.say(note)
+            if each.version:
+                await self._log.say(f"{name} {each.version}")
+        return tools.with_programs(added, python.read_only if python is not None else ())
+
+    def _variables(self, plan: Plan) -> Mapping[str, str]:
+        """Those of settings files and of the project, by which versions may be asked for."""
+        return with_variables(plan.settings.environment, self._job.variables)
 
     async def _collect(self, plan: Plan) -> Output:
         await self._begin(Step.COLLECT)

@@ -1,4 +1,4 @@
-"""Packages of the npm registry, unpacked, in a folder that the builders of a machine share: each is fetched once.
+"""Packages of npm and PyPI, unpacked, in a folder that the builders of a machine share: each is fetched once.
 
 A package lies in `<name>@<version>/`, beside `<name>@<version>.lock`: a builder that uses it holds a shared lock until
 it ends; to fetch or to remove a package, a builder needs the lock for itself.
@@ -10,17 +10,21 @@ import asyncio
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tarfile
 import time
+import zipfile
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, Protocol
 
-from builder.registry import Registry, Unfetched
+from builder.registry import Unfetched
 
 RECORD = "entry.json"
 CONTENT = "package"
@@ -49,6 +53,18 @@ class Entry:
         return {str(name): self.folder / PurePosixPath(str(path)) for name, path in listed}
 
 
+class Source(Protocol):
+    """A registry. `prefix`: of its packages' folders, where names of two registries could be the same."""
+
+    name: str
+    prefix: str
+
+    async def list_versions(self, name: str) -> list[str]: ...
+
+    async def download(self, name: str, version: str, folder: Path) -> Path:
+        """The package as one file, whose hash is right."""
+
+
 class Packages:
     """`limit_bytes`: what is used least recently is removed beyond this. What a running builder uses stays.
 
@@ -56,7 +72,7 @@ class Packages:
     """
 
     def __init__(
-        self, folder: Path, limit_bytes: int, say: Callable[[str], Awaitable[None]], registry: Registry | None = None
+        self, folder: Path, limit_bytes: int, say: Callable[[str], Awaitable[None]], registry: Source | None = None
     ) -> None:
         self.registry = registry
         self._say = say
@@ -70,15 +86,15 @@ class Packages:
 
     async def take(self, name: str, version: str, keep: Callable[[str], bool] = lambda _: True) -> Entry:
         """A package that stays until `close`. `keep`: which of its files are needed. Raises Unfetched."""
-        key = f"{name.replace('/', '+')}@{version}"
+        key = f"{self._prefix}{name.replace('/', '+')}@{version}"
         try:
             return await self._take(key, name, version, keep)
-        except (OSError, tarfile.TarError, EOFError) as error:
+        except (OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise Unfetched(f"{name}@{version} can't be unpacked into {self._folder}: {error}.") from error
 
     async def list_versions(self, name: str) -> list[str]:
         """All versions, by a list that may be some hours old, and older while the registry is away."""
-        file = self._folder / "versions" / f"{name.replace('/', '+')}.json"
+        file = self._folder / "versions" / f"{self._prefix}{name.replace('/', '+')}.json"
         known = await asyncio.to_thread(_read_list, file)
         if known and time.time() - file.stat().st_mtime < LIST_SECONDS:
             return known
@@ -91,7 +107,11 @@ class Packages:
         await asyncio.to_thread(_write_whole, file, json.dumps(versions))
         return versions
 
-    def _reach(self) -> Registry:
+    @property
+    def _prefix(self) -> str:
+        return self.registry.prefix if self.registry is not None else ""
+
+    def _reach(self) -> Source:
         if self.registry is None:
             raise Unfetched("This machine has no npm that could ask the npm registry.")
         return self.registry
@@ -116,7 +136,7 @@ class Packages:
     async def _fetch(self, key: str, name: str, version: str, keep: Callable[[str], bool]) -> None:
         partial = self._folder / f"{key}{PARTIAL}"
         registry = self._reach()
-        await self._say(f"Fetching {name}@{version} from the npm registry")
+        await self._say(f"Fetching {name}@{version} from {registry.name}")
         await asyncio.to_thread(_remove, partial, self._folder / key)
         partial.mkdir(mode=0o755)
         try:
@@ -188,39 +208,73 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _unpack_entry(tarball: Path, folder: Path, keep: Callable[[str], bool]) -> None:
     files = unpack(tarball, folder / CONTENT, keep)
+    if not files:
+        raise tarfile.TarError("it holds none of the files that are needed")
     hashes = hash_file(tarball, HASHES)
     tarball.unlink()
     record = {"files": files, "bytes": sum(files.values()), "hashes": hashes}
     _write_whole(folder / RECORD, json.dumps(record))
 
 
-def unpack(tarball: Path, target: Path, keep: Callable[[str], bool]) -> dict[str, int]:
-    """The files that were written, with their sizes. Links are left out, as npm does. Raises TarError, OSError."""
+def unpack(package: Path, target: Path, keep: Callable[[str], bool]) -> dict[str, int]:
+    """The files that were written, with their sizes. Links are left out, as npm does.
+
+    Raises TarError, BadZipFile, OSError.
+    """
     files: dict[str, int] = {}
     total = 0
-    with tarfile.open(tarball, "r:gz") as archive:
-        for member in archive:
-            parts = PurePosixPath(member.name).parts[1:]
-            path = "/".join(parts)
-            if not member.isreg() or not parts or not keep(path):
-                continue
-            if ".." in parts or member.name.startswith("/"):
-                raise tarfile.TarError(f"the path {member.name[:100]!r} leads out of the package")
-            files[path] = member.size
-            total += member.size
-            if len(files) > MAX_FILES or total > MAX_BYTES:
-                raise tarfile.TarError("it is larger than any Node.js or package manager")
-            _write_member(archive, member, target / path)
+    for member in _read_wheel(package) if package.suffix == ".whl" else _read_tarball(package):
+        parts = PurePosixPath(member.path).parts
+        if not parts or not keep(member.path):
+            continue
+        if ".." in parts or member.path.startswith("/"):
+            raise tarfile.TarError(f"the path {member.path[:100]!r} leads out of the package")
+        files[member.path] = member.size
+        total += member.size
+        if len(files) > MAX_FILES or total > MAX_BYTES:
+            raise tarfile.TarError("it is larger than any tool for building")
+        _write_member(member, target / member.path)
     return files
 
 
-def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Member:
+    """A regular file in a package."""
+
+    path: str
+    size: int
+    is_program: bool
+    opened: Callable[[], IO[bytes] | None]
+
+
+def _read_tarball(package: Path) -> Iterator[_Member]:
+    """Without the folder that npm puts around a package."""
+    with tarfile.open(package, "r:gz") as archive:
+        for member in archive:
+            path = "/".join(PurePosixPath(member.name).parts[1:])
+            if member.isreg():
+                is_absolute = member.name.startswith("/")
+                opened = functools.partial(archive.extractfile, member)
+                yield _Member(f"/{path}" if is_absolute else path, member.size, bool(member.mode & 0o111), opened)
+
+
+def _read_wheel(package: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(package) as archive:
+        for member in archive.infolist():
+            mode = member.external_attr >> 16
+            if not member.is_dir() and not stat.S_ISLNK(mode):
+                opened = functools.partial(archive.open, member)
+                yield _Member(member.filename, member.file_size, bool(mode & 0o111), opened)
+
+
+def _write_member(member: _Member, path: Path) -> None:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    source = archive.extractfile(member)
+    source = member.opened()
     assert source is not None  # noqa: S101 - a regular file has a content
-    with path.open("wb") as file:
+    # zipfile and tarfile end a member at its declared size, which was counted.
+    with source, path.open("wb") as file:
         shutil.copyfileobj(source, file, CHUNK_BYTES)
-    path.chmod(0o755 if member.mode & 0o111 else 0o644)
+    path.chmod(0o755 if member.is_program else 0o644)
 
 
 def hash_file(path: Path, names: tuple[str, ...]) -> dict[str, str]:

@@ -43,6 +43,9 @@ class Missing(Unfetched):
 class Registry:
     """`npm`: the command that starts an npm of this machine. `home`: a private folder for what npm writes."""
 
+    name = "the npm registry"
+    prefix = ""
+
     def __init__(self, npm: Sequence[str], path: str, home: Path, environ: Mapping[str, str] = os.environ) -> None:
         self._npm = npm
         self._home = home

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from builder.errors import BuildFailed
@@ -42,6 +42,15 @@ class Toolchain:
     read_only: tuple[Path, ...] = ()
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def with_programs(self, added: Iterable[Programs], read_only: Sequence[Path] = ()) -> Toolchain:
+        """With more programs, and what else the build may read."""
+        programs = dict(self.programs)
+        folders = [*self.read_only, *read_only]
+        for each in added:
+            programs |= each.programs
+            folders += each.read_only
+        return dataclasses.replace(self, programs=programs, read_only=tuple(folders))
 
     def link(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

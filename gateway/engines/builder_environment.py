@@ -16,7 +16,7 @@ PACKAGE_ROOT = Path(str(builder.__file__)).resolve().parent.parent
 INHERITED = (
     *("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE"),
-    *("npm_config_registry", "NPM_CONFIG_REGISTRY"),
+    *("npm_config_registry", "NPM_CONFIG_REGISTRY", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"),
     "PYTHONDONTWRITEBYTECODE",
 )
 

@@ -14,7 +14,15 @@ from tests.engines.builders_api import TOKEN, BuildersServer
 ROOT = Path(__file__).resolve().parents[2]
 NODE_CACHE = Path(sys.prefix, "node-cache")
 """Kept from one run of the tests to the next, as on a machine that builds."""
-PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "npm_config_registry")
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "npm_config_registry",
+    "PIP_INDEX_URL",
+)
 
 
 @contextlib.asynccontextmanager

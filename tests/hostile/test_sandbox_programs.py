@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.environment import make_environment
-from tests.hostile.confined import a_sandbox, run
+from tests.hostile.confined import a_sandbox, run, run_python
 
 ALL = pytest.mark.parametrize("grade", ["strong", "basic", "none"])
 BOTH = pytest.mark.parametrize("grade", ["strong", "basic"])
@@ -52,3 +52,9 @@ async def test_the_builds_account_has_a_name(tmp_path: Path, grade: str) -> None
 @BOTH
 async def test_a_login_shell_reads_the_machines_profile(tmp_path: Path, grade: str) -> None:
     assert "Permission denied" not in (await run(a_sandbox(grade, tmp_path), "bash", "-lic", "true")).errors
+
+
+@BOTH
+async def test_a_folder_can_be_moved_into_another_one(tmp_path: Path, grade: str) -> None:
+    program = "import os; os.makedirs('a/x'); os.mkdir('b'); os.rename('a/x', 'b/x')"
+    assert (await run_python(a_sandbox(grade, tmp_path), program)).errors == ""

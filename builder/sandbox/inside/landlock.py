@@ -47,10 +47,12 @@ def restrict_network(ports: Iterable[int]) -> None:
     """TCP to these ports, signals and abstract sockets of its own descendants alone, as far as the version goes."""
     if kernel.landlock_version() < TCP_VERSION:
         return
-    attributes = struct.pack("=QQ", 0, _CONNECT_TCP)
+    # Every set of rules forbids to move files between folders, unless it handles and allows that.
+    attributes = struct.pack("=QQ", _REFER, _CONNECT_TCP)
     if kernel.landlock_version() >= SCOPES_VERSION:
         attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
     ruleset = kernel.landlock_create(attributes)
+    _allow_path(ruleset, "/", _REFER)
     for port in ports:
         kernel.landlock_add(ruleset, _RULE_PORT, struct.pack("=QQ", _CONNECT_TCP, port))
     kernel.landlock_restrict(ruleset)

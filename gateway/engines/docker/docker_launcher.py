@@ -33,7 +33,7 @@ from gateway.roles import BuilderState, LaunchOrder
 
 log = logging.getLogger(__name__)
 
-INHERITED = ("TZ", "npm_config_registry", "NPM_CONFIG_REGISTRY")
+INHERITED = ("TZ", "npm_config_registry", "NPM_CONFIG_REGISTRY", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 """Settings that the image can't contain. Paths of this machine do not exist in it."""
 LABEL = "buildspace.launcher"
 WORK = "/work"
