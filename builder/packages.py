@@ -20,7 +20,7 @@ import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
@@ -51,6 +51,16 @@ class Entry:
         named = found.get("bin")
         listed = named.items() if isinstance(named, dict) else [(str(found.get("name")), named)] if named else []
         return {str(name): self.folder / PurePosixPath(str(path)) for name, path in listed}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Programs:
+    """Of a tool. `programs` are to be linked into a folder of PATH."""
+
+    version: str
+    programs: Mapping[str, Path]
+    read_only: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):

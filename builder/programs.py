@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from builder.errors import BuildFailed
 from builder.node import SYSTEM_PATH
-from builder.packages import Entry, Packages
+from builder.packages import Entry, Packages, Programs
 from builder.registry import Unfetched
-from builder.toolchain import Programs
 
 UV_VERSION = "0.13.9"
 _NUMBERS = re.compile(r"\D*(\d{1,9}(?:\.\d{1,9}){0,4})\Z")

@@ -11,7 +11,7 @@ from pathlib import Path
 from builder.errors import BuildFailed
 from builder.managers import Manager
 from builder.node import SYSTEM_PATH, Node
-from builder.packages import Entry, Packages, hash_file
+from builder.packages import Entry, Packages, Programs, hash_file
 from builder.registry import Missing, Unfetched
 from builder.semver import Version, is_release, parse_range, parse_version, version_text
 
@@ -21,16 +21,6 @@ NATIVE_PNPM = 12
 """From this version on pnpm is a program for each kind of machine, in a package of its own."""
 ADVISING_NPM = (11, 16, 0)
 _EXACT = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,60})?\Z")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Programs:
-    """Of a package manager. `programs` are to be linked into a folder of PATH."""
-
-    version: str
-    programs: Mapping[str, Path]
-    read_only: tuple[Path, ...]
-    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
