@@ -21,8 +21,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from builder.environment import make_environment
-from builder.node import find_places
+from builder.node import find_nodes
 from builder.sandbox import Limits, open_sandbox
+from builder.toolchain import Toolchain
 from scripts.git_server import commit_folder, serve_git
 from tests.engines.gateway import Gateway, running_gateway
 
@@ -46,13 +47,15 @@ class ByHand:
         shutil.copytree(FIXTURES / site, work / "src")
         (work / "home").mkdir()
         sandbox = open_sandbox(self.grade, work=work)
-        place = find_places(work / "tools", sandbox.path(work / "tools"))[-1]
-        environment = {**make_environment(sandbox.path(work / "home")), "PATH": place.path}
+        node = find_nodes()[-1]
+        Toolchain(node.programs).link(work / "tools")
+        path = f"{sandbox.path(work / 'tools')}:{node.path}"
+        environment = {**make_environment(sandbox.path(work / "home")), "PATH": path}
         figures: Figures = {}
         for name, argv in zip(("install", "build"), COMMANDS, strict=True):
             began = time.monotonic()
             process = await sandbox.start(
-                argv, environment=environment, directory=PurePath("src"), limits=Limits(), read_only=place.read_only
+                argv, environment=environment, directory=PurePath("src"), limits=Limits(), read_only=node.read_only
             )
             output, errors = await process.communicate()
             await sandbox.kill_all()

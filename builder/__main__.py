@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 
 from builder.api import BuildersApi, open_api
+from builder.cache import InstallCache
+from builder.checkout import Checkout
 from builder.errors import BuildFailed, Ended, Lost
 from builder.job import UNBOUNDED, Build, Folders
 from builder.logs import LineSender, Send
@@ -118,6 +120,8 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
         masker=api.masker,
     )
 
+    cache = InstallCache(api, job, log, Checkout(folders.source), folders.private)
+
     async def do() -> None:
         folders.make()
         # Opened here, where heartbeats are sent and the loss is reported; in a thread, because it may take seconds.
@@ -127,9 +131,9 @@ def _make_attempt(settings: Settings, job: Job, api: BuildersApi, folders: Folde
             )
         except SandboxError as error:
             raise Lost(str(error)) from error
-        await Build(job, api, log, folders, sandbox).do()
+        await Build(job, api, log, folders, sandbox, cache).do()
 
-    return Attempt(api, log, do, late_lines_seconds=LATE_LINES_SECONDS if job.kafka else 0.0)
+    return Attempt(api, log, do, cache.save, late_lines_seconds=LATE_LINES_SECONDS if job.kafka else 0.0)
 
 
 async def main() -> int:

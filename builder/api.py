@@ -8,7 +8,7 @@ import json
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ import aiohttp
 from builder.errors import BuildFailed, Ended, Lost
 from builder.masking import NO_SECRETS
 from builder.proof import ProvenTcp, ProvenUnix
-from builder.protocol.calls import LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
+from builder.protocol.calls import DIGEST_HEADER, LEASE_SECONDS, Facts, Finish, Job, Manifest, StepStarted
 from builder.protocol.steps import Step
 
 FIRST_DELAY_SECONDS = 0.2
@@ -26,6 +26,7 @@ LAST_DELAY_SECONDS = 5.0
 CALL_SECONDS = 30.0
 HEARTBEAT_TIMEOUT_SECONDS = 10.0
 BLOB_SILENCE_SECONDS = 120.0
+CHUNK_BYTES = 1024 * 1024
 FOR_EVER = float("inf")
 UNIX = "unix:"
 
@@ -94,6 +95,29 @@ class BuildersApi:
 
     async def put_blob(self, sha256: str, size: int, make_body: MakeBody) -> None:
         await self._call("PUT", f"blobs/{sha256}", make_body=make_body, size=size)
+
+    async def fetch_cache(self, key: str, write: Callable[[bytes], Awaitable[object]]) -> str | None:
+        """Passes on the bytes of a saved installation. Returns the digest that they should have; None: there is none.
+
+        One try. Raises Lost.
+        """
+        timeout = aiohttp.ClientTimeout(sock_connect=HEARTBEAT_TIMEOUT_SECONDS, sock_read=CALL_SECONDS)
+        try:
+            async with self._session.get(
+                f"{self._root}cache/{key}", headers=self._headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status == 404:
+                    return None
+                if response.status != 200:
+                    raise Lost(f"The gateway answered {response.status}.")
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                    await write(chunk)
+                return response.headers.get(DIGEST_HEADER, "")
+        except aiohttp.ClientError as error:
+            raise Lost(f"The gateway did not send it: {error}") from error
+
+    async def put_cache(self, key: str, sha256: str, size: int, make_body: MakeBody) -> None:
+        await self._call("PUT", f"cache/{key}/{sha256}", make_body=make_body, size=size)
 
     async def finish(self, finish: Finish) -> None:
         """Returns once the gateway has decided. Repeated without end, as `send_lines`."""

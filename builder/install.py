@@ -66,16 +66,22 @@ def _package_names(text: str) -> list[str]:
     return [name[0] + name[1:].partition("@")[0] for name in names if name]
 
 
-async def install(plan: Plan, commands: Commands, runner: Runner, log: LineSender, checkout: Checkout) -> None:
-    """Raises BuildFailed; for a lockfile that does not fit only if the project wants that (strictLockfile)."""
+async def install(
+    plan: Plan, commands: Commands, runner: Runner, log: LineSender, checkout: Checkout, *, is_restored: bool
+) -> bool:
+    """Whether an install has run and the lockfile fitted. `is_restored`: the packages of the lockfile are there.
+
+    Raises BuildFailed; for a lockfile that does not fit only if the project wants that (strictLockfile).
+    """
     for each in commands.python():
         await runner.run(each)
-    command = commands.install()
+    command = None if is_restored else commands.install()
     if command is None:
-        return
+        return False
     output = InstallOutput()
     try:
         await runner.run(command, output.hear)
+        return True
     except BuildFailed:
         free = commands.free_install()
         if free is None or not output.is_lockfile_refused or plan.settings.flag("strict_lockfile"):
@@ -83,6 +89,7 @@ async def install(plan: Plan, commands: Commands, runner: Runner, log: LineSende
         await log.say(await asyncio.to_thread(_explain, plan, output, checkout, free.shown))
         output = InstallOutput()
         await runner.run(free, output.hear)
+        return False
     finally:
         if output.warning:
             await log.say(output.warning)

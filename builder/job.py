@@ -11,6 +11,7 @@ from pathlib import Path
 
 from builder import collect
 from builder.api import BuildersApi
+from builder.cache import InstallCache
 from builder.checkout import Checkout
 from builder.collect import Output, collect_output, is_single_page, keep_hashed
 from builder.commands import SOURCE, TOOLS, Commands
@@ -80,12 +81,14 @@ class Build:
         log: LineSender,
         folders: Folders,
         sandbox: Sandbox,
+        cache: InstallCache,
     ) -> None:
         self._job = job
         self._api = api
         self._log = log
         self._folders = folders
         self._sandbox = sandbox
+        self._cache = cache
         self._checkout = Checkout(folders.source)
         self._commit = ""
         self._pointers: Mapping[str, str] = {}
@@ -103,6 +106,7 @@ class Build:
                 plan = await self._build()
                 output = await self._collect(plan)
                 await self._upload(plan, output)
+                await self._cache.announce()
         except TimeoutError as error:
             raise BuildFailed(
                 f"The build took longer than its limit of {self._job.time_limit_seconds} s and was stopped."
@@ -172,17 +176,20 @@ class Build:
         if plan.install is None and plan.build is None:
             await self._log.say("There is nothing to install or to build.")
             return
-        self._before = await asyncio.to_thread(Before, self._checkout, self._deadline)
         with contextlib.closing(self._packages), contextlib.closing(self._wheels):
             python = await self._choose_python(plan)
             tools = await self._add_programs(plan, await self._choose_tools(plan), python)
             commands = Commands(plan, tools, self._sandbox.path(self._folders.build), python)
             await asyncio.to_thread(commands.link_programs, self._folders.tools)
-            await self._run_commands(plan, commands, self._make_runner(plan))
+            await self._begin(Step.INSTALL)
+            is_restored = await self._cache.restore(plan, tools, self._deadline)
+            # After it, because the caches of frameworks hold pages too, which this build did not write.
+            self._before = await asyncio.to_thread(Before, self._checkout, self._deadline)
+            await self._run_commands(plan, commands, self._make_runner(plan), is_restored=is_restored)
 
-    async def _run_commands(self, plan: Plan, commands: Commands, runner: Runner) -> None:
-        await self._begin(Step.INSTALL)
-        await install(plan, commands, runner, self._log, self._checkout)
+    async def _run_commands(self, plan: Plan, commands: Commands, runner: Runner, *, is_restored: bool) -> None:
+        if await install(plan, commands, runner, self._log, self._checkout, is_restored=is_restored):
+            await asyncio.to_thread(self._cache.installed)
         await self._begin(Step.BUILD)
         build = commands.build()
         if build is not None:

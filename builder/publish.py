@@ -20,9 +20,13 @@ DELIVERY_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
+async def _save_nothing() -> None:
+    pass
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
-    """`build` does the steps. It is cancelled, and waited for, if the attempt ends early.
+    """`build` does the steps. It is cancelled, and waited for, if the attempt ends early. `save` follows a good end.
 
     Lines that go through the gateway arrive before the end is reported, because afterwards the gateway accepts none.
     Lines that go through Kafka may follow for `late_lines_seconds`, so that a site goes live, or a failure is shown,
@@ -33,6 +37,7 @@ class Attempt:
     api: BuildersApi
     log: LineSender
     build: Callable[[], Awaitable[None]]
+    save: Callable[[], Awaitable[None]] = _save_nothing
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     lease_seconds: float = LEASE_SECONDS
     late_lines_seconds: float = 0.0
@@ -49,6 +54,8 @@ class Attempt:
             end = next(task.result() for task in tasks if task in done)
             await _end_all(tasks)
             await self._deliver_late(sender)
+            if end == Exit.OK:
+                await self.save()
             return end
         except asyncio.CancelledError:
             await _end_all(tasks)

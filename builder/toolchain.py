@@ -25,13 +25,17 @@ _EXACT = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,60})?\Z")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Toolchain:
-    """`programs` are to be linked into a folder of PATH; `path` is the rest of PATH; `read_only` is what they read."""
+    """`programs` are to be linked into a folder of PATH; `path` is the rest of PATH; `read_only` is what they read.
+
+    `versions`: the exact ones of Node and of the package manager.
+    """
 
     programs: Mapping[str, Path]
     path: str = SYSTEM_PATH
     read_only: tuple[Path, ...] = ()
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
 
     def with_programs(self, added: Iterable[Programs], read_only: Sequence[Path] = ()) -> Toolchain:
         """With more programs, and what else the build may read."""
@@ -63,6 +67,10 @@ async def assemble(manager: Manager | None, node: Node, packages: Packages) -> T
         (*node.read_only, *(path for each in fetched for path in each.read_only)),
         {**(manager.environment if manager else {}), **(_quiet_npm(manager, fetched[-1].version) if manager else {})},
         tuple(note for each in fetched for note in each.notes),
+        (
+            version_text(node.version),
+            *(f"{each.name} {got.version}" for each, got in zip(wanted, fetched, strict=True)),
+        ),
     )
 
 

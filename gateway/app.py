@@ -205,6 +205,7 @@ def _builders_runner(services: Services) -> AppRunner:
         TrustedProxies(services.config.api.trusted_proxies),
         services.variables.of_build,
         services.git_logins.of_build,
+        services.caches,
     )
     return AppRunner(app, refuse_request, services.metrics.count_malformed("builders"))
 

@@ -19,6 +19,7 @@ from gateway.engines.postgres.database import Database
 from gateway.engines.postgres.postgres_migrations import migrate
 from gateway.errors import Unavailable
 from gateway.services import Services
+from gateway.stores.install_caches import InstallCacheStore
 from gateway.stores.mirrors import MirrorStore
 from gateway.stores.projects import SITE_CHANGED
 from gateway.stores.sweeps import SweepStore
@@ -166,5 +167,11 @@ def _tidy(services: Services) -> Job:
 def _sweeper(services: Services) -> Sweeper:
     sweeps = SweepStore(services.database)
     return Sweeper(
-        services.deployments, services.releases, services.objects, services.logs, sweeps, services.config.retention
+        services.deployments,
+        services.releases,
+        services.objects,
+        services.logs,
+        sweeps,
+        services.config.retention,
+        InstallCacheStore(services.database).hashes,
     )

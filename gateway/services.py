@@ -16,6 +16,7 @@ from gateway.config import Config
 from gateway.consumer import LogConsumer
 from gateway.control.deletion import Deleter
 from gateway.control.dispatcher import Dispatcher
+from gateway.control.install_caches import InstallCaches
 from gateway.control.leases import Leases
 from gateway.control.log_ends import LogEnds
 from gateway.control.publishing import Publisher
@@ -42,6 +43,7 @@ from gateway.stores.deletions import DeletionStore
 from gateway.stores.deployments import DeploymentStore
 from gateway.stores.git_logins import GitLoginStore
 from gateway.stores.hosts import HostStore
+from gateway.stores.install_caches import InstallCacheStore
 from gateway.stores.installation import InstallationStore
 from gateway.stores.projects import ProjectStore
 from gateway.stores.releases import ReleaseStore
@@ -76,6 +78,7 @@ class Services:
     log_ends: LogEnds
     deleter: Deleter
     publisher: Publisher
+    caches: InstallCaches
     transport: LogTransport
     consumer: LogConsumer
     pointers: SitePointers
@@ -199,6 +202,7 @@ def compose(config: Config, engines: Engines, *, clock: Callable[[], float] = ti
         log_ends=log_ends,
         deleter=Deleter(DeletionStore(database), releases, engines.objects, engines.logs),
         publisher=Publisher(deployments, attempts, releases, engines.objects, config.builder, on_finished),
+        caches=InstallCaches(InstallCacheStore(database), engines.objects, config.builder.cache_bytes),
         transport=transport,
         consumer=LogConsumer(transport, CountedLogs(engines.logs, metrics.log_lines)),
         pointers=pointers,

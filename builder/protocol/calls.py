@@ -14,6 +14,8 @@ without a token; the others follow, with `Authorization: Bearer <build token>`, 
 | `POST manifest` | Manifest | 200 `{"missing": [sha256, ...]}` |
 | `PUT blobs/{sha256}` | the bytes, with Content-Length | 204 |
 | `POST finish` | Finish | 204 once it is decided |
+| `GET cache/{key}` | | 200 the saved installation, `Content-SHA256` its digest; 404: there is none |
+| `PUT cache/{key}/{sha256}` | the bytes, after a `finish` that made the deployment READY | 204 |
 
 401: the token is wrong. 409: this attempt has ended (canceled, replaced, past its bound): the builder stops.
 5xx and a refused connection: try again. Other 4xx: the sentence in `details` is the reason of failure.
@@ -38,6 +40,11 @@ LEASE_SECONDS = 60.0
 """A builder without an answered heartbeat for this long ends itself; until then the gateway regards it as alive."""
 LATE_LINES_SECONDS = 900.0
 """How long a builder may still send log lines to Kafka after its attempt has ended, if Kafka was away."""
+
+
+DIGEST_HEADER = "Content-SHA256"
+SAVE_SECONDS = 120.0
+"""How long a builder whose deployment is READY may take to save its installation."""
 
 
 class Exit(enum.StrEnum):
@@ -118,6 +125,7 @@ class Job(Message):
     """What to build, and its limits. Sizes in bytes, times in seconds.
 
     `call` are the settings of the request for this deployment, `project` those that a person set for the project.
+    `cache_bytes`: the largest installation that may be saved. 0: there is no install cache.
     """
 
     project_slug: str
@@ -141,6 +149,7 @@ class Job(Message):
     git_token: GitToken | None = None
     deploy_key: DeployKey | None = None
     variables: tuple[Variable, ...] = ()
+    cache_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

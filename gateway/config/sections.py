@@ -77,6 +77,7 @@ class Builder:
     file_bytes: int = 1024**3
     attempts: int = 3
     node_cache_bytes: int = 2 * 1024**3
+    cache_bytes: int = 8 * 1024**3
     allow_private_hosts: list[str] = dataclasses.field(default_factory=list)
 
 

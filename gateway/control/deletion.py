@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gateway.background import repeat
 from gateway.engines.postgres.database import Held
-from gateway.models.object_keys import blobs_prefix, releases_prefix
+from gateway.models.object_keys import blobs_prefix, caches_prefix, releases_prefix
 from gateway.roles import LogStore, ObjectStore
 from gateway.stores.deletions import DeletionStore
 from gateway.stores.releases import ReleaseStore
@@ -48,7 +48,7 @@ class Deleter:
 
     async def _remove(self, project_id: uuid.UUID) -> None:
         async with self._releases.project_lock(project_id) as lock:
-            for prefix in (releases_prefix(project_id), blobs_prefix(project_id)):
+            for prefix in (releases_prefix(project_id), blobs_prefix(project_id), caches_prefix(project_id)):
                 await self._remove_objects(prefix, lock)
         await self._logs.forget(await self._deletions.deployments(project_id))
         await self._deletions.finish(project_id)

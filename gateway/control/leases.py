@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from builder.protocol.calls import LEASE_SECONDS
+from builder.protocol.calls import LEASE_SECONDS, SAVE_SECONDS
 from gateway.background import Since, each_of, repeat
 from gateway.errors import Conflict, Unavailable
 from gateway.models import lifecycle
@@ -141,6 +141,7 @@ class Leases:
         A builder that cannot be stopped ends itself, because the token of its attempt is no longer valid.
         """
         late = self._late_lines_seconds if builder.may_bring_lines else 0.0
+        late = max(late, SAVE_SECONDS if builder.may_save else 0.0)
         overstayed = self._since.seconds(("ended", builder.handle)) >= LEAVE_SECONDS + late
         if state is None or not (state is BuilderState.GONE or overstayed or builder.is_canceled or is_urgent):
             return

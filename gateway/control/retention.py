@@ -14,7 +14,7 @@ from gateway import config
 from gateway.background import wait_until
 from gateway.engines.postgres.database import Held
 from gateway.errors import Conflict, GatewayError, NotFound, Unavailable
-from gateway.models.object_keys import blob_key, blobs_prefix, release_key, releases_prefix
+from gateway.models.object_keys import blob_key, blobs_prefix, cache_key, caches_prefix, release_key, releases_prefix
 from gateway.models.release import Release
 from gateway.roles import LogStore, ObjectStore
 from gateway.sites.release_format import decode_release
@@ -53,6 +53,7 @@ class Sweeper:
         logs: LogStore,
         sweeps: SweepStore,
         retention: config.Retention,
+        caches: Callable[[uuid.UUID], Awaitable[set[str]]],
         *,
         first_seconds: float = FIRST_SECONDS,
         now: Callable[[], Awaitable[datetime.datetime]] | None = None,
@@ -63,6 +64,7 @@ class Sweeper:
         self._logs = logs
         self._sweeps = sweeps
         self._retention = retention
+        self._caches = caches
         self._wait_seconds = first_seconds
         self._now = now or deployments.now
 
@@ -107,7 +109,7 @@ class Sweeper:
                 await self._objects.check()  # if the store is away, the other projects would fail as well
 
     async def sweep_project(self, project_id: uuid.UUID) -> None:
-        """Delete the objects of retired releases, then the blobs that nothing refers to.
+        """Delete the objects of retired releases, then the blobs and saved installations that nothing refers to.
 
         If a release that must stay can't be read, this raises and deletes no blob. If the store holds a release that
         the database does not know, it deletes nothing at all.
@@ -119,6 +121,8 @@ class Sweeper:
             await self._delete_others(releases_prefix(project_id), releases, lock)
             marked = await self._marked_blobs(project_id, releases)
             await self._delete_others(blobs_prefix(project_id), marked, lock)
+            saved = {cache_key(project_id, sha256) for sha256 in await self._caches(project_id)}
+            await self._delete_others(caches_prefix(project_id), saved, lock)
 
     async def _refuse_unknown_releases(self, project_id: uuid.UUID) -> None:
         """Raises if a release belongs to another database: its blobs would look unused to this one."""

@@ -33,7 +33,10 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EndedBuilder:
-    """The builder of an attempt that has ended. `may_bring_lines`: lines of its log may still arrive."""
+    """The builder of an attempt that has ended.
+
+    `may_bring_lines`: lines of its log may still arrive. `may_save`: it may save its installation.
+    """
 
     deployment_id: uuid.UUID
     attempt: int
@@ -41,3 +44,4 @@ class EndedBuilder:
     reason: str
     is_canceled: bool
     may_bring_lines: bool
+    may_save: bool

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import uuid
 
-BLOBS, RELEASES, OUTPUTS, DOCTOR = "__blobs/", "__releases/", "__outputs/", "doctor/"
-PREFIXES = (BLOBS, RELEASES, OUTPUTS, DOCTOR)
+BLOBS, RELEASES, CACHES, OUTPUTS, DOCTOR = "__blobs/", "__releases/", "__cache/", "__outputs/", "doctor/"
+PREFIXES = (BLOBS, RELEASES, CACHES, OUTPUTS, DOCTOR)
 """Every key that Buildspace writes to a bucket begins with one of these."""
 
 
@@ -25,6 +25,15 @@ def releases_prefix(project_id: uuid.UUID) -> str:
 
 def release_key(project_id: uuid.UUID, deployment_id: uuid.UUID) -> str:
     return f"{releases_prefix(project_id)}{deployment_id}"
+
+
+def caches_prefix(project_id: uuid.UUID) -> str:
+    return f"{CACHES}{project_id}/"
+
+
+def cache_key(project_id: uuid.UUID, sha256: str) -> str:
+    """A saved installation. Each project has its own, so that none can give another what it would run."""
+    return caches_prefix(project_id) + sha256
 
 
 def outputs_prefix(slug: str) -> str:

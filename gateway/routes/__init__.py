@@ -7,6 +7,7 @@ from aiohttp import web
 from builder.protocol.tokens import NONCE_BYTES
 from gateway import config
 from gateway.access.middlewares import add_headers, errors_to_responses
+from gateway.control.install_caches import InstallCaches
 from gateway.control.publishing import Publisher
 from gateway.engines.log_meter import LogMeter
 from gateway.models.actor import Scope
@@ -95,6 +96,16 @@ API = (
         answer=answers.DeletedAnswer,
         status=202,
         about=Description(summary="Delete it with all its deployments, files, logs and variables"),
+    ),
+    Route(
+        "DELETE",
+        "/project/{slug}/cache",
+        projects.clear_cache,
+        access=ACTOR,
+        scope=DEPLOY,
+        body=requests.EmptyRequest,
+        answer=answers.ClearedAnswer,
+        about=Description(summary="Clear its install cache; the next build installs from the start"),
     ),
     Route(
         "GET",
@@ -278,6 +289,7 @@ PAGES = (
     Route("GET", "/p/{slug}", project_page.show_project, access=ACTOR, scope=READ),
     Route("GET", "/p/{slug}/settings", settings_page.show_settings, access=ACTOR, scope=READ),
     Route("POST", "/p/{slug}/settings", settings_page.change, access=ACTOR, scope=DEPLOY),
+    Route("POST", "/p/{slug}/cache", settings_page.clear_cache, access=ACTOR, scope=DEPLOY),
     Route("POST", "/p/{slug}/delete", settings_page.delete, access=ACTOR, scope=DEPLOY),
     Route("GET", "/p/{slug}/variables", variables_page.show_variables, access=ACTOR, scope=READ),
     Route("POST", "/p/{slug}/variables", variables_page.change_variables, access=ACTOR, scope=DEPLOY),
@@ -294,6 +306,7 @@ PAGES = (
 )
 
 _BUILD = builders.ROOT
+_HEX = "[0-9a-f]{64}"
 BUILDERS = (
     Route("GET", f"{_BUILD}/proof/{{nonce:[0-9a-f]{{{2 * NONCE_BYTES}}}}}", builders.prove, access=OPEN),
     Route("GET", f"{_BUILD}/job", builders.show_job, access=BUILD_TOKEN),
@@ -302,7 +315,9 @@ BUILDERS = (
     Route("POST", f"{_BUILD}/facts", builders.take_facts, access=BUILD_TOKEN),
     Route("POST", f"{_BUILD}/lines", builders.take_lines, access=BUILD_TOKEN),
     Route("POST", f"{_BUILD}/manifest", builders.take_manifest, access=BUILD_TOKEN),
-    Route("PUT", f"{_BUILD}/blobs/{{sha256:[0-9a-f]{{64}}}}", builders.take_blob, access=BUILD_TOKEN),
+    Route("PUT", f"{_BUILD}/blobs/{{sha256:{_HEX}}}", builders.take_blob, access=BUILD_TOKEN),
+    Route("GET", f"{_BUILD}/cache/{{key:{_HEX}}}", builders.give_cache, access=BUILD_TOKEN),
+    Route("PUT", f"{_BUILD}/cache/{{key:{_HEX}}}/{{sha256:{_HEX}}}", builders.take_cache, access=BUILD_TOKEN),
     Route("POST", f"{_BUILD}/finish", builders.take_finish, access=BUILD_TOKEN),
 )
 
@@ -318,6 +333,7 @@ def create_builders_app(
     proxies: TrustedProxies,
     variables_of: builders.VariablesOf,
     login_of: builders.LoginOf,
+    caches: InstallCaches,
 ) -> web.Application:
     """Every call but the proof is refused before its body is read, unless its token is that of a running attempt."""
     app = web.Application(
@@ -336,6 +352,7 @@ def create_builders_app(
         LogMeter(settings.log_bytes),
         variables_of,
         login_of,
+        caches,
     )
     add_routes(app, BUILDERS)
     app.on_response_prepare.append(add_headers)

@@ -251,6 +251,13 @@ class DeletedAnswer(Answer):
     slug = fields.String(required=True)
 
 
+class ClearedAnswer(Answer):
+    """What was in the project's install cache."""
+
+    installations = fields.Integer(required=True)
+    bytes = fields.Integer(required=True)
+
+
 class DeploymentList(Answer):
     deployments = fields.List(fields.Nested(DeploymentAnswer), required=True)
     next = fields.String(required=True, allow_none=True, metadata={"description": "The cursor of the next page."})

@@ -21,6 +21,7 @@ from builder.protocol.tokens import is_token, make_proof, make_token
 from gateway import config
 from gateway.access.middlewares import Handler
 from gateway.access.wrong_tokens import WrongTokens
+from gateway.control.install_caches import InstallCaches
 from gateway.control.publishing import Publisher
 from gateway.engines.log_meter import LogMeter
 from gateway.errors import Conflict, Invalid, NotFound, TooSlow, Unauthorized, Unavailable
@@ -34,6 +35,7 @@ from gateway.routes.bodies import read_body
 from gateway.routes.table import ROUTES, Access
 from gateway.stores.attempts import AttemptStore
 from gateway.stores.deployments import DeploymentStore
+from gateway.stores.install_caches import CacheEntry
 from gateway.wire.clients import TrustedProxies
 from gateway.wire.listeners import is_of_our_account
 
@@ -73,6 +75,7 @@ class BuildersDesk:
     meter: LogMeter
     variables_of: VariablesOf
     login_of: LoginOf
+    caches: InstallCaches
     wrong_tokens: WrongTokens = dataclasses.field(default_factory=WrongTokens)
 
 
@@ -138,6 +141,7 @@ async def show_job(request: web.Request) -> web.Response:
         variables=tuple(calls.Variable(each.name, each.value, each.is_secret, each.is_public) for each in variables),
         git_token=token,
         deploy_key=key,
+        cache_bytes=desk.caches.entry_bytes,
     )
     return _json(job.to_json())
 
@@ -195,6 +199,35 @@ async def take_blob(request: web.Request) -> web.Response:
         raise Invalid("A blob needs a Content-Length.")
     sha256 = request.match_info["sha256"]
     await request.app[DESK].publisher.store_blob(deployment, sha256, request.content_length, _chunks(request))
+    return web.Response(status=204)
+
+
+async def give_cache(request: web.Request) -> web.StreamResponse:
+    """Whatever a broken connection leaves out, the builder notices by the digest."""
+    deployment = await _running(request)
+    caches = request.app[DESK].caches
+    async with caches.opened(deployment.project_id, request.match_info["key"]) as (entry, reader):
+        headers = {calls.DIGEST_HEADER: entry.sha256, "Content-Length": str(entry.bytes)}
+        response = web.StreamResponse(headers=headers)
+        response.content_type = "application/octet-stream"
+        await response.prepare(request)
+        async for chunk in reader.chunks():
+            await response.write(chunk)
+        await response.write_eof()
+    return response
+
+
+async def take_cache(request: web.Request) -> web.Response:
+    """The attempt has ended already: the site goes live before its installation is saved."""
+    caches = request.app[DESK].caches
+    deployment_id, attempt = request[BUILD]
+    deployment = await _ended_if_unknown(request.app[DESK].deployments.get(OWNER, deployment_id))
+    _check_encoding(request)
+    if request.content_length is None:
+        raise Invalid("A saved installation needs a Content-Length.")
+    entry = CacheEntry(deployment.project_id, request.match_info["sha256"], request.content_length)
+    context, _ = await request.app[DESK].variables_of(deployment)
+    await caches.save(deployment, attempt, context, request.match_info["key"], entry, _chunks(request))
     return web.Response(status=204)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -31,6 +32,7 @@ from gateway.routes.requests import (
 )
 from gateway.routes.variable_bodies import read_entries
 from gateway.services import SERVICES
+from gateway.stores.install_caches import CacheEntry
 
 
 async def create_project(request: web.Request) -> web.Response:
@@ -83,6 +85,20 @@ async def delete_project(request: web.Request) -> web.Response:
     await expect_nothing(request)
     await forget_project(request, slug)
     return answer(request, {"slug": slug})
+
+
+async def clear_cache(request: web.Request) -> web.Response:
+    slug = read_slug(request.match_info["slug"])
+    await expect_nothing(request)
+    entries = await forget_installations(request, slug)
+    return answer(request, {"installations": len(entries), "bytes": sum(entry.bytes for entry in entries)})
+
+
+async def forget_installations(request: web.Request, slug: str) -> Sequence[CacheEntry]:
+    """A build that has read one already keeps its copy, and may save it again."""
+    services = request.app[SERVICES]
+    project = await services.projects.get(request[ACTOR], slug)
+    return await services.caches.clear(project.id)
 
 
 async def forget_project(request: web.Request, slug: str) -> None:

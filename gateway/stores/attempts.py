@@ -423,7 +423,8 @@ class AttemptStore:
                     deployments.status = 'CANCELED' AS is_canceled,
                     attempts.number = deployments.attempt
                         AND deployments.last_seq IS NOT NULL
-                        AND deployments.log_complete IS NULL AS may_bring_lines
+                        AND deployments.log_complete IS NULL AS may_bring_lines,
+                    attempts.number = deployments.attempt AND deployments.status = 'READY' AS may_save
                 FROM attempts
                 JOIN deployments ON deployments.id = attempts.deployment_id
                 WHERE attempts.launcher = $1

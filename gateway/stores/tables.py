@@ -26,6 +26,7 @@ TABLES = (
     "idempotency_keys",
     "mirrors",
     "sweeps",
+    "install_caches",
 )
 """In the order of their foreign keys, except for a project's live deployment."""
 LOG_TABLE = "log_batches"

@@ -101,6 +101,7 @@ async def builders():
         NO_PROXIES,
         no_variables,
         no_login,
+        None,
     )
     async with TestClient(TestServer(app)) as client:
         yield client

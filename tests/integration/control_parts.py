@@ -26,11 +26,12 @@ from gateway.models.deployment import Deployment
 from gateway.models.log import LogPosition
 from gateway.routes import create_builders_app
 from gateway.services import Engines, compose
+from gateway.stores.install_caches import InstallCacheStore
 from gateway.stores.sweeps import SweepStore
 from gateway.wire.clients import NO_PROXIES
 from tests.engines.stores import LifeStore, new_project
 from tests.unit.control.fake_engines import FakeLauncher
-from tests.unit.control.fakes import Clock, no_login, no_variables
+from tests.unit.control.fakes import Clock, no_login
 
 
 class Parts:
@@ -70,7 +71,14 @@ class Parts:
 
     def make_sweeper(self, retention: config.Retention, **options) -> Sweeper:
         return Sweeper(
-            self.deployments, self.deployments, self.objects, self.logs, SweepStore(self.database), retention, **options
+            self.deployments,
+            self.deployments,
+            self.objects,
+            self.logs,
+            SweepStore(self.database),
+            retention,
+            InstallCacheStore(self.database).hashes,
+            **options,
         )
 
     async def create(self, name: str = "Blog") -> Deployment:
@@ -115,8 +123,9 @@ async def open_parts(
             parts.installation.install_key,
             Addresses("http://{slug}.localhost:8000"),
             NO_PROXIES,
-            no_variables,
+            parts.services.variables.of_build,
             no_login,
+            parts.services.caches,
         )
         server = TestServer(app)
         await server.start_server()

@@ -26,6 +26,7 @@ from gateway.stores.sweeps import SweepStore
 from tests.engines.gateway import eventually
 from tests.engines.s3 import S3_SERVERS
 from tests.engines.stores import LifeStore, deploy_again, new_project
+from tests.unit.control.fakes import no_caches
 from tests.unit.sites.fakes import make_release, sha256_of
 
 FIRST = {"index.html": b"one", "assets/app.js": b"script", "old.html": b"old"}
@@ -439,7 +440,7 @@ async def test_the_sweep_leaves_the_plain_layout_alone(gateway):
     logs = PostgresLogStore(gateway.database)
     sweeps = SweepStore(gateway.database)
     await Sweeper(
-        gateway.deployments, gateway.deployments, gateway.objects, logs, sweeps, Retention(), now=_in_a_year
+        gateway.deployments, gateway.deployments, gateway.objects, logs, sweeps, Retention(), no_caches, now=_in_a_year
     ).sweep()
     assert await gateway.outputs(live.project_slug) == FIRST
     assert await gateway.outputs("of-another-tool") == {"index.html": b"theirs"}

@@ -154,7 +154,8 @@ def test_the_gateway_may_write_where_its_keys_begin() -> None:
         each for each in statements(DEPLOY / "iam-gateway-task.json") if each["Sid"] == "KeepBlobsAndReleases"
     ]
     prefixes = [arn.partition("/")[2].rstrip("*") for arn in listed(objects["Resource"])]
-    ours = (keys.blob_key("p", "0"), keys.release_key("p", "d"), "__outputs/slug/index.html", "doctor/0")
+    written = (keys.blob_key("p", "0"), keys.release_key("p", "d"), keys.cache_key("p", "0"))
+    ours = (*written, "__outputs/slug/index.html", "doctor/0")
     assert all(key.startswith(tuple(prefixes)) for key in ours)
     assert len(prefixes) == len(ours)
 

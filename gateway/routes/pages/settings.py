@@ -13,7 +13,7 @@ from gateway.errors import Conflict, Invalid
 from gateway.routes.pages import views
 from gateway.routes.pages.forms import read_form
 from gateway.routes.pages.frame import make_frame, moment, render
-from gateway.routes.projects import forget_project
+from gateway.routes.projects import forget_installations, forget_project
 from gateway.routes.requests import read_project_change, read_slug
 from gateway.services import SERVICES
 
@@ -38,6 +38,13 @@ async def change(request: web.Request) -> web.Response:
     except Conflict as error:
         return await _settings_page(request, typed=typed, errors={"slug": error.sentence}, status=409)
     raise web.HTTPSeeOther(f"/p/{project.slug}/settings")
+
+
+async def clear_cache(request: web.Request) -> web.Response:
+    slug = read_slug(request.match_info["slug"])
+    await read_form(request)
+    await forget_installations(request, slug)
+    raise web.HTTPSeeOther(f"/p/{slug}/settings")
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -296,7 +296,7 @@ class MemoryDeployments:
         self._reach()
         ours = {row.id: row for row in self.rows.values() if row.launcher == launcher}
         earlier = [
-            EndedBuilder(build, number, each.handle, each.reason, ours[build].status is Status.CANCELED, False)
+            EndedBuilder(build, number, each.handle, each.reason, ours[build].status is Status.CANCELED, False, False)
             for (build, number), each in self.earlier.items()
             if build in ours and each.handle
         ]
@@ -369,6 +369,11 @@ class MemoryDeployments:
             raise Unavailable("The database is away.")
 
 
+async def no_caches(_) -> set[str]:
+    """What a project without saved installations has."""
+    return set()
+
+
 def _ended(step, at_ms) -> StepTiming:
     seconds = max(0, at_ms - step.started_at) / 1000 if step.seconds is None else step.seconds
     return StepTiming(step.name, step.started_at, seconds)
@@ -377,7 +382,9 @@ def _ended(step, at_ms) -> StepTiming:
 def _ended_builder(row) -> EndedBuilder:
     reason, is_canceled = row.reason or "Its attempt has ended.", row.status is Status.CANCELED
     may_bring_lines = row.last_seq is not None and row.log_complete is None
-    return EndedBuilder(row.id, row.attempt, row.handle, reason, is_canceled, may_bring_lines)
+    return EndedBuilder(
+        row.id, row.attempt, row.handle, reason, is_canceled, may_bring_lines, row.status is Status.READY
+    )
 
 
 def _reason(status, reason) -> dict[str, str | None]:

@@ -15,6 +15,7 @@ from builder.protocol.tokens import PROOF_BYTES, is_proof, make_token
 from gateway.background import Health, kept_running
 from gateway.config import Builder
 from gateway.consumer import LogConsumer
+from gateway.control.install_caches import InstallCaches
 from gateway.control.publishing import Publisher
 from gateway.engines import log_meter
 from gateway.engines.http_transport import HttpLogTransport
@@ -74,6 +75,7 @@ async def client(deployments, objects, logs, keys):
         NO_PROXIES,
         for_previews,
         no_login,
+        InstallCaches(None, objects, 0),
     )
     async with (
         TestClient(TestServer(app)) as client,
@@ -111,6 +113,8 @@ CALLS = [
     ("POST", "lines"),
     ("POST", "manifest"),
     ("PUT", f"blobs/{sha256_of(b'1')}"),
+    ("GET", f"cache/{sha256_of(b'1')}"),
+    ("PUT", f"cache/{sha256_of(b'1')}/{sha256_of(b'1')}"),
     ("POST", "finish"),
 ]
 every_call = pytest.mark.parametrize(("method", "path"), CALLS)

@@ -18,7 +18,7 @@ from gateway.models.deployment import Status
 from gateway.models.object_keys import blob_key, release_key
 from gateway.sites.release_format import decode_release
 from tests.unit.control.fake_engines import BreakingObjects, MemoryLogs
-from tests.unit.control.fakes import Clock, MemoryDeployments, MemorySweeps, until
+from tests.unit.control.fakes import Clock, MemoryDeployments, MemorySweeps, no_caches, until
 from tests.unit.control.outputs import OK, make_manifest, sha256_of, upload
 
 DAY = 86400
@@ -42,7 +42,9 @@ class World:
         self.number = 0
 
     def make_sweeper(self):
-        return Sweeper(self.deployments, self.deployments, self.objects, self.logs, self.sweeps, self.settings)
+        return Sweeper(
+            self.deployments, self.deployments, self.objects, self.logs, self.sweeps, self.settings, no_caches
+        )
 
     async def sweep_anew(self):
         """A day later: such a sweep looks at all projects."""
@@ -325,7 +327,14 @@ async def test_a_stop_ends_the_sweep_between_two_projects(world, stopping):
 
 async def test_it_sweeps_shortly_after_the_start(world):
     sweeper = Sweeper(
-        world.deployments, world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0
+        world.deployments,
+        world.deployments,
+        world.objects,
+        world.logs,
+        world.sweeps,
+        KEEP_TWO,
+        no_caches,
+        first_seconds=0,
     )
     async with kept_running("retention", sweeper.run, Health()):
         await until(lambda: world.logs.dropped)
@@ -334,7 +343,14 @@ async def test_it_sweeps_shortly_after_the_start(world):
 async def test_a_sweep_that_failed_is_done_as_soon_as_the_disk_has_room(world):
     health = Health()
     sweeper = Sweeper(
-        world.deployments, world.deployments, world.objects, world.logs, world.sweeps, KEEP_TWO, first_seconds=0
+        world.deployments,
+        world.deployments,
+        world.objects,
+        world.logs,
+        world.sweeps,
+        KEEP_TWO,
+        no_caches,
+        first_seconds=0,
     )
     world.logs.is_away = True
     health.trouble("object store", "The disk is full.")
