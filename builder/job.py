@@ -299,7 +299,8 @@ class Build:
             deadline=self._deadline,
             leaks=self._leaks,
         )
-        if not output.has_page:
+        # A folder that a setting names may hold data for other sites. A framework that left no page has made a server.
+        if not output.has_page and (plan.framework is not None or not plan.is_output_given):
             raise BuildFailed(explain_no_page(found.folder))
         return dataclasses.replace(output, notes=(*found.notes, *output.notes, *explain_no_start(output)))
 

@@ -139,7 +139,7 @@ def _listed(folders: Iterable[PurePosixPath]) -> str:
 def _explain_nothing(plan: Plan, checkout: Checkout) -> str:
     return (
         f"There is nothing to publish: there is no page in {_looked(plan)}, and no build command."
-        f" Folders there: {_existing(plan, checkout)}."
+        f" Folders there: {_existing(plan, checkout)}. A site of data alone needs an outputDirectory."
     )
 
 
@@ -176,7 +176,7 @@ def explain_no_page(folder: PurePosixPath) -> str:
     return (
         f"There is no page in {named(folder)}: no file there ends in .html, so visitors would see nothing."
         " If the build makes a server, set it up to write static pages (a static adapter, prerendering, an export);"
-        " if the pages are in another folder, set outputDirectory to it."
+        " if the pages are in another folder, set outputDirectory to it. A site of data alone needs an outputDirectory."
     )
 
 

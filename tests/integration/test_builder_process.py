@@ -114,6 +114,19 @@ async def test_a_site_without_a_start_page_is_published_with_a_warning(build):
     assert "Warning: dist/ has no index.html, so the site's address itself is answered with 404." in server.lines
 
 
+async def test_a_framework_without_a_page_fails_although_the_output_is_named(build):
+    project = node_project("require('fs').mkdirSync('dist/build', {recursive: true})", dependencies={"gulp": "5.0.1"})
+    server = await build(project, install_command="", output_directory="dist")
+    assert "There is no page in dist/" in server.finish.reason, server.text
+
+
+async def test_data_is_published_from_a_folder_that_is_named(build):
+    server = await build({"api/points.json": "[]", "main.py": ""}, output_directory="api")
+    assert server.finish.exit == "ok", server.text
+    assert server.paths == ["points.json"]
+    assert "Warning: api/ has no index.html, so the site's address itself is answered with 404." in server.lines
+
+
 async def test_nothing_to_publish_is_told(build):
     server = await build({"main.py": "print()", "src/x": ""})
     assert "There is nothing to publish" in server.finish.reason
