@@ -52,6 +52,18 @@ def test_the_operators_registry_reaches_every_manager(name):
     assert environment["npm_config_registry"] == environment["YARN_NPM_REGISTRY_SERVER"] == "https://npm.example/"
 
 
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+def test_the_operators_index_reaches_pip_and_uv(name):
+    environment = make_environment("/home", {name: "https://pypi.example/simple"})
+    assert environment["PIP_INDEX_URL"] == environment["UV_DEFAULT_INDEX"] == "https://pypi.example/simple"
+
+
+def test_pip_trusts_the_certificates_that_the_build_can_read():
+    file = "/etc/ssl/certs/ca-certificates.crt"
+    assert make_environment("/home", {"SSL_CERT_FILE": file})["PIP_CERT"] == file
+    assert "PIP_CERT" not in make_environment("/home", {"SSL_CERT_FILE": "/root/ca.pem"})
+
+
 def test_certificates_reach_the_build_only_where_it_can_read_them(tmp_path):
     write_project(tmp_path, {"ca.pem": ""})
     environment = make_environment(
