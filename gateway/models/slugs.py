@@ -77,14 +77,18 @@ def check_slug(slug: str, api_labels: Collection[str]) -> None:
     `api_labels`: the slugs whose addresses are those of the API.
     """
     if not LABEL.match(slug) or len(slug) > MAX_SLUG:
-        raise Invalid(
+        raise _wrong(
             f"A slug has at most {MAX_SLUG} lower-case letters, digits and hyphens, and no hyphen at its ends, as in"
             " crimson-elephant."
         )
     for pattern, what in _REFUSED:
         if pattern.match(slug):
-            raise Invalid(f"A slug must not {what}. Choose another one than '{slug}'.")
+            raise _wrong(f"A slug must not {what}. Choose another one than '{slug}'.")
     if slug in RESERVED:
-        raise Invalid(f"The slug '{slug}' is reserved, as its address would pass for a part of the platform.")
+        raise _wrong(f"The slug '{slug}' is reserved, as its address would pass for a part of the platform.")
     if slug in api_labels:
-        raise Invalid(f"The slug '{slug}' is taken: its address is that of the API.")
+        raise _wrong(f"The slug '{slug}' is taken: its address is that of the API.")
+
+
+def _wrong(sentence: str) -> Invalid:
+    return Invalid(sentence, {"slug": sentence})

@@ -70,6 +70,7 @@ async def test_the_settings_of_a_call_count_for_its_deployment_alone(api):
         ({"rootDirectory": "../x"}, "rootDirectory"),
         ({"keepOldAddress": "yes"}, "keepOldAddress"),
         ({"colour": "red"}, "colour"),
+        ({"slug": "My Shop!"}, "slug"),
         ({"variables": []}, "variables"),
     ],
 )

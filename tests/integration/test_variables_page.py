@@ -60,6 +60,15 @@ async def test_a_pasted_file_is_set_and_a_wrong_line_is_named(api, slug, send):
     assert await kept(api, slug) == [("A", "all", False), ("B", "all", False)]
 
 
+async def test_a_refused_file_is_still_in_its_field_unless_it_is_secret(send):
+    text = "A=1\r\nnonsense"
+    _, page = await send(dotenv=text, context="preview")
+    assert "A=1\r\nnonsense</textarea>" in page
+    assert page.count('value="preview"') == 1
+    _, page = await send(dotenv=text, context="all", secret="true")
+    assert "nonsense</textarea>" not in page
+
+
 async def test_a_refused_secret_is_not_shown_again(send):
     status, page = await send(name="VITE_KEY", value=SECRET, context="all", secret="true")
     assert status == 400

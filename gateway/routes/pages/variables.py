@@ -17,6 +17,7 @@ from gateway.routes.variable_bodies import load_variables, read_context, read_va
 from gateway.services import SERVICES
 
 KEPT = ("name", "context", "copyFrom", "secret", "public")
+VALUES = ("value", "dotenv")
 """What a refused form shows again. Not values, which may be secrets: the browser keeps them when one goes back."""
 
 
@@ -78,6 +79,13 @@ async def _variables_page(
         variables=tuple(views.view_variable(each, now) for each in await services.variables.show(actor, project.slug)),
         errors=tuple(errors),
         warnings=tuple(warnings),
-        typed={name: (typed or {}).get(name, "") for name in KEPT},
+        typed=_kept(typed or {}),
     )
     return render(request, "variables.html", page, status)
+
+
+def _kept(typed: Mapping[str, str]) -> dict[str, str]:
+    """What its form shows again; values only if they are not secret. `form`: which of the forms was sent."""
+    names = KEPT if "secret" in typed else (*KEPT, *VALUES)
+    kept = {name: typed.get(name, "") if name in names else "" for name in (*KEPT, *VALUES)}
+    return kept | {"form": "dotenv" if "dotenv" in typed else "one"}
