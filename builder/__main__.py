@@ -23,6 +23,7 @@ from builder.job import UNBOUNDED, Build, Folders
 from builder.logs import LineSender, Send
 from builder.masking import Masker
 from builder.protocol.calls import LATE_LINES_SECONDS, Job
+from builder.protocol.registries import check_registry
 from builder.publish import Attempt
 from builder.sandbox import SandboxError, open_sandbox
 
@@ -52,6 +53,7 @@ class Settings:
 def take_settings(environ: MutableMapping[str, str]) -> Settings:
     """Read the settings and remove the token from the environment. Raises ValueError with a sentence."""
     token = environ.pop("BUILDSPACE_TOKEN", "")
+    check_registry(environ)
     missing = [name for name in ("BUILDSPACE_URL", "DEPLOYMENT_ID") if not environ.get(name)]
     if missing or not token:
         names = ", ".join([*missing, *([] if token else ["BUILDSPACE_TOKEN"])])

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builder.protocol.calls import Job
-from builder.protocol.variables import NODE_OPTIONS
+from builder.protocol.registries import INDEXES, REGISTRIES
+from builder.protocol.variables import NODE_OPTIONS, refuse_name
 
 FIXED = {
     "CI": "true",
@@ -34,8 +35,6 @@ FIXED = {
     "npm_config_update_notifier": "false",
 }
 CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "NODE_USE_SYSTEM_CA")
-REGISTRIES = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
-INDEXES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 HEAP_PERCENT = 75
 """Of the build's memory, for the heap of Node. The rest is for what Node has beside its heap."""
 VISIBLE = ("/etc/ssl/", "/usr/")
@@ -80,10 +79,14 @@ def describe_deployment(job: Job, branch: str, commit: str) -> dict[str, str]:
     }
 
 
-def with_file_variables(environment: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of settings files stand above the environment. Their NODE_OPTIONS follow the platform's."""
-    options = " ".join(filter(None, (environment.get(NODE_OPTIONS), variables.get(NODE_OPTIONS))))
-    return {**environment, **variables, **({NODE_OPTIONS: options} if options else {})}
+def with_variables(environment: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables stand above the environment, except for names that the platform keeps for itself.
+
+    Their NODE_OPTIONS follow those of the environment.
+    """
+    own = {name: value for name, value in variables.items() if refuse_name(name) is None}
+    options = " ".join(filter(None, (environment.get(NODE_OPTIONS), own.get(NODE_OPTIONS))))
+    return {**environment, **own, **({NODE_OPTIONS: options} if options else {})}
 
 
 def _is_visible(path: str) -> bool:

@@ -16,7 +16,7 @@ from builder.checkout import Checkout
 from builder.collect import Output, collect_output, is_single_page, keep_hashed
 from builder.commands import SOURCE, TOOLS, Commands
 from builder.detect import Plan, make_plan
-from builder.environment import describe_deployment, make_environment, with_file_variables
+from builder.environment import describe_deployment, make_environment, with_variables
 from builder.errors import BuildFailed
 from builder.install import install
 from builder.interpreters import Python, choose_python, find_pythons, read_python_wish
@@ -37,7 +37,6 @@ from builder.sources.git import clone
 from builder.sources.lfs import check_pointers
 from builder.toolchain import Toolchain, assemble
 from builder.upload import count_files, megabytes, upload
-from builder.variables import with_variables
 from builder.wheels import WheelRegistry
 from builder.wishes import read_wish
 from builder.written import Before
@@ -200,12 +199,11 @@ class Build:
             **make_environment(self._sandbox.path(self._folders.build / "home")),
             **describe_deployment(self._job, branch_of(self._job, self._checkout), self._commit),
         }
-        environment = with_file_variables(environment, plan.settings.environment)
         return Runner(
             self._sandbox,
             self._log,
             work=self._folders.build,
-            environment=with_variables(environment, self._job.variables),
+            environment=self._with_variables(plan, environment),
             limits=Limits(
                 memory_bytes=self._job.memory_bytes,
                 processes=self._job.processes,
@@ -241,7 +239,9 @@ class Build:
     async def _choose_python(self, plan: Plan) -> Python | None:
         if plan.python is None:
             return None
-        wish = await asyncio.to_thread(read_python_wish, self._variables(plan), self._checkout, plan.package.root)
+        wish = await asyncio.to_thread(
+            read_python_wish, self._with_variables(plan, {}), self._checkout, plan.package.root
+        )
         pythons = await asyncio.to_thread(find_pythons)
         if not pythons:
             raise BuildFailed("This builder has no Python that builds can use. The operator must install python3.")
@@ -255,7 +255,7 @@ class Build:
         if python is not None:
             names["uv"] = True
         added = [
-            await fetch_program(name, self._variables(plan), self._wheels, needed=needed)
+            await fetch_program(name, self._with_variables(plan, {}), self._wheels, needed=needed)
             for name, needed in names.items()
         ]
         for name, each in zip(names, added, strict=True):
@@ -265,9 +265,10 @@ class Build:
                 await self._log.say(f"{name} {each.version}")
         return tools.with_programs(added, python.read_only if python is not None else ())
 
-    def _variables(self, plan: Plan) -> Mapping[str, str]:
-        """Those of settings files and of the project, by which versions may be asked for."""
-        return with_variables(plan.settings.environment, self._job.variables)
+    def _with_variables(self, plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
+        """Above the environment stand the variables of settings files, and above these the project's."""
+        own = {each.name: each.value for each in self._job.variables}
+        return with_variables(with_variables(environment, plan.settings.environment), own)
 
     async def _collect(self, plan: Plan) -> Output:
         await self._begin(Step.COLLECT)

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from builder.environment import CERTIFICATES, REGISTRIES
+from builder.environment import CERTIFICATES
+from builder.protocol.registries import REGISTRIES
 
 ASK_SECONDS = 60.0
 DOWNLOAD_SECONDS = 180.0

@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from builder.environment import INDEXES
+from builder.protocol.registries import INDEXES
 from builder.registry import Missing, Unfetched
 
 INDEX = "https://pypi.org/simple/"

@@ -1,4 +1,4 @@
-"""Which names a variable of a build may have."""
+"""Which names a variable of a build may have, and how long its value may be."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 NODE_OPTIONS = "NODE_OPTIONS"
 """Kept: what a project sets is appended to what the platform sets."""
+MAX_VALUE_BYTES = 32 * 1024
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = {
@@ -23,6 +24,10 @@ _RESERVED = {
     "SHELL_COMMAND": "the sandbox uses it",
     "GLIBC_TUNABLES": "it changes how every program is started",
     "GCONV_PATH": "every program would load code from there",
+    # Frameworks would build for those hosts' servers.
+    "NETLIFY": "it says that another host builds the site",
+    "VERCEL": "it says that another host builds the site",
+    "CF_PAGES": "it says that another host builds the site",
 }
 _RESERVED_PREFIXES = {
     "LD_": "every program would load code from there",

@@ -5,12 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 
-from builder.protocol.variables import refuse_name
+from builder.protocol.variables import MAX_VALUE_BYTES, refuse_name
 from builder.settings.documents import Document
 
-MAX_VALUE = 32 * 1024
-OTHER_HOSTS = ("NETLIFY", "VERCEL", "CF_PAGES")
-"""Frameworks would build for those hosts' servers."""
 FLAGS = ("NPM_FLAGS", "PNPM_FLAGS")
 _CONFIGS = frozenset(
     {"force", "ignore-scripts", "include", "legacy-peer-deps", "omit", "shamefully-hoist", "strict-peer-dependencies"}
@@ -25,9 +22,9 @@ def read_variables(document: Document, *keys: str) -> tuple[dict[str, str], list
         if not isinstance(value, str | int | float):
             raise document.failure(f"The variable {name[:60]} must be text.", *keys, name)
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if "\0" in text or len(text) > MAX_VALUE:
-            raise document.failure(f"{name[:60]} has at most {MAX_VALUE} characters, and no NUL.", *keys, name)
-        if refused := refuse_name(name) or (name in OTHER_HOSTS and "cannot be set: this is another host"):
+        if "\0" in text or len(text.encode(errors="replace")) > MAX_VALUE_BYTES:
+            raise document.failure(f"{name[:60]} has at most {MAX_VALUE_BYTES} bytes, and no NUL.", *keys, name)
+        if refused := refuse_name(name):
             notes.append(f"{document.name}, line {document.line(*keys, name)}: the variable {name[:60]} {refused}.")
         else:
             found[name] = text

@@ -132,6 +132,7 @@ def _check_engines(config: Config) -> None:
         " group of the VPC, with everything else there.",
     )
     _demand("@" not in config.docker.host, "docker.host: expected an address without a user and a password.")
+    _check_endpoint("secrets.kms_endpoint", config.secrets.kms_endpoint, "https://kms.eu-central-1.amazonaws.com")
     _check_endpoint("ecs.endpoint", config.ecs.endpoint, "https://ecs.eu-central-1.amazonaws.com")
     _check_endpoint("builders.url", config.builders.url, "http://10.0.0.5:9001")
     _demand(

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from builder.protocol.registries import check_registry
 from gateway.config.checks import check_config
 from gateway.config.secret import Secret
 from gateway.config.sections import Config, Sites
@@ -55,6 +56,10 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         url = config.sites.url.replace(f":{Sites().port}", f":{config.sites.port}")
         config = dataclasses.replace(config, sites=dataclasses.replace(config.sites, url=url))
     check_config(config)
+    try:
+        check_registry(environ)  # builders get it, and their builds
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return config
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import builder
 from builder.protocol.calls import Isolation
+from builder.protocol.registries import INDEXES, REGISTRIES
 from gateway.errors import ConfigError
 from gateway.roles import LaunchOrder
 
@@ -16,7 +17,8 @@ PACKAGE_ROOT = Path(str(builder.__file__)).resolve().parent.parent
 INHERITED = (
     *("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE"),
-    *("npm_config_registry", "NPM_CONFIG_REGISTRY", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"),
+    *REGISTRIES,
+    *INDEXES,
     "PYTHONDONTWRITEBYTECODE",
 )
 

@@ -7,13 +7,12 @@ import datetime
 from collections.abc import Iterable
 
 from builder.protocol.branches import check_branch
-from builder.protocol.variables import NODE_OPTIONS, refuse_name
+from builder.protocol.variables import MAX_VALUE_BYTES, NODE_OPTIONS, refuse_name
 from gateway.models.deployment import Deployment
 from gateway.models.project import Project
 
 MAX_VARIABLES = 200
 MAX_NAME = 128
-MAX_VALUE_BYTES = 32 * 1024
 MAX_TOTAL_BYTES = 256 * 1024
 """Of all values of a project: the system limits what a program is started with."""
 LEAST_SECRET = 8

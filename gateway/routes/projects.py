@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -31,8 +32,9 @@ from gateway.routes.requests import (
     read_slug,
 )
 from gateway.routes.variable_bodies import read_entries
-from gateway.services import SERVICES
+from gateway.services import SERVICES, Services
 from gateway.stores.install_caches import CacheEntry
+from gateway.stores.variables import FirstVariables
 
 
 async def create_project(request: web.Request) -> web.Response:
@@ -40,15 +42,13 @@ async def create_project(request: web.Request) -> web.Response:
     key = read_idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_json(request, services.config.api.body_bytes)
     wanted = read_new_project(body, services.config.builder.allow_private_hosts)
-    # Compares what was asked for, not how the JSON was written.
-    asked = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
-    idempotency = (key, asked) if key is not None else None
     actor = request[ACTOR]
     cause = _cause(actor, wanted.source.ref)
     first = await services.variables.seal_first(read_entries(body.get("variables") or (), {}))
-    deployment = await services.projects.create(
-        actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=idempotency, first=first
-    )
+    async with _idempotency(services, key, body, first) as idempotency:
+        deployment = await services.projects.create(
+            actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=idempotency, first=first
+        )
     services.dispatcher.wake()
     return answer(request, deployment, Location=f"/project/{deployment.project_slug}")
 
@@ -159,6 +159,21 @@ async def _read_optional(request: web.Request) -> dict[str, Any]:
         if body:
             return parse_object(body)
     return {}
+
+
+@contextlib.asynccontextmanager
+async def _idempotency(
+    services: Services, key: str | None, body: dict[str, Any], first: FirstVariables | None
+) -> AsyncIterator[tuple[str, bytes] | None]:
+    """The key and what the store compares, while this is open: what was asked for, not how the JSON was written."""
+    asked = json.dumps(body, sort_keys=True).encode()
+    if key is None:
+        yield None
+    elif first is None:
+        yield key, hashlib.sha256(asked).digest()
+    else:
+        async with services.vault.digest(key, asked, first.key) as digest:
+            yield key, digest
 
 
 def _cause(actor: Actor, ref: str | None) -> Cause:

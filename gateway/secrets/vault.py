@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
+import hmac
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from gateway.background import wait_until
 from gateway.errors import Unavailable
@@ -52,6 +55,22 @@ class Vault:
         project_id, key = uuid.uuid4(), make_key()
         wrapped = await self._wrapped(project_id, key)
         return wrapped, lambda name, text: seal(key, text.encode(), str(project_id), name)
+
+    @contextlib.asynccontextmanager
+    async def digest(self, request_key: str, request: bytes, new: WrappedKey) -> AsyncIterator[bytes]:
+        """What tells the request from others with the same Idempotency-Key. `new`: the data key of its project-to-be.
+
+        A plain digest would let a reader of the database try values until one fits. The lock, held as long as this is
+        open, lets a concurrent call with the same key find the project whose data key counts for both.
+        """
+        async with self._keys.database.lock(f"request {request_key}"):
+            made = await self._keys.project_of_request(request_key)
+            key = (
+                await self._data_key(made)
+                if made is not None
+                else await self._ring.unwrap(new.ring_key, new.wrapped, str(new.project_id))
+            )
+            yield hmac.digest(key, request, hashlib.sha256)
 
     async def watch(self, *, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         """A job: makes the first key, takes over keys of a rotation, and reports a key that is missing."""

@@ -54,6 +54,21 @@ class DataKeyStore:
             row = await connection.fetchrow("SELECT * FROM data_keys WHERE project_id = $1", project_id)
         return WrappedKey(row["project_id"], row["ring_key"], row["wrapped"]) if row else None
 
+    async def project_of_request(self, request_key: str) -> uuid.UUID | None:
+        """The project that a call with this Idempotency-Key made. None: there is none, or it has no secrets."""
+        async with self.database.acquire() as connection:
+            found: uuid.UUID | None = await connection.fetchval(
+                """
+                SELECT data_keys.project_id
+                FROM idempotency_keys
+                JOIN deployments ON deployments.id = idempotency_keys.deployment_id
+                JOIN data_keys ON data_keys.project_id = deployments.project_id
+                WHERE idempotency_keys.key = $1
+                """,
+                request_key,
+            )
+        return found
+
     async def add(self, key: WrappedKey) -> None:
         """Stores the first data key of a project; a second one changes nothing, nor does one of a replaced ring key."""
         async with self.database.acquire() as connection:

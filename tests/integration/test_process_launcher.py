@@ -246,6 +246,41 @@ async def test_the_next_launch_does_not_wait_for_the_removal_of_what_a_dead_buil
         assert not (folder_of(tmp_path, order) / "work").exists()
 
 
+@pytest.fixture
+def folder_of_us(tmp_path: Path) -> Path:
+    """The folder of an attempt whose builder is this process."""
+    folder = AttemptFolders(tmp_path, "instance").make(uuid.uuid4(), 1)
+    us = {"pid": os.getpid(), "start_ticks": 1, "boot_id": "here", "slot": 0}
+    (folder / "builder.json").write_text(json.dumps(us))
+    return folder
+
+
+def test_the_last_words_are_the_end_of_a_long_log(folder_of_us: Path) -> None:
+    with (folder_of_us / "builder.log").open("wb") as file:
+        file.truncate(2**40)  # sparse: read as a whole, it would not fit into the memory
+        file.seek(0, os.SEEK_END)
+        file.write(b"the disk is on fire\n")
+    words = AttemptFolders(folder_of_us.parent, "instance").last_words(ProcessId(os.getpid(), 1))
+    assert words.lstrip("\0") == "the disk is on fire"
+
+
+def test_last_words_do_not_come_from_a_file_that_a_build_linked(folder_of_us: Path) -> None:
+    (folder_of_us / "builder.log").symlink_to("/etc/passwd")
+    assert AttemptFolders(folder_of_us.parent, "instance").last_words(ProcessId(os.getpid(), 1)) == ""
+
+
+def test_a_pipe_in_the_place_of_the_log_holds_up_no_look(folder_of_us: Path) -> None:
+    os.mkfifo(folder_of_us / "builder.log")
+    assert AttemptFolders(folder_of_us.parent, "instance").last_words(ProcessId(os.getpid(), 1)) == ""
+
+
+def test_a_record_that_is_a_link_is_not_followed(folder_of_us: Path) -> None:
+    record = folder_of_us / "builder.json"
+    record.rename(folder_of_us / "elsewhere.json")
+    record.symlink_to("elsewhere.json")
+    assert AttemptFolders(folder_of_us.parent, "instance").records() == []
+
+
 @pytest.mark.parametrize("record", [b"", b"\xff\x00{", b"[]", b'{"pid": 1}', b'{"pid": null, "start_ticks": 1}'])
 async def test_a_damaged_record_holds_no_other_build(tmp_path: Path, record: bytes) -> None:
     damaged = folder_of(tmp_path, an_order())

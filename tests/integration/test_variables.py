@@ -1,8 +1,13 @@
 """Variables over the API: what is stored, shown, refused, and never seen."""
 
+import asyncio
+import hashlib
+import json
+
 import pytest
 
 from gateway.models.actor import OWNER
+from gateway.secrets.rotation import rotate
 from tests.engines.api_server import api_over_database
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -239,6 +244,47 @@ async def test_a_new_project_keeps_the_variables_of_its_call(api):
     )
     assert await of_build(api, deployed["deploymentId"]) == {"A": ("1", False), "KEY": (SECRET, True)}
     assert await shown(api, deployed["projectSlug"]) == {("A", "all"): "1", ("KEY", "all"): None}
+
+
+async def created(api, key="one", **fields):
+    body = {"name": "site", "gitUrl": "https://example.com/a.git"} | fields
+    return await api.post("/project", body, **{"Idempotency-Key": key})
+
+
+def secret(value):
+    return [{"name": "KEY", "value": value, "secret": True}]
+
+
+async def test_calls_with_one_key_and_the_same_variables_create_one_project(api):
+    answers = await asyncio.gather(*(created(api, variables=secret(SECRET)) for _ in range(10)))
+    assert {status for status, _ in answers} == {201}
+    assert len({answer["deploymentId"] for _, answer in answers}) == 1
+
+
+@pytest.mark.parametrize("other", [{}, {"variables": secret("another-value")}, {"name": "x"}])
+async def test_another_request_under_the_same_key_is_a_conflict(api, other):
+    await created(api, variables=secret(SECRET))
+    assert (await created(api, **other))[0] == 409
+
+
+async def test_a_key_of_a_request_without_variables_takes_none_with_some(api):
+    await created(api)
+    assert (await created(api, variables=secret(SECRET)))[0] == 409
+
+
+async def test_a_rotation_between_two_equal_requests_changes_nothing(api):
+    _, first = await created(api, variables=secret(SECRET))
+    vault = api.services.vault
+    await rotate(vault._keys, vault._ring, lambda sentence: None)
+    status, again = await created(api, variables=secret(SECRET))
+    assert (status, again["deploymentId"]) == (201, first["deploymentId"])
+
+
+async def test_what_is_compared_of_a_request_does_not_reveal_its_values(api):
+    body = {"name": "site", "gitUrl": "https://example.com/a.git", "variables": secret(SECRET)}
+    await created(api, **body)
+    stored = await api.services.database.pool.fetchval("SELECT body_sha256 FROM idempotency_keys")
+    assert stored != hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
 
 
 async def test_a_wrong_variable_of_a_new_project_creates_none(api):

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from builder.protocol.calls import Isolation
+from builder.protocol.registries import INDEXES, REGISTRIES
 from gateway import config
 from gateway.background import each_of
 from gateway.engines.builder_environment import isolation_inside, order_environment
@@ -33,7 +34,7 @@ from gateway.roles import BuilderState, LaunchOrder
 
 log = logging.getLogger(__name__)
 
-INHERITED = ("TZ", "npm_config_registry", "NPM_CONFIG_REGISTRY", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
+INHERITED = ("TZ", *REGISTRIES, *INDEXES)
 """Settings that the image can't contain. Paths of this machine do not exist in it."""
 LABEL = "buildspace.launcher"
 WORK = "/work"

@@ -22,6 +22,9 @@ from gateway.engines.process.starter import LOG, RECORD
 log = logging.getLogger(__name__)
 
 LAST_WORDS_BYTES = 800
+RECORD_BYTES = 4096
+REMOVE_SECONDS = 1800.0
+"""The largest builds leave a few million files; only a disk that hangs takes longer than this."""
 WORK = "work"
 KEEP_LOGS_SECONDS = 24 * 3600.0
 
@@ -76,7 +79,7 @@ class AttemptFolders:
         record = self.find(process)
         with contextlib.suppress(OSError):
             if record is not None:
-                return (record.folder / LOG).read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
+                return _read_end(record.folder / LOG, LAST_WORDS_BYTES).decode(errors="replace").strip()
         return ""
 
     async def clear(self, record: Record) -> None:
@@ -99,11 +102,19 @@ def read_record(folder: Path) -> Record | None:
 
 def _read(folder: Path) -> bytes:
     try:
-        return (folder / RECORD).read_bytes()
+        return _read_end(folder / RECORD, RECORD_BYTES)
     except PermissionError:  # another build of our account has changed its mode
         if not set_back(folder, RECORD):
             raise
-    return (folder / RECORD).read_bytes()
+    return _read_end(folder / RECORD, RECORD_BYTES)
+
+
+def _read_end(path: Path, most_bytes: int) -> bytes:
+    """The last bytes of the file. Raises OSError if it is no plain file."""
+    # A build of our account may have put a link, a pipe or a very large file in its place.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most_bytes))
+        return file.read(most_bytes)
 
 
 def parse_record(folder: Path, found: dict[str, object]) -> Record:
@@ -120,6 +131,14 @@ async def remove(path: Path) -> None:
     """Remove a tree of untrusted files: any depth, closed folders, no link followed. A later call retries the rest."""
     if not await asyncio.to_thread(os.path.lexists, path):
         return
+    try:
+        async with asyncio.timeout(REMOVE_SECONDS):
+            await _remove(path)
+    except TimeoutError:
+        log.warning("not removed within %.0f seconds: %s", REMOVE_SECONDS, path)
+
+
+async def _remove(path: Path) -> None:
     if await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path)) != 0:
         await _run("chmod", "--recursive", "u+rwX", "--", str(path))
         await _run("rm", "--recursive", "--force", "--one-file-system", "--", str(path))

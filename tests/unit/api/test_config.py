@@ -133,6 +133,8 @@ def test_secrets_do_not_show():
             "builder.allow_private_hosts: expected hosts, addresses",
         ),
         ("[s3]\nendpoint = 'minio.example.com:9000'", "s3.endpoint: expected an address such as https://"),
+        ("[secrets]\nkms_endpoint = 'kms.example.com'", "secrets.kms_endpoint: expected an address such as https://"),
+        ("[secrets]\nkms_endpoint = 'http://user:word@kms'", "secrets.kms_endpoint: expected an address"),
         ("[s3]\nendpoint = 'http://user:word@minio'", "s3.endpoint: expected an address such as https://"),
         ("[retention]\nlog_days = -1", "retention.log_days: expected more than 0"),
         ("[api", "/"),
@@ -149,6 +151,17 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"missing\.toml cannot be read: No such file"):
         load_config(tmp_path / "missing.toml", {})
+
+
+@pytest.mark.parametrize("name", ["npm_config_registry", "NPM_CONFIG_REGISTRY", "PIP_INDEX_URL", "UV_INDEX_URL"])
+def test_a_registry_with_a_password_is_refused_and_not_shown(name):
+    with pytest.raises(ConfigError, match=f"{name} has a user or a password") as caught:
+        load_config(None, {name: "https://user:hunter2@npm.example.com/"})
+    assert "hunter2" not in caught.value.sentence
+
+
+def test_a_registry_with_a_scope_in_its_path_is_taken():
+    assert load_config(None, {"npm_config_registry": "https://npm.example.com/@scope/"}) == Config()
 
 
 def test_a_wrong_number_in_the_environment_is_named(tmp_path):

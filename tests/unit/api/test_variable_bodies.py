@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from builder.protocol.variables import MAX_VALUE_BYTES
 from gateway.errors import Invalid
-from gateway.models.variable import MAX_VALUE_BYTES, Variable, contexts_of, warn_about
+from gateway.models.variable import Variable, contexts_of, warn_about
 from gateway.routes.variable_bodies import load_variables, read_variables
 
 
@@ -35,6 +36,7 @@ def test_what_stands_beside_many_counts_for_each_that_does_not_say_otherwise() -
 NAMES = {
     "PATH": "PATH cannot be set: the platform sets it",
     "HOME": "HOME cannot be set",
+    "NETLIFY": "NETLIFY cannot be set: it says that another host builds the site",
     "LD_PRELOAD": "LD_PRELOAD cannot be set: every program would load code from there",
     "LD_ANYTHING": "LD_ANYTHING cannot be set",
     "BUILDSPACE": "BUILDSPACE cannot be set: the platform sets those names",

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from builder.environment import describe_deployment, make_environment, with_file_variables
+from builder.environment import describe_deployment, make_environment, with_variables
 from tests.engines.builders_api import make_job
 from tests.unit.builder.projects import write_project
 
@@ -38,12 +38,12 @@ def test_a_deployment_is_described_by_the_names_of_other_hosts():
     assert (preview["CONTEXT"], preview["DEPLOY_PRIME_URL"]) == ("preview", job.deployment_url)
 
 
-def test_options_for_node_in_a_settings_file_follow_the_platforms():
-    assert with_file_variables({"NODE_OPTIONS": "--a", "TZ": "UTC"}, {"NODE_OPTIONS": "--b", "TZ": "CET"}) == {
+def test_options_for_node_of_a_project_follow_the_platforms():
+    assert with_variables({"NODE_OPTIONS": "--a", "TZ": "UTC"}, {"NODE_OPTIONS": "--b", "TZ": "CET"}) == {
         "NODE_OPTIONS": "--a --b",
         "TZ": "CET",
     }
-    assert with_file_variables({"TZ": "UTC"}, {}) == {"TZ": "UTC"}
+    assert with_variables({"TZ": "UTC"}, {}) == {"TZ": "UTC"}
 
 
 @pytest.mark.parametrize("name", ["npm_config_registry", "NPM_CONFIG_REGISTRY"])
