@@ -13,6 +13,7 @@ from builder.checkout import Checkout
 from builder.errors import BuildFailed
 from builder.known_failures import KNOWN, WRONG_CASE, WRONG_CASE_ADVICE
 from builder.letters import find_other_case
+from builder.masking import Masker
 from builder.protocol.calls import Failure
 from builder.protocol.steps import Step
 from builder.sandbox import Limits
@@ -120,7 +121,8 @@ class Kept:
 class Tail:
     """The lines that explain a failure, of both streams in the order of their arrival. Its memory is bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
         self.type_errors = 0
         """How many errors of TypeScript there were."""
         self._count = 0
@@ -133,7 +135,9 @@ class Tail:
         self._is_usage = False
 
     def add(self, text: str, seq: int = 0) -> None:
-        shown = strip_ansi(text[: 4 * LINE_LETTERS]).rstrip()[:LINE_LETTERS]
+        plain = strip_ansi(text)
+        # Removing an escape sequence can join the halves of a secret. It is masked before a cut can halve it again.
+        shown = (plain if plain == text else self._masker.mask_text(plain)).rstrip()[:LINE_LETTERS]
         if not shown:
             return
         self._count += 1

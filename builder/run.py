@@ -61,7 +61,7 @@ class Runner:
         `hear` is called with each line.
         """
         await self._log.say(f"$ {command.shown}")
-        tail = Tail()
+        tail = Tail(self._log.masker)
         watch = watched_limits(self._sandbox, self._work, self._limits)
         async with self._started(command) as process, watch:
             code = await self._read_until_exit(process, tail, hear)

@@ -103,7 +103,7 @@ class Git:
         limits = dataclasses.replace(
             self.limits, disk_bytes=self.limits.disk_bytes if disk_bytes is None else disk_bytes
         )
-        tail = Tail()
+        tail = Tail(log.masker)
 
         async def keep(stream: Stream, text: str) -> None:
             tail.add(text)

@@ -360,12 +360,13 @@ def _plain_settings(used: tuple[UsedSetting, ...] | None) -> tuple[UsedSetting, 
 
 
 def _plain_text(value: str | None, limit: int) -> str | None:
-    """Shortened to the limit, without control characters and invalid Unicode."""
+    """Shortened to the limit; control characters and invalid Unicode are replaced."""
     return None if value is None else _plain(value, limit)
 
 
 def _plain(value: str, limit: int) -> str:
-    return _CONTROL.sub("", value[:limit]).encode("utf-8", "replace").decode()
+    # Replaced, not removed: the builder has masked the text already, and removal could join the halves of a secret.
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value[:limit]).encode("utf-8", "replace").decode()
 
 
 def _json(body: bytes) -> web.Response:

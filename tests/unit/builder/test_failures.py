@@ -8,6 +8,7 @@ from builder.checkout import Checkout
 from builder.failures import Tail, explain, is_error
 from builder.known_failures import KNOWN
 from builder.letters import find_other_case
+from builder.masking import NO_SECRETS, Masker
 from builder.protocol.steps import Step
 from builder.sandbox import Limits
 from builder.splitting import LineSplitter
@@ -17,9 +18,9 @@ NAMES = sorted(path.stem for path in OUTPUTS.glob("*.txt"))
 HERE = PurePosixPath(".")
 
 
-def explained(text, folder, code=1):
-    tail = Tail()
-    splitter = LineSplitter()
+def explained(text, folder, code=1, masker=NO_SECRETS):
+    tail = Tail(masker)
+    splitter = LineSplitter(masker)
     for seq, line in enumerate([*splitter.feed(text.encode()), *splitter.flush()], 1):
         tail.add(line, seq)
     return explain("npm run build", code, Step.BUILD, tail, Limits(memory_bytes=512 * 2**20), Checkout(folder), HERE)
@@ -143,7 +144,7 @@ def test_exit_code_127_is_a_missing_command_only_if_a_shell_says_so(tmp_path):
 
 
 def test_the_memory_of_a_tail_is_bounded(tmp_path):
-    tail = Tail()
+    tail = Tail(NO_SECRETS)
     for number in range(5000):
         tail.add(f"error: {number} " + "y" * 1000)
     assert len(tail.lines()) < 100
@@ -209,3 +210,14 @@ def test_an_end_is_told_in_words(code, text, words, tmp_path):
 def test_the_lines_have_no_colours_and_no_endless_length(tmp_path):
     error = explained("\x1b[31m" + "x" * 10_000 + "\n   \n", tmp_path)
     assert error.lines == ("x" * 300,)
+
+
+ESCAPES = ["\x1b[31m", "\x1b[0K", "\x1b]8;;http://x\x07", "\x1b]0;title\x1b\\", "\x1bM"]
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 285])
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_a_secret_with_an_escape_sequence_in_it_is_masked_before_the_line_is_cut(escape, padding, tmp_path):
+    error = explained(f"Error: {padding}a-secret-{escape}with-more", tmp_path, masker=Masker(["a-secret-with-more"]))
+    assert error.failure.line == f"Error: {padding}***"
+    assert "a-secret" not in error.reason

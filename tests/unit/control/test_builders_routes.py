@@ -8,6 +8,7 @@ import uuid
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from builder.masking import Masker
 from builder.protocol.calls import Facts, Finish, Manifest, StepStarted
 from builder.protocol.lines import Line, LineBatch, encode_batch
 from builder.protocol.settings import Settings, UsedSetting
@@ -258,7 +259,7 @@ async def test_what_is_no_step_is_refused_with_a_sentence(call, row, body):
 async def test_settings_of_the_table_alone_are_kept(call, deployments, building):
     known, unknown = UsedSetting("build_command", "make\x00", "netlify.toml"), UsedSetting("colour", "red", "x")
     assert (await call("POST", "facts", Facts(settings=(known, unknown)).to_json()))[0] == 204
-    assert deployments.facts[building.id].settings == (UsedSetting("build_command", "make", "netlify.toml"),)
+    assert deployments.facts[building.id].settings == (UsedSetting("build_command", "make\ufffd", "netlify.toml"),)
 
 
 async def test_facts_are_cut_and_cleaned(call, deployments, building):
@@ -266,7 +267,7 @@ async def test_facts_are_cut_and_cleaned(call, deployments, building):
     assert (await call("POST", "facts", facts.to_json()))[0] == 204
     kept = deployments.facts[building.id]
     assert (kept.commit_sha, kept.framework, kept.node_version, kept.isolation) == ("a" * 64, "vite", None, "strong")
-    assert kept.commit_message.startswith("Fix it[31m\nnow!")
+    assert kept.commit_message.startswith("Fix\ufffd it\ufffd[31m\nnow!")
     assert len(kept.commit_message) <= 1000
 
 
@@ -459,8 +460,16 @@ async def test_what_is_no_end_is_refused(call, row, body):
 async def test_the_reason_of_a_failure_is_cut_and_cleaned(call, row):
     failure = Finish("failed", 0, "npm\x00 failed" + "!" * 9999, "build", 1)
     assert (await call("POST", "finish", failure.to_json()))[0] == 204
-    assert row().reason.startswith("npm failed!")
+    assert row().reason.startswith("npm\ufffd failed!")
     assert len(row().reason) <= 2000
+
+
+@pytest.mark.parametrize("separator", [chr(code) for code in (*range(32), 127) if chr(code) not in "\t\n"])
+async def test_a_control_character_between_the_halves_of_a_secret_does_not_join_them(call, row, separator):
+    failure = Finish("failed", 0, f"a-secret-{separator}with-more", "build", 1)
+    sent = Masker(["a-secret-with-more"]).mask_message(failure)
+    assert (await call("POST", "finish", sent.to_json()))[0] == 204
+    assert row().reason == "a-secret-\ufffdwith-more"
 
 
 async def test_unknown_calls_are_nothing(call):
