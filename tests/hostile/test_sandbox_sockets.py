@@ -80,6 +80,37 @@ held.clear()
 socket.socket()
 print("again")
 """
+CONNECT_TO_FULL = """
+import errno, socket
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen(0)
+place = server.getsockname()
+clients = [socket.socket() for _ in range(4)]
+for client in clients:
+    client.setblocking(False)
+    last = client.connect_ex(place)
+with open("/proc/net/tcp") as file:
+    sockets = [line.split() for line in file]
+requests = [fields for fields in sockets if fields[2].endswith(f":{place[1]:04X}") and fields[3] == "02"]
+print(errno.errorcode[last], len(requests))
+"""
+SHARE_A_SOCKET = """
+import ctypes, struct, threading
+libc = ctypes.CDLL(None)
+server = socket.create_server(("127.0.0.1", 0))
+place = struct.pack("=H", AF_INET) + struct.pack("!H4s8x", server.getsockname()[1], bytes([127, 0, 0, 1]))
+def share(shared, address):
+    libc.connect(shared.fileno(), address, 16)
+for _ in range(40):  # fewer than its backlog
+    with socket.socket() as shared:
+        threads = [threading.Thread(target=share, args=(shared, address)) for address in (bytes(16), place) * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+print("answered")
+"""
 BOTH_KINDS = """
 import asyncio, sys
 from pathlib import Path
@@ -217,6 +248,61 @@ for family in (AF_INET, AF_INET6):
         print(errno.errorcode[ctypes.get_errno()], opened.getsockname()[1])
 """
     assert (await tried(tmp_path, program)).output == "EINVAL 0\n" * 2
+
+
+async def test_a_connect_that_finds_no_room_is_given_up(tmp_path: Path) -> None:
+    """Linux would repeat its request after a second, to the socket that has the port by then."""
+    outcome = await run_python(a_sandbox("basic", tmp_path), CONNECT_TO_FULL)
+    assert (outcome.output, outcome.errors) == ("ECONNREFUSED 0\n", "")
+
+
+async def test_a_connect_waits_for_room_at_a_listener(tmp_path: Path) -> None:
+    program = """
+import threading
+server = socket.create_server(("127.0.0.1", 0), backlog=0)
+clients = [socket.socket() for _ in range(8)]
+connects = [threading.Thread(target=client.connect, args=(server.getsockname(),)) for client in clients]
+for connect in connects:
+    connect.start()
+peers = [server.accept()[0] for _ in clients]
+for connect in connects:
+    connect.join()
+print(len(peers))
+"""
+    outcome = await tried(tmp_path, program)
+    assert (outcome.output, outcome.errors) == ("8\n", "")
+
+
+async def test_a_connected_socket_keeps_its_descriptor_and_options(tmp_path: Path) -> None:
+    program = """
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.socket()
+client.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+client.setsockopt(SOL_SOCKET, SO_LINGER, bytes([1, 0, 0, 0, 7, 0, 0, 0]))
+client.set_inheritable(True)
+client.setblocking(False)
+client.connect(server.getsockname())
+print(client.getpeername() == server.getsockname(), client.getsockopt(IPPROTO_TCP, TCP_NODELAY),
+    client.getsockopt(SOL_SOCKET, SO_LINGER, 8)[4], client.get_inheritable(), os.get_blocking(client.fileno()))
+"""
+    outcome = await tried(tmp_path, program)
+    assert (outcome.output, outcome.errors) == ("True 1 7 True False\n", "")
+
+
+async def test_a_disconnected_socket_connects_again(tmp_path: Path) -> None:
+    program = """
+import ctypes
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.socket()
+print(ctypes.CDLL(None).connect(client.fileno(), bytes(16), 16))
+tries("connect", lambda: client.connect(server.getsockname()))
+"""
+    assert (await tried(tmp_path, program)).output == "0\nconnect done\n"
+
+
+async def test_each_connect_of_threads_that_share_a_socket_is_answered(tmp_path: Path) -> None:
+    outcome = await tried(tmp_path, SHARE_A_SOCKET)
+    assert (outcome.output, outcome.errors) == ("answered\n", "")
 
 
 async def test_unix_sockets_that_cannot_be_told_apart_are_closed(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ import stat
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -44,6 +45,16 @@ MAX_PATH_BYTES = 4096
 MAX_HELD = 2048
 FIRST_PRIVATE_PORT = 1024
 _KEPT_BEFORE_LOOK = 256
+_ROOM_SECONDS = {True: 60.0, False: 1.0}
+"""How long a blocking, and another, connect waits for room at a listener of the build."""
+_RETRY_SECONDS = 0.05
+_KEPT_OPTIONS = (
+    *((socket.SOL_SOCKET, name) for name in (socket.SO_KEEPALIVE, socket.SO_LINGER, socket.SO_REUSEADDR)),
+    *((socket.SOL_SOCKET, name) for name in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO)),
+    *((socket.IPPROTO_TCP, name) for name in (socket.TCP_NODELAY, socket.TCP_USER_TIMEOUT)),
+    *((socket.IPPROTO_TCP, name) for name in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)),
+)
+_OPTION_BYTES = 16
 _TYPE_BITS = 0xF
 _PRELOADED = (array,)
 """send_fds imports it when it is called, which the confinement may prevent."""
@@ -117,6 +128,7 @@ class Desk:
         self._held: dict[int, socket.socket] = {}
         self._look_at = _KEPT_BEFORE_LOOK
         self._ports = OwnPorts()
+        self._turn = threading.RLock()  # closing a socket frees its number, which another thread may be about to use
         self._answers: dict[int, Callable[[Call], int | None]] = {
             plan.calls["socket"]: self._socket,
             plan.calls["connect"]: self._connect,
@@ -130,8 +142,13 @@ class Desk:
         call = notifications.receive(self._listener)
         if call is None:
             return
+        with self._turn:
+            self._settle(call, self._answers[call.number])
+
+    def _settle(self, call: Call, act: Callable[[Call], int | None]) -> None:
+        """Answer with what `act` returns or raises. None: it has been answered, or will be."""
         try:
-            value = self._answers[call.number](call)
+            value = act(call)
         except Refused as refusal:
             notifications.answer(self._listener, call, error=refusal.number)
         except OSError as error:
@@ -168,7 +185,12 @@ class Desk:
             if held.family == socket.AF_UNIX:
                 raw = self._unix_target(call, raw, used)
             elif family in (socket.AF_INET, socket.AF_INET6) and _is_tcp(held):
-                raw = self._tcp_target(Place.parse(raw), raw)
+                place = Place.parse(raw)
+                if self._is_own(place):
+                    return self._connect_own(call, held, place)
+            elif family == socket.AF_UNSPEC:
+                _done(kernel.connect(held.fileno(), raw))  # disconnects, at once
+                return 0
             if os.get_blocking(held.fileno()) and held.type != socket.SOCK_DGRAM:
                 self._connect_later(call, held, raw, used)
                 return None
@@ -180,34 +202,77 @@ class Desk:
 
     def _connect_later(self, call: Call, held: socket.socket, raw: bytes, used: contextlib.ExitStack) -> None:
         """A blocking connect waits for its peer, which may be served by this broker."""
+        own = used.enter_context(held.dup())
+        later = used.pop_all()
 
-        def connect() -> None:
+        def connect(_: Call) -> int:
             with later:
                 error = kernel.connect(own.fileno(), raw)
             if error in (0, errno.EINPROGRESS):
                 self._release(held)
-            notifications.answer(self._listener, call, error=error)
+            _done(error)
+            return 0
 
-        own = used.enter_context(held.dup())
-        later = used.pop_all()
+        try:
+            self._start(call, connect)
+        except Refused:
+            later.close()
+            raise
+
+    def _start(self, call: Call, act: Callable[[Call], int]) -> None:
         try:
             # Threads count as processes of the build, so their number is limited.
-            threading.Thread(target=connect, daemon=True).start()
+            threading.Thread(target=self._settle, args=(call, act), daemon=True).start()
         except RuntimeError as error:
-            later.close()
             raise Refused(errno.EAGAIN) from error
 
-    def _tcp_target(self, place: Place, raw: bytes) -> bytes:
+    def _is_own(self, place: Place) -> bool:
+        """Whether it means a socket of the build. Raises Refused if it is closed to the build."""
         if place.is_loopback() or place.address.is_link_local or str(place.address) in self._plan.own_addresses:
-            own = self._ports.find(place)
-            if own is not None:
-                return loopback(place.family, *own)
-            if place.port in self._plan.ports_here:
-                return raw
-            raise Refused(errno.ECONNREFUSED)
-        if place.port not in self._plan.ports:
+            if self._ports.find(place) is not None:
+                return True
+            if place.port not in self._plan.ports_here:
+                raise Refused(errno.ECONNREFUSED)
+        elif place.port not in self._plan.ports:
             raise Refused(errno.EACCES)
-        return raw
+        return False
+
+    def _connect_own(self, call: Call, held: socket.socket, place: Place) -> int | None:
+        """Connects a socket that the build does not have yet: until it is known that the peer is the build's, the build
+        must neither use it nor have it wait for the next owner of the port. Then it takes the place of the build's.
+        """
+        family, is_blocking = held.family, os.get_blocking(held.fileno())
+        made = self._ports.connect(family, place)
+        if made is not None:
+            return self._replace(call, held, made)
+
+        def connect(_: Call) -> int:
+            end = time.monotonic() + _ROOM_SECONDS[is_blocking]
+            while (made := self._ports.connect(family, place)) is None:
+                if time.monotonic() > end:
+                    raise Refused(errno.ETIMEDOUT if is_blocking else errno.ECONNREFUSED)
+                self._check(call)
+                time.sleep(_RETRY_SECONDS)
+            return self._replace(call, held, made)
+
+        self._start(call, connect)
+        return None
+
+    def _replace(self, call: Call, held: socket.socket, made: socket.socket) -> int:
+        """Give the build this socket in place of its own, with what it has set there."""
+        number = _signed(call.arguments[0])
+        with self._turn, made:
+            for level, name in _KEPT_OPTIONS:
+                value = held.getsockopt(level, name, _OPTION_BYTES)
+                if value != made.getsockopt(level, name, _OPTION_BYTES):  # Linux has defaults that it does not accept
+                    made.setsockopt(level, name, value)
+            os.set_blocking(made.fileno(), os.get_blocking(held.fileno()))
+            flags = re.search(r"^flags:\s*(\d+)", _read(f"/proc/{call.task}/fdinfo/{number}"), re.MULTILINE)
+            self._check(call)
+            is_kept = flags is not None and not int(flags[1], 8) & os.O_CLOEXEC
+            notifications.give(self._listener, call, made.fileno(), 0 if is_kept else os.O_CLOEXEC, number)
+            self._release(held)
+        return 0
 
     def _unix_target(self, call: Call, raw: bytes, used: contextlib.ExitStack) -> bytes:
         """An address that means one socket below the work folder, whatever the build renames meanwhile."""
@@ -330,8 +395,11 @@ class Desk:
 
     def _release(self, held: socket.socket) -> None:
         """From now on the build alone has it, so that closing it there ends the connection."""
-        if held.type != socket.SOCK_DGRAM and self._held.pop(_inode(held), None) is not None:
-            held.close()
+        with self._turn:
+            # Another thread may have released it.
+            if held.type != socket.SOCK_DGRAM and held.fileno() >= 0:
+                self._held.pop(_inode(held), None)
+                held.close()
 
     def _release_closed(self) -> None:
         """Release the sockets that no process of the build has open any more."""

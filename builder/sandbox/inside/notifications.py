@@ -20,6 +20,7 @@ _CALL = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
 _DESCRIPTOR = struct.Struct("=QIIII")
 _CONTINUE = 1
+_AT_NUMBER = 1
 _MEMORY_ONLY_BY_PRIVILEGE = 2
 """The first value of kernel.yama.ptrace_scope with which an ancestor cannot read its descendants' memory."""
 
@@ -66,10 +67,14 @@ def proceed(listener: int, call: Call) -> None:
         fcntl.ioctl(listener, _SEND, _ANSWER.pack(call.id, 0, 0, _CONTINUE))
 
 
-def give(listener: int, call: Call, descriptor: int, flags: int) -> int:
-    """Duplicates one of our descriptors into the task. Returns its number there. Raises OSError."""
+def give(listener: int, call: Call, descriptor: int, flags: int, number: int | None = None) -> int:
+    """Duplicates one of our descriptors into the task, in place of `number` if it is given. Returns its number there.
+    Raises OSError.
+    """
+    how = 0 if number is None else _AT_NUMBER
     # A bytearray, because for bytes Python returns them in place of the number.
-    return int(fcntl.ioctl(listener, _ADD_DESCRIPTOR, bytearray(_DESCRIPTOR.pack(call.id, 0, descriptor, 0, flags))))
+    request = bytearray(_DESCRIPTOR.pack(call.id, how, descriptor, number or 0, flags))
+    return int(fcntl.ioctl(listener, _ADD_DESCRIPTOR, request))
 
 
 @functools.cache

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import ipaddress
+import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
 
+from builder.sandbox.inside import kernel
+
 _LISTENING = "0A"
+_ROOM_MILLISECONDS = 50
 _MAPPED_LOOPBACK = ipaddress.IPv6Address("::ffff:127.0.0.1").packed
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -53,7 +59,10 @@ def loopback(family: int, version: int, port: int) -> bytes:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Owner:
+class Owner:
+    """A socket of the build, and the IP version and real port that it is bound to on loopback."""
+
+    version: int
     port: int
     inode: int
 
@@ -62,21 +71,52 @@ class OwnPorts:
     """By IP version and the number that the build knows."""
 
     def __init__(self) -> None:
-        self._owners: dict[tuple[int, int], _Owner] = {}
+        self._owners: dict[tuple[int, int], Owner] = {}
 
     def add(self, version: int, asked: int, real: int, inode: int) -> None:
         """A socket was bound to `real`. The build knows it by both numbers."""
         for number in {asked or real, real}:
-            self._owners[version, number] = _Owner(real, inode)
+            self._owners[version, number] = Owner(version, real, inode)
 
-    def find(self, place: Place) -> tuple[int, int] | None:
-        """IP version and real port on loopback, if one of the build's sockets listens there now."""
+    def find(self, place: Place) -> Owner | None:
+        """The build's socket that listens there now."""
         for version in (6, 4) if place.family == socket.AF_INET6 and place.address.version == 6 else (4,):
             owner = self._owners.get((version, place.port))
             # Another program may have the port by now, so what counts is the socket.
             if owner is not None and (owner.port, owner.inode) in set(_listening()):
-                return version, owner.port
+                return owner
         return None
+
+    def connect(self, family: int, place: Place) -> socket.socket | None:
+        """A new socket of this family, connected to the build's socket that listens there. None if that has no room.
+        Raises OSError.
+        """
+        owner = self.find(place)
+        if owner is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "no socket of the build listens there")
+        made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(made.close)
+            error = kernel.connect(made.fileno(), loopback(place.family, owner.version, owner.port))
+            if error == errno.EINPROGRESS:
+                if not _is_answered(made):
+                    return None
+                error = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, os.strerror(error))
+            # The build may have closed it since, and another program may have the port. If it listens still, it has
+            # listened all the time.
+            if self.find(place) != owner:
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "the socket of the build was closed meanwhile")
+            on_failure.pop_all()
+        return made
+
+
+def _is_answered(made: socket.socket) -> bool:
+    """A listener with room answers at once. Linux repeats the request after 1 s, when the port may be another's."""
+    poll = select.poll()
+    poll.register(made, select.POLLOUT)
+    return bool(poll.poll(_ROOM_MILLISECONDS))
 
 
 def _listening() -> Iterator[tuple[int, int]]:
