@@ -22,7 +22,7 @@ from gateway.background import wait_until_any
 from gateway.errors import NotFound, Unavailable
 from gateway.models.log import LogLine, LogPosition
 from gateway.roles import LogStore
-from gateway.routes.logs import LogOwner, LogPage, cut_off, find_owner, line_json, page_end, read_lines
+from gateway.routes.logs import LogOwner, LogPage, cut_off, find_owner, is_stored, line_json, page_end, read_lines
 from gateway.routes.requests import read_deployment_id, read_log_cursor
 from gateway.services import SERVICES
 
@@ -114,15 +114,24 @@ class FollowedLogs:
         self._logs: dict[uuid.UUID, FollowedLog] = {}
 
     @contextlib.contextmanager
-    def follow(self, logs: LogStore, deployment_id: uuid.UUID, position: LogPosition) -> Iterator[FollowedLog]:
-        """`position`: where the client is. The first client's is where the shared reading begins."""
-        followed = self._logs.setdefault(deployment_id, FollowedLog(logs, position, self.stopping))
+    def follow(
+        self, logs: LogStore, deployment_id: uuid.UUID, position: LogPosition, *, is_real: bool
+    ) -> Iterator[FollowedLog]:
+        """`position`: where the client is. The shared reading begins at the first one that `is_real`: in the store.
+
+        A client may name any position, so one that is not in the store must not decide what other clients read. Such a
+        client has a reading of its own unless the log is already followed, and so has one before the lines kept here.
+        """
+        own = FollowedLog(logs, position, self.stopping)
+        followed = self._logs.setdefault(deployment_id, own) if is_real else self._logs.get(deployment_id, own)
+        if not followed.knows(position):
+            followed = own
         followed.followers += 1
         try:
             yield followed
         finally:
             followed.followers -= 1
-            if not followed.followers:
+            if not followed.followers and self._logs.get(deployment_id) is followed:
                 del self._logs[deployment_id]
 
     async def end(self, app: web.Application) -> None:
@@ -175,27 +184,34 @@ async def read_events(
 ) -> AsyncIterator[bytes]:
     """Pieces of the stream; an empty one where nothing is new."""
     page = LogPage(position)
-    owner = await find()
-    async for piece in _stored(logs, owner, page):
-        yield piece
-    yield RETRY
-    if page.is_final:
-        yield final_event(owner, page)
-        return
-    with followed.follow(logs, deployment_id, page.position) as tail:
-        while not followed.stopping.is_set():
-            if not tail.knows(page.position):
-                async for piece in _stored(logs, await find(), page):
-                    yield piece
-            elif events := tail.after(page.position):
-                page.position = events[-1].position
-                yield b"".join(event.text for event in events)
-            elif tail.final is not None and page.position >= tail.position:
-                yield tail.final
+    while True:
+        begin, owner = page.position, await find()
+        async for piece in _stored(logs, owner, page):
+            yield piece
+        yield RETRY
+        if page.is_final:
+            yield final_event(owner, page)
+            return
+        is_real = page.position != begin or await is_stored(logs, deployment_id, page.position)
+        with followed.follow(logs, deployment_id, page.position, is_real=is_real) as tail:
+            async for piece in _followed(tail, page, find, followed.stopping):
+                yield piece
+            if followed.stopping.is_set() or (tail.final is not None and page.position >= tail.position):
                 return
-            else:
-                await tail.wait(find)
-                yield b""
+
+
+async def _followed(tail: FollowedLog, page: LogPage, find: FindOwner, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    """Pieces until the log has ended, the gateway stops, or the client is so far behind that it must read the store."""
+    while tail.knows(page.position) and not stopping.is_set():
+        if events := tail.after(page.position):
+            page.position = events[-1].position
+            yield b"".join(event.text for event in events)
+        elif tail.final is not None:
+            yield tail.final
+            return
+        else:
+            await tail.wait(find)
+            yield b""
 
 
 async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

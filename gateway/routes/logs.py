@@ -131,6 +131,15 @@ async def read_lines(logs: LogStore, owner: LogOwner, page: LogPage, limit: int 
         page.end(owner)
 
 
+async def is_stored(logs: LogStore, deployment_id: uuid.UUID, position: LogPosition) -> bool:
+    """Whether the position is the beginning of the log or directly behind one of its lines."""
+    if position == LogPosition():
+        return True
+    before = LogPosition(position.attempt, max(position.seq - 1, 0))
+    found = await _read(logs, deployment_id, before, 1)
+    return [LogPosition(line.attempt, line.seq) for line in found] == [position]
+
+
 def page_end(owner: LogOwner, page: LogPage) -> dict[str, object]:
     """What a page says after its lines."""
     return {

@@ -13,6 +13,7 @@ from marshmallow import ValidationError, fields, validate
 
 from builder.protocol.branches import MAX_BRANCH, check_branch
 from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
+from builder.protocol.lines import MAX_ATTEMPT
 from builder.protocol.settings import PLAIN, SETTINGS, Setting, Settings
 from gateway.errors import Invalid, NotFound
 from gateway.models.log import LogPosition
@@ -349,7 +350,7 @@ def read_log_cursor(text: str) -> LogPosition:
     if not text:
         return LogPosition()
     found = _LOG_CURSOR.match(text)
-    if not found or int(found[1]) < 1:
+    if not found or not 1 <= int(found[1]) <= MAX_ATTEMPT:
         sentence = "after must be the `next` of the page before."
         raise Invalid(sentence, {"after": sentence})
     return LogPosition(int(found[1]), int(found[2]))

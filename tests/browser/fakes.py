@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import datetime
 import types
@@ -234,7 +235,7 @@ class FakeLogs:
 
     def _add(self, deployment_id: uuid.UUID, attempt: int, seq: int, line: Line) -> None:
         found = LogLine(deployment_id, attempt, seq, line.at, line.stream, line.step, line.text)
-        self.lines.setdefault(deployment_id, []).append(found)
+        bisect.insort(self.lines.setdefault(deployment_id, []), found, key=lambda line: (line.attempt, line.seq))
 
 
 class FakeJob:

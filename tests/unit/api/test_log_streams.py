@@ -162,6 +162,60 @@ async def test_a_client_far_behind_reads_the_store(monkeypatch, store, connect):
     assert await first.ids(29) == [f"1.{seq}" for seq in range(2, 31)]
 
 
+@pytest.mark.parametrize("beyond", ["1.50", "2.0", "99.0", "100.999999999999999"])
+async def test_a_cursor_beyond_the_end_does_not_keep_the_end_from_other_clients(
+    api, deployment, store, connect, beyond
+):
+    await store(1)
+    first = await connect(query=f"?after={beyond}")
+    second = await connect()
+    assert await second.ids(1) == ["1.1"]
+    await store(2)
+    assert await second.ids(1) == ["1.2"]
+    end(api, deployment, 2)
+    assert [(await stream.next())[1] for stream in (second, first)] == ["end", "end"]
+
+
+async def test_a_cursor_behind_a_gap_does_not_keep_the_lines_of_the_gap_from_other_clients(
+    api, deployment, store, connect
+):
+    await store(1, 4)
+    first = await connect(query="?after=1.4")
+    second = await connect()
+    assert await second.ids(1) == ["1.1"]
+    await store(2, 3)
+    assert await second.ids(3) == ["1.2", "1.3", "1.4"]
+    end(api, deployment, 4)
+    assert [(await stream.next())[1] for stream in (second, first)] == ["end", "end"]
+
+
+@pytest.mark.parametrize("beyond", [LogPosition(99, 0), LogPosition(1, 4)])
+async def test_a_client_reads_the_store_once_in_a_pause_whatever_the_first_cursor_was(api, deployment, store, beyond):
+    await store(1, 4)
+
+    async def find():
+        return LogOwner.of(deployment)
+
+    followed, logs = FollowedLogs(), api.services.logs
+    first = log_streams.read_events(followed, logs, deployment.id, beyond, find)
+    second = log_streams.read_events(followed, logs, deployment.id, LogPosition(), find)
+    assert [await anext(first), await anext(first)] == [b"retry: 2000\n\n", b""]
+    assert (await anext(second)).startswith(b"id: 1.1\n")
+    assert await anext(second) == b"retry: 2000\n\n"
+    before = len(logs.reads)
+    assert [await anext(second) for _ in range(5)] == [b""] * 5
+    assert len(logs.reads) - before <= 5 + 1  # one more to find out where the shared reading begins
+
+
+async def test_clients_that_come_back_at_the_last_line_share_the_reading(api, deployment, store, connect):
+    await store(1, 2)
+    streams = [await connect("1.2") for _ in range(20)]
+    await store(3)
+    assert await asyncio.gather(*(stream.ids(1) for stream in streams)) == [["1.3"]] * 20
+    reads = [position for position in api.services.logs.reads if position == LogPosition(1, 2)]
+    assert len(reads) - 20 < 20
+
+
 async def test_a_quiet_stream_has_a_heartbeat(monkeypatch, store, connect):
     monkeypatch.setattr(log_streams, "HEARTBEAT_SECONDS", 0.0)
     await store(1)

@@ -205,7 +205,7 @@ def test_log_cursors(text, position):
 
 
 @pytest.mark.parametrize(
-    "text", ["1", "1.", ".1", "0.1", "1.2.3", "x.y", "-1.2", "1.-2", "1.2\n", "1000.1", "1." + "9" * 16, "١.٢"]
+    "text", ["1", "1.", ".1", "0.1", "1.2.3", "x.y", "-1.2", "1.-2", "1.2\n", "1000.1", "101.1", "1." + "9" * 16, "١.٢"]
 )
 def test_log_cursors_of_somebody_else(text):
     with pytest.raises(Invalid):
