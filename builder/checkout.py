@@ -7,6 +7,7 @@ import heapq
 import json
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 HERE = PurePosixPath(".")
 PAGES = (".html", ".htm")
+TOO_MANY_DIGITS = f"It has a number with more than {sys.get_int_max_str_digits()} digits."
 
 
 @contextlib.contextmanager
@@ -57,6 +59,22 @@ def check_deadline(deadline: float) -> None:
         raise TimeoutError
 
 
+def parse_json(text: str) -> Any:
+    """Raises JSONDecodeError, and ValueError with a sentence for JSON that Python cannot hold or write."""
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()
+    except json.JSONDecodeError:
+        raise
+    except RecursionError as error:
+        raise ValueError("It is nested too deeply.") from error
+    except UnicodeEncodeError as error:
+        raise ValueError(r"It has half of a surrogate pair, such as \ud800, which is not valid Unicode.") from error
+    except ValueError as error:
+        raise ValueError(TOO_MANY_DIGITS) from error
+    return found
+
+
 class Checkout:
     """The files of a repository. Paths are relative to its root. A link counts as missing."""
 
@@ -86,10 +104,7 @@ class Checkout:
         text = self.read(path)
         if text is None:
             return None
-        try:
-            found = json.loads(text)
-        except RecursionError as error:
-            raise ValueError("It is nested too deeply.") from error
+        found = parse_json(text)
         if not isinstance(found, dict):
             raise ValueError("It is not an object.")
         return found

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from builder.checkout import Checkout
+from builder.checkout import TOO_MANY_DIGITS, Checkout, parse_json
 from builder.errors import BuildFailed
 from builder.protocol.settings import BY_NAME
 
@@ -20,8 +20,12 @@ MAX_COMMAND = 10_000
 MAX_LETTERS = 256 * 1024
 """tomllib takes about 20 us for each key."""
 MOST_NAMED = 12
-# tomllib takes quadratic time for keys such as a.a.a.a and so on.
-_LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]{1,100}[ \t]{0,9}\.[ \t]{0,9}){33}""")
+# tomllib takes quadratic time for keys such as a.a.a.a and so on. Strings, which may be parts of a key, are replaced by
+# a letter first. Nothing is tried twice (*+, ++), so that a search takes linear time itself.
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){33}")
+_BASIC_STRING = r'''"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5})?|"(?:[^"\\\n]|\\.)*+"?'''
+_LITERAL_STRING = r"""'''(?:[^']|'(?!''))*+(?:'{3,5})?|'[^'\n]*+'?"""
+_TOML_STRING_OR_COMMENT = re.compile(rf"{_BASIC_STRING}|{_LITERAL_STRING}|#[^\n]*", re.DOTALL)
 # A string may lack its end, so that each letter is looked at once.
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\\n]|\\.)*"?|,(?=\s{0,1000}[\]}])')
@@ -89,7 +93,7 @@ def read_toml(checkout: Checkout, path: PurePosixPath) -> Document | None:
     text = _read(checkout, path)
     if text is None:
         return None
-    if _LONG_KEY.search(text):
+    if _LONG_KEY.search(_TOML_STRING_OR_COMMENT.sub("s", text)):
         raise BuildFailed(f"{path} has a key with more than 32 dots.")
     try:
         return Document(str(path), text, tomllib.loads(text))
@@ -97,6 +101,8 @@ def read_toml(checkout: Checkout, path: PurePosixPath) -> Document | None:
         raise BuildFailed(f"{path} is not valid TOML: {error}.") from error
     except RecursionError as error:
         raise BuildFailed(f"{path} is nested too deeply.") from error
+    except ValueError as error:
+        raise BuildFailed(f"{path} can't be read: {TOO_MANY_DIGITS}") from error
 
 
 def read_json(checkout: Checkout, path: PurePosixPath, *, with_comments: bool = False) -> Document | None:
@@ -105,13 +111,13 @@ def read_json(checkout: Checkout, path: PurePosixPath, *, with_comments: bool = 
     if text is None:
         return None
     try:
-        values = json.loads(without_comments(text) if with_comments else text)
+        values = parse_json(without_comments(text) if with_comments else text)
     except json.JSONDecodeError as error:
         raise BuildFailed(
             f"{path} is not valid JSON: {error.msg} (at line {error.lineno}, column {error.colno})."
         ) from error
-    except RecursionError as error:
-        raise BuildFailed(f"{path} is nested too deeply.") from error
+    except ValueError as error:
+        raise BuildFailed(f"{path} can't be read: {error}") from error
     if not isinstance(values, dict):
         raise BuildFailed(f"{path} must hold an object, beginning with {{ in line 1.")
     return Document(str(path), text, values)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from builder.protocol.variables import MAX_VALUE_BYTES, refuse_name
-from builder.settings.documents import Document
+from builder.settings.documents import MOST_NAMED, Document
 
 FLAGS = ("NPM_FLAGS", "PNPM_FLAGS")
 _CONFIGS = frozenset(
@@ -17,7 +17,8 @@ _CONFIGS = frozenset(
 def read_variables(document: Document, *keys: str) -> tuple[dict[str, str], list[str]]:
     """The table at this path, and lines for the log about those left out. Raises BuildFailed for odd values."""
     found: dict[str, str] = {}
-    notes = []
+    notes: list[str] = []
+    left_out = 0
     for name, value in document.table(*keys).items():
         if not isinstance(value, str | int | float):
             raise document.failure(f"The variable {name[:60]} must be text.", *keys, name)
@@ -25,9 +26,14 @@ def read_variables(document: Document, *keys: str) -> tuple[dict[str, str], list
         if "\0" in text or len(text.encode(errors="replace")) > MAX_VALUE_BYTES:
             raise document.failure(f"{name[:60]} has at most {MAX_VALUE_BYTES} bytes, and no NUL.", *keys, name)
         if refused := refuse_name(name):
-            notes.append(f"{document.name}, line {document.line(*keys, name)}: the variable {name[:60]} {refused}.")
+            left_out += 1
+            if left_out <= MOST_NAMED:  # because looking for a line takes as long as the file is
+                line = document.line(*keys, name)
+                notes.append(f"{document.name}, line {line}: the variable {name[:60]} {refused}.")
         else:
             found[name] = text
+    if left_out > MOST_NAMED:
+        notes.append(f"{document.name}: {left_out - MOST_NAMED} more variables are left out.")
     return found, notes
 
 

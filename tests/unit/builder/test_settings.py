@@ -1,5 +1,7 @@
 """Settings of the call, the project and the repository's files: which one holds, and what the log says of it."""
 
+import json
+
 import pytest
 
 from builder.detect import make_plan
@@ -233,7 +235,7 @@ BROKEN = [
     ("vercel.json", '{\n"buildCommand": 1}', "vercel.json, line 2: buildCommand must be text."),
     ("vercel.json", '{\n"a" 1}', "vercel.json is not valid JSON: Expecting ':' delimiter (at line 2, column 5)."),
     ("vercel.json", "[]", "vercel.json must hold an object"),
-    ("vercel.json", "[" * 100_000, "vercel.json is nested too deeply."),
+    ("vercel.json", "[" * 100_000, "vercel.json can't be read: It is nested too deeply."),
     ("wrangler.jsonc", "{ // }", "wrangler.jsonc is not valid JSON"),
     ("buildspace.toml", 'x = 1\nbuild_comand = "make"', "buildspace.toml, line 1: x is not a setting"),
     ("buildspace.toml", '\nbuildCommand = "a"', "line 2: buildCommand is not a setting; build_command is."),
@@ -249,11 +251,49 @@ BROKEN = [
     ("buildspace.toml", "# " + "x" * 2**18, "buildspace.toml is too large: a settings file has at most 256 KiB."),
     ("buildspace.toml", "a." * 50_000 + "a = 1", "buildspace.toml has a key with more than 32 dots."),
 ]
+DIGITS = "9" * 5000
+TOO_LARGE = "can't be read: It has a number with more than 4300 digits."
+NO_UNICODE = r"can't be read: It has half of a surrogate pair, such as \ud800, which is not valid Unicode."
+BROKEN += [
+    *[(f"{name}.toml", f"x = {DIGITS}", f"{name}.toml {TOO_LARGE}") for name in ("netlify", "buildspace", "wrangler")],
+    *[
+        (name, f'{{"x": {DIGITS}}}', f"{name} {TOO_LARGE}")
+        for name in ("vercel.json", "wrangler.jsonc", "package.json")
+    ],
+    *[
+        ("vercel.json", json.dumps({key: "a\ud800"}), f"vercel.json {NO_UNICODE}")
+        for key in ("outputDirectory", "buildCommand", "framework", "b\udfff")
+    ],
+    ("wrangler.json", json.dumps({"pages_build_output_dir": "\udc00"}), f"wrangler.json {NO_UNICODE}"),
+    ("package.json", json.dumps({"scripts": {"build": "\ud800"}}), f"package.json {NO_UNICODE}"),
+]
 
 
 @pytest.mark.parametrize(("name", "text", "sentence"), BROKEN)
 def test_a_file_that_cannot_be_understood_fails_with_its_line(tmp_path, name, text, sentence):
     assert sentence in failure(tmp_path, {name: text})
+
+
+@pytest.mark.parametrize(
+    "head", ["{} = 1", "[{}]", "x = {{{} = 1}}", "a = '''b'''''\n{} = 1", 'a = """\\""""""\n{} = 1']
+)
+@pytest.mark.parametrize("part", ["a", '"!"', "'!'", '""', '"#"', '"\\""', "a" * 101, "a" + " " * 10, "a \t "])
+def test_a_key_with_many_dots_is_refused_however_it_is_written(tmp_path, part, head):
+    key = ".".join([part] * 34)
+    assert "netlify.toml has a key with more than 32 dots." in failure(tmp_path, {"netlify.toml": head.format(key)})
+
+
+@pytest.mark.parametrize("value", ['"{}"', "'{}'", '"""\n{}"""', "'''it's {}'''", '"\\"{}"', '"" # {}'])
+def test_dots_in_strings_and_comments_are_no_key(tmp_path, value):
+    text = "[build]\ncommand = " + value.format("a." * 100)
+    assert plan(tmp_path, {"netlify.toml": text}).settings
+
+
+def test_the_lines_about_refused_variables_are_few(tmp_path):
+    names = "\n".join(f"LD_{number} = 1" for number in range(100))
+    found = lines(plan(tmp_path, {"netlify.toml": f"[build.environment]\n{names}"}))
+    assert found.count("cannot be set") == 12
+    assert "netlify.toml: 88 more variables are left out." in found
 
 
 @pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "HOME", "NETLIFY", "VERCEL", "CF_PAGES", "BUILDSPACE_TOKEN"])
