@@ -19,7 +19,7 @@ from aiohttp import web
 
 from gateway.access.guard import ACTOR
 from gateway.background import wait_until_any
-from gateway.errors import NotFound, Unavailable
+from gateway.errors import NotFound, TooMany, Unavailable
 from gateway.models.log import LogLine, LogPosition
 from gateway.roles import LogStore
 from gateway.routes.logs import LogOwner, LogPage, cut_off, find_owner, is_stored, line_json, page_end, read_lines
@@ -35,7 +35,10 @@ SOON_SECONDS, SELDOM_SECONDS = 0.25, 2.0
 """How often a followed log is read: soon after lines came, seldom while none come."""
 KEPT_LINES = 2000
 """How many of the last lines a followed log keeps for the clients that are behind. Others read the store."""
+MAX_STREAMS, MAX_STREAMS_OF_LOG = 1000, 64
+"""How many streams a gateway has open, in all and of one log. Each is a connection, and may be a reading of its own."""
 RETRY = b"retry: 2000\n\n"
+RETRY_SECONDS = 5.0
 HEARTBEAT = b": nothing new\n\n"
 
 FindOwner = Callable[[], Awaitable[LogOwner]]
@@ -112,6 +115,18 @@ class FollowedLogs:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self._logs: dict[uuid.UUID, FollowedLog] = {}
+        self._streams: collections.Counter[uuid.UUID] = collections.Counter()
+
+    @contextlib.contextmanager
+    def admit(self, deployment_id: uuid.UUID) -> Iterator[None]:
+        """Counts a stream while it is open. Raises TooMany."""
+        if self._streams[deployment_id] >= MAX_STREAMS_OF_LOG or self._streams.total() >= MAX_STREAMS:
+            raise TooMany("Too many log streams are open. GET /logs/{id} shows the log in pages.", RETRY_SECONDS)
+        self._streams[deployment_id] += 1
+        try:
+            yield
+        finally:
+            self._streams -= collections.Counter([deployment_id])  # drops what reaches 0
 
     @contextlib.contextmanager
     def follow(
@@ -155,12 +170,13 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     async def find() -> LogOwner:
         return await find_owner(services, actor, deployment_id)
 
-    events = read_events(request.app[FOLLOWED], services.logs, deployment_id, position, find)
-    first = await anext(events)  # raises while the status can still say so
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-    await response.prepare(request)
-    if request.method != "HEAD":
-        await _send(request, response, _chained(first, events))
+    with request.app[FOLLOWED].admit(deployment_id):
+        events = read_events(request.app[FOLLOWED], services.logs, deployment_id, position, find)
+        first = await anext(events)  # raises while the status can still say so
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await _send(request, response, _chained(first, events))
     return response
 
 

@@ -23,7 +23,7 @@ REASONS = {
     "409": "The current state does not allow this.",
     "413": "The body is too large.",
     "415": "The body is not application/json.",
-    "429": "Too many wrong tokens, or the queue is full: try again after `Retry-After` seconds.",
+    "429": "Too many wrong tokens or log streams, or the queue is full: try again after `Retry-After` seconds.",
     "500": "An unexpected error.",
     "503": "An engine is away: the same call may succeed later.",
 }

@@ -216,6 +216,22 @@ async def test_clients_that_come_back_at_the_last_line_share_the_reading(api, de
     assert len(reads) - 20 < 20
 
 
+@pytest.mark.parametrize("limit", ["MAX_STREAMS", "MAX_STREAMS_OF_LOG"])
+async def test_more_streams_than_the_limit_are_refused_until_one_ends(
+    monkeypatch, api, deployment, store, connect, limit
+):
+    monkeypatch.setattr(log_streams, limit, 1)
+    await store(1)
+    stream = await connect()
+    async with api.session.get(f"{api.url}/logs/{deployment.id}/stream") as refused:
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
+    end(api, deployment, 1)
+    assert [(await stream.next())[1] for _ in range(2)] == ["message", "end"]
+    with pytest.raises(EOFError):
+        await stream.next()
+    await connect()
+
+
 async def test_a_quiet_stream_has_a_heartbeat(monkeypatch, store, connect):
     monkeypatch.setattr(log_streams, "HEARTBEAT_SECONDS", 0.0)
     await store(1)
