@@ -96,13 +96,15 @@ def read_toml(checkout: Checkout, path: PurePosixPath) -> Document | None:
     if _LONG_KEY.search(_TOML_STRING_OR_COMMENT.sub("s", text)):
         raise BuildFailed(f"{path} has a key with more than 32 dots.")
     try:
-        return Document(str(path), text, tomllib.loads(text))
+        values = tomllib.loads(text)
+        str(values)  # raises ValueError for a long number that is not decimal, such as 0xfff
     except tomllib.TOMLDecodeError as error:
         raise BuildFailed(f"{path} is not valid TOML: {error}.") from error
     except RecursionError as error:
         raise BuildFailed(f"{path} is nested too deeply.") from error
     except ValueError as error:
         raise BuildFailed(f"{path} can't be read: {TOO_MANY_DIGITS}") from error
+    return Document(str(path), text, values)
 
 
 def read_json(checkout: Checkout, path: PurePosixPath, *, with_comments: bool = False) -> Document | None:

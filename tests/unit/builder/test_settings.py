@@ -255,6 +255,7 @@ DIGITS = "9" * 5000
 TOO_LARGE = "can't be read: It has a number with more than 4300 digits."
 NO_UNICODE = r"can't be read: It has half of a surrogate pair, such as \ud800, which is not valid Unicode."
 BROKEN += [
+    ("netlify.toml", "[build.environment]\nA = 0x" + "f" * 5000, f"netlify.toml {TOO_LARGE}"),
     *[(f"{name}.toml", f"x = {DIGITS}", f"{name}.toml {TOO_LARGE}") for name in ("netlify", "buildspace", "wrangler")],
     *[
         (name, f'{{"x": {DIGITS}}}', f"{name} {TOO_LARGE}")
