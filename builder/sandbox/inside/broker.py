@@ -38,7 +38,7 @@ from typing import NoReturn
 from builder.sandbox.inside import kernel, notifications
 from builder.sandbox.inside.notifications import Call
 from builder.sandbox.inside.plan import Broker
-from builder.sandbox.inside.ports import OwnPorts, Place, loopback
+from builder.sandbox.inside.ports import Owner, OwnPorts, Place, loopback
 
 ADDRESS_BYTES = 128
 MAX_PATH_BYTES = 4096
@@ -186,8 +186,8 @@ class Desk:
                 raw = self._unix_target(call, raw, used)
             elif family in (socket.AF_INET, socket.AF_INET6) and _is_tcp(held):
                 place = Place.parse(raw)
-                if self._is_own(place):
-                    return self._connect_own(call, held, place)
+                if owner := self._find_own(place):
+                    return self._connect_own(call, held, place, owner)
             elif family == socket.AF_UNSPEC:
                 _done(kernel.connect(held.fileno(), raw))  # disconnects, at once
                 return 0
@@ -226,23 +226,23 @@ class Desk:
         except RuntimeError as error:
             raise Refused(errno.EAGAIN) from error
 
-    def _is_own(self, place: Place) -> bool:
-        """Whether it means a socket of the build. Raises Refused if it is closed to the build."""
+    def _find_own(self, place: Place) -> Owner | None:
+        """The socket of the build that it means. Raises Refused if it is closed to the build."""
         if place.is_loopback() or place.address.is_link_local or str(place.address) in self._plan.own_addresses:
-            if self._ports.find(place) is not None:
-                return True
+            if owner := self._ports.find(place):
+                return owner
             if place.port not in self._plan.ports_here:
                 raise Refused(errno.ECONNREFUSED)
         elif place.port not in self._plan.ports:
             raise Refused(errno.EACCES)
-        return False
+        return None
 
-    def _connect_own(self, call: Call, held: socket.socket, place: Place) -> int | None:
+    def _connect_own(self, call: Call, held: socket.socket, place: Place, owner: Owner) -> int | None:
         """Connects a socket that the build does not have yet: until it is known that the peer is the build's, the build
         must neither use it nor have it wait for the next owner of the port. Then it takes the place of the build's.
         """
         family, is_blocking = held.family, os.get_blocking(held.fileno())
-        made = self._ports.connect(family, place)
+        made = self._ports.connect(family, place, owner)
         if made is not None:
             return self._replace(call, held, made)
 
