@@ -191,6 +191,8 @@ async def running_gateway(directory: Path, *, start: bool = True, **settings: st
         "BUILDSPACE_API_PORT": str(api),
         "BUILDSPACE_BUILDERS_PORT": str(builders),
         "BUILDSPACE_BUILDER_ALLOW_PRIVATE_HOSTS": "127.0.0.1",
+        # Builders of this machine use a socket; those of ECS need an address.
+        **({"BUILDSPACE_BUILDERS_URL": f"http://127.0.0.1:{builders}"} if "CLUSTER_ARN" in settings else {}),
         **settings,
     }
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
