@@ -218,7 +218,7 @@ async def test_without_isolation_a_build_starts_behind_a_wall_that_does_not_hold
         await launcher.stop(handle, "The test is over.")
 
 
-async def test_a_container_that_nobody_stopped_goes_with_a_later_launch(
+async def test_a_container_that_no_gateway_stopped_is_removed(
     on: OpenLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with on("leaves") as launcher:
@@ -227,14 +227,13 @@ async def test_a_container_that_nobody_stopped_goes_with_a_later_launch(
         monkeypatch.setattr(docker, "LEFT_SECONDS", -float("inf"))
         async with on("sleeps") as same_engine:
             running = await same_engine.launch(order())
-            later = await same_engine.launch(order())
+            await same_engine.tidy()
             assert await launcher.last_words(ended) == ""
             assert await state_of(launcher, running) is BuilderState.RUNNING
-            for handle in (running, later):
-                await same_engine.stop(handle, "The test is over.")
+            await same_engine.stop(running, "The test is over.")
 
 
-async def test_the_work_of_a_container_that_somebody_removed_goes_with_a_later_launch(
+async def test_the_work_of_a_container_that_another_program_removed_is_removed_too(
     on: OpenLauncher, engine: DockerEngine
 ) -> None:
     async with on("sleeps") as launcher:
@@ -242,6 +241,7 @@ async def test_the_work_of_a_container_that_somebody_removed_goes_with_a_later_l
         work = work_of(engine, removed)
         engine.docker("rm", "--force", removed.removeprefix("docker:"))
         later = await launcher.launch(order())
+        await launcher.tidy()
         volumes = engine.docker("volume", "ls", "--quiet").split()
         assert (work in volumes, work_of(engine, later) in volumes) == (False, True)
         await launcher.stop(later, "The test is over.")
