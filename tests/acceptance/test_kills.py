@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +64,8 @@ async def test_a_stop_in_the_middle_of_a_build_ends_by_itself_and_the_build_goes
 async def test_a_stop_in_the_middle_of_a_download_never_shows_a_cut_file_as_whole(
     start_gateway: Callable[..., Any], repositories: Repositories
 ) -> None:
-    big = {
-        "package.json": '{"scripts": {"build": "mkdir dist && touch dist/index.html && head -c 300000000 /dev/zero > dist/big.bin"}}'
-    }
+    build = "mkdir dist && touch dist/index.html && head -c 300000000 /dev/zero > dist/big.bin"
+    big = {"package.json": json.dumps({"scripts": {"build": build}})}
     async with start_gateway() as gateway:
         answer = await gateway.deploy(repositories.from_files("download", big))
         assert (await gateway.ended(answer["deploymentId"]))["status"] == "READY"
