@@ -37,7 +37,7 @@ BODIES = [
     b'{"name": "a", "gitUrl": "https://github.com/a/b", "status": "READY"}',
     b'{"name": "a", "gitUrl": "https://github.com/a/b", "branch": "--upload-pack=x"}',
     b'{"name": "a", "gitUrl": "https://github.com/a/b", "rootDirectory": "../../etc"}',
-    b'{"name": "a", "gitUrl": "https://github.com/a/b", "outputDirectory": "/"}',
+    b'{"name": "a", "gitUrl": "https://github.com/a/b", "outputDirectory": "~/dist"}',
     b'{"name": "a", "gitUrl": "https://github.com/a/b", "nodeVersion": "$(id)"}',
     b'{"name": "a", "gitUrl": "https://github.com/a/b"} trailing',
     b"name=a&gitUrl=https://github.com/a/b",
