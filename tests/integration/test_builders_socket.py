@@ -69,7 +69,8 @@ async def test_another_account_neither_enters_the_folder_nor_is_answered(postgre
     monkeypatch.setattr("gateway.duties.WATCH_SECONDS", 600.0)  # it would set back the modes
     async with api_over_database(await postgres.create_database(), tmp_path) as api:
         path = api.gateway.config.builders_socket
-        for folder in (*tmp_path.parents[:2], tmp_path, path.parents[1]):
+        above = [folder for folder in tmp_path.parents if folder.name.startswith(("pytest-", "popen-"))]
+        for folder in (*above, tmp_path, path.parents[1]):
             folder.chmod(0o755)
         assert "PermissionError" in (await asyncio.to_thread(ask, path)).stderr
         path.parent.chmod(0o755)
