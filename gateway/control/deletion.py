@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.background import repeat
 from gateway.engines.postgres.database import Held
@@ -49,12 +49,13 @@ class Deleter:
     async def _remove(self, project_id: uuid.UUID) -> None:
         async with self._releases.project_lock(project_id) as lock:
             for prefix in (releases_prefix(project_id), blobs_prefix(project_id), caches_prefix(project_id)):
-                await self._remove_objects(prefix, lock)
+                await delete_objects(self._objects, [info.key async for info in self._objects.list(prefix)], lock)
         await self._logs.forget(await self._deletions.deployments(project_id))
         await self._deletions.finish(project_id)
 
-    async def _remove_objects(self, prefix: str, lock: Held) -> None:
-        keys = [info.key async for info in self._objects.list(prefix)]
-        for start in range(0, len(keys), AT_ONCE):
-            await lock.check()
-            await self._objects.delete(keys[start : start + AT_ONCE])
+
+async def delete_objects(objects: ObjectStore, keys: Sequence[str], lock: Held) -> None:
+    """In portions, each of them only while the lock is held."""
+    for start in range(0, len(keys), AT_ONCE):
+        await lock.check()
+        await objects.delete(keys[start : start + AT_ONCE])

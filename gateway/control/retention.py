@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from builder.protocol.calls import Manifest
 from gateway import config
 from gateway.background import wait_until
+from gateway.control.deletion import delete_objects
 from gateway.engines.postgres.database import Held
 from gateway.errors import Conflict, GatewayError, NotFound, Unavailable
 from gateway.models.object_keys import blob_key, blobs_prefix, cache_key, caches_prefix, release_key, releases_prefix
@@ -35,7 +36,6 @@ SILENT_SECONDS = 600.0
 PROJECTS_AT_ONCE = 20
 YOUNG = datetime.timedelta(hours=1)
 """Objects written this recently are never deleted."""
-AT_ONCE = 500
 
 
 class Sweeper:
@@ -190,10 +190,8 @@ class Sweeper:
     async def _delete_others(self, prefix: str, kept: set[str], lock: Held) -> None:
         """Delete the objects under the prefix that are neither kept nor young."""
         doomed = [key async for key in self._old_others(prefix, kept)]
-        for start in range(0, len(doomed), AT_ONCE):
-            # After a lost lock, a publication may be using a blob again that was unused a moment ago.
-            await lock.check()
-            await self._objects.delete(doomed[start : start + AT_ONCE])
+        # After a lost lock, a publication may be using a blob again that was unused a moment ago.
+        await delete_objects(self._objects, doomed, lock)
         if doomed:
             log.info("swept %d objects under %s", len(doomed), prefix)
 

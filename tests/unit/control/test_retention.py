@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.background import Health, kept_running
 from gateway.config import Builder, Retention
-from gateway.control import retention
+from gateway.control import deletion, retention
 from gateway.control.publishing import Publisher
 from gateway.control.retention import Sweeper
 from gateway.errors import Conflict, Unavailable
@@ -362,7 +362,7 @@ async def test_a_sweep_that_failed_is_done_as_soon_as_the_disk_has_room(world):
 
 
 async def test_many_objects_go_in_several_calls(world, monkeypatch):
-    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    monkeypatch.setattr(deletion, "AT_ONCE", 2)
     failed = await world.announce({f"{number}": str(number).encode() for number in range(7)})
     await world.deployments.fail(failed.id, 1, "It failed.")
     world.clock.pass_by(2 * 3600)
