@@ -32,6 +32,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Self
 
+from builder.protocol.names import camel_case
 from builder.protocol.settings import Settings, UsedSetting
 from builder.protocol.steps import Step
 
@@ -221,15 +222,10 @@ class Finish(Message):
 
 def _camel(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_camel_name(name): _camel(item) for name, item in value.items()}
+        return {camel_case(name): _camel(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_camel(item) for item in value]
     return value
-
-
-def _camel_name(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
 
 
 _WORDS = {str: "text", int: "a whole number", bool: "true or false"}
@@ -254,7 +250,7 @@ def _reader(kind: Any) -> Callable[[Any, str], Any]:
 
 def _dataclass_reader(kind: type) -> Callable[[Any, str], Any]:
     hints = typing.get_type_hints(kind)
-    fields = {_camel_name(field.name): field for field in dataclasses.fields(kind)}
+    fields = {camel_case(field.name): field for field in dataclasses.fields(kind)}
     readers = {name: (field.name, _reader(hints[field.name])) for name, field in fields.items()}
     needed = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
 

@@ -23,6 +23,8 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _SCP_LIKE = re.compile(r"(?:[^/@\s:]+@)?([^/@\s:]+):(?!//)([^\s]+)\Z")
 _USER = re.compile(r"[a-z0-9_][a-z0-9_-]{0,31}\Z")
 _LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+EVERY_HOST = ("0.0.0.0/0", "::/0")
+"""Allows private hosts too: for a URL that is only looked at, not connected to."""
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _COMPATIBLE = ipaddress.ip_network("::/96")
 
@@ -42,6 +44,10 @@ class GitUrl:
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
         user = f"{self.user}@" if self.user else ""
         return f"{self.scheme}://{user}{host}{port}{self.path}"
+
+    def without_ssh(self) -> GitUrl:
+        """The same place over https, if this is an ssh URL: a deploy key opens one repository only."""
+        return self if self.scheme != "ssh" else GitUrl("https", self.host, DEFAULT_PORTS["https"], self.path)
 
 
 def parse_git_url(text: str, allow_private_hosts: Sequence[str] = ()) -> GitUrl:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from builder.protocol.names import camel_case
+
 MAX_PATH = 1024
 MAX_COMMAND = 1000
 MAX_NODE_VERSION = 100
@@ -66,8 +68,7 @@ class Setting:
 
     @property
     def json_name(self) -> str:
-        head, *rest = self.name.split("_")
-        return head + "".join(part.capitalize() for part in rest)
+        return camel_case(self.name)
 
     def check(self, value: Any) -> None:
         """Raises ValueError with the rest of a sentence that begins with the name."""

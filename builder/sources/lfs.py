@@ -15,7 +15,7 @@ from builder.checkout import open_file, opened_folder
 from builder.disk import disk_use
 from builder.errors import BuildFailed
 from builder.protocol.calls import ManifestFile
-from builder.protocol.giturls import DEFAULT_PORTS, GitUrl, parse_git_url
+from builder.protocol.giturls import GitUrl, parse_git_url
 from builder.sources.lfs_server import LfsServer, Trouble
 from builder.sources.repository import Entry, Opener, Repository
 
@@ -128,10 +128,7 @@ def check_pointers(output: Iterable[ManifestFile], pointers: Mapping[str, str]) 
 
 async def _find_server(repository: Repository, entries: Sequence[Entry], allow_private_hosts: Sequence[str]) -> GitUrl:
     """Raises Trouble for a URL in .lfsconfig that is not accepted."""
-    base = repository.remote.url
-    if base.scheme == "ssh":
-        base = dataclasses.replace(base, scheme="https", port=DEFAULT_PORTS["https"], user="")
-    url = f"{str(base).rstrip('/').removesuffix('.git')}.git/info/lfs"
+    url = f"{str(repository.remote.url.without_ssh()).rstrip('/').removesuffix('.git')}.git/info/lfs"
     if any(entry.path == ".lfsconfig" for entry in entries):
         with contextlib.suppress(BuildFailed):  # it names no URL
             read = ("config", "--no-includes", "--blob", "HEAD:.lfsconfig", "--get", "lfs.url")

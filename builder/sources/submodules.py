@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from builder.checkout import opened_folder
 from builder.errors import BuildFailed
-from builder.protocol.giturls import DEFAULT_PORTS, GitUrl, parse_git_url
+from builder.protocol.giturls import GitUrl, parse_git_url
 from builder.sources.history import fetch_commit
 from builder.sources.lfs import LargeFiles
 from builder.sources.refs import Wanted
@@ -112,8 +112,7 @@ async def _read_modules(repository: Repository) -> dict[str, dict[str, str]]:
 
 def resolve_url(base: GitUrl, text: str, allow_private_hosts: Sequence[str] = ()) -> GitUrl:
     """Raises ValueError with a sentence."""
-    if base.scheme == "ssh":  # a deploy key opens one repository, so the others are public
-        base = dataclasses.replace(base, scheme="https", port=DEFAULT_PORTS["https"], user="")
+    base = base.without_ssh()
     if text.startswith(("./", "../")):
         return parse_git_url(_join(base, text), allow_private_hosts)
     other = _OTHER_SCHEME.match(text)

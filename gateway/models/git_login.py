@@ -6,9 +6,7 @@ import dataclasses
 import datetime
 import enum
 
-from builder.protocol.giturls import parse_git_url
-
-EVERY_HOST = ("0.0.0.0/0", "::/0")
+from builder.protocol.giturls import EVERY_HOST, parse_git_url
 
 
 class LoginKind(enum.StrEnum):

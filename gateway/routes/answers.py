@@ -14,6 +14,7 @@ from marshmallow import fields, validate
 from marshmallow.experimental.context import Context
 
 from builder.protocol.calls import Failure
+from builder.protocol.names import camel_case
 from builder.protocol.settings import BY_NAME, SETTINGS, Setting
 from builder.protocol.steps import Stream
 from gateway.models.addresses import Addresses
@@ -49,8 +50,7 @@ class Answer(marshmallow.Schema):
     """Fields named as in the models; camelCase in JSON."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        first, *others = (field_obj.data_key or field_name).split("_")
-        field_obj.data_key = first + "".join(word.capitalize() for word in others)
+        field_obj.data_key = camel_case(field_obj.data_key or field_name)
 
 
 class Moment(fields.DateTime):

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 
 import marshmallow
 from aiohttp import web
-from marshmallow import ValidationError, fields, validate
+from marshmallow import fields, validate
 
-from builder.protocol.giturls import MAX_URL_LENGTH, GitUrl, parse_git_url, parse_ssh_url
+from builder.protocol.giturls import EVERY_HOST, MAX_URL_LENGTH, GitUrl, parse_git_url, parse_ssh_url
 from gateway.access.guard import ACTOR
-from gateway.errors import Invalid
-from gateway.models.git_login import EVERY_HOST
 from gateway.routes.answers import Answer, Moment, answer
 from gateway.routes.bodies import read_json
-from gateway.routes.requests import Text, load, read_slug
+from gateway.routes.requests import Text, load, read_slug, read_url, url_check
 from gateway.services import SERVICES
 
 MAX_TOKEN = 4096
@@ -51,13 +49,6 @@ class TokenRequest(marshmallow.Schema):
         unknown = marshmallow.RAISE
 
 
-def _check_ssh_url(text: str) -> None:
-    try:
-        parse_ssh_url(text, EVERY_HOST)
-    except ValueError as error:
-        raise ValidationError(f"is wrong: {error}") from error
-
-
 class KeyRequest(marshmallow.Schema):
     """A new deploy key. It replaces the one before."""
 
@@ -66,7 +57,7 @@ class KeyRequest(marshmallow.Schema):
         allow_none=True,
         validate=[
             validate.Length(max=MAX_URL_LENGTH, error=f"has at most {MAX_URL_LENGTH} characters"),
-            _check_ssh_url,
+            url_check(parse_ssh_url),
         ],
         metadata={
             "description": "Default: the project's git URL, over ssh.",
@@ -134,11 +125,7 @@ def _ssh_url(asked: str | None, git_url: str, allow_private_hosts: Sequence[str]
     """Raises Invalid for a host that builds may not reach."""
     known = parse_git_url(git_url, EVERY_HOST)
     host = f"[{known.host}]" if ":" in known.host else known.host
-    try:
-        return parse_ssh_url(asked or f"ssh://git@{host}{known.path}", allow_private_hosts)
-    except ValueError as error:
-        sentence = f"sshUrl is wrong: {error}"
-        raise Invalid(sentence, {"sshUrl": sentence}) from error
+    return read_url("sshUrl", parse_ssh_url, asked or f"ssh://git@{host}{known.path}", allow_private_hosts)
 
 
 async def _now(request: web.Request) -> web.Response:

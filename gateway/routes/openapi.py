@@ -10,6 +10,7 @@ import marshmallow
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
+from builder.protocol.names import camel_case
 from gateway.routes import answers, requests
 from gateway.routes.table import Access, Description, Parameter, Route
 
@@ -98,9 +99,8 @@ def _operation(route: Route, about: Description) -> dict[str, Any]:
         *(WITH_BODY if route.body else ()),
         *([404] if in_path else []),
     }
-    first, *others = route.handler.__name__.split("_")
     operation: dict[str, Any] = {
-        "operationId": first + "".join(word.capitalize() for word in others),
+        "operationId": camel_case(route.handler.__name__),
         "summary": about.summary,
         "security": [{}] if is_open else [{"token": []}, {}],
         "parameters": [_parameter(each) for each in (*in_path, *about.parameters)],

@@ -44,7 +44,7 @@ async def create_project(request: web.Request) -> web.Response:
     wanted = read_new_project(body, services.config.builder.allow_private_hosts)
     actor = request[ACTOR]
     cause = _cause(actor, wanted.source.ref)
-    first = await services.variables.seal_first(read_entries(body.get("variables") or (), {}))
+    first = await services.variables.seal_first(read_entries(wanted.variables, {}))
     async with _idempotency(services, key, body, first) as idempotency:
         deployment = await services.projects.create(
             actor, wanted.name, wanted.source, wanted.settings, cause, idempotency=idempotency, first=first

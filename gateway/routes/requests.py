@@ -12,7 +12,7 @@ import marshmallow
 from marshmallow import ValidationError, fields, validate
 
 from builder.protocol.branches import MAX_BRANCH, check_branch
-from builder.protocol.giturls import MAX_URL_LENGTH, parse_git_url
+from builder.protocol.giturls import EVERY_HOST, MAX_URL_LENGTH, GitUrl, parse_git_url
 from builder.protocol.lines import MAX_ATTEMPT
 from builder.protocol.settings import PLAIN, SETTINGS, Setting, Settings
 from gateway.errors import Invalid, NotFound
@@ -27,6 +27,8 @@ MAX_NAME = 100
 MAX_PAGE = 100
 PAGE = 20
 MAX_LOG_PAGE = 10_000
+
+ParseUrl = Callable[[str, Sequence[str]], GitUrl]
 
 _VISIBLE = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\Z"
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
@@ -85,12 +87,25 @@ def _setting(
     )
 
 
-def _check_git_url(text: str) -> None:
-    """Accepts private hosts: the configuration decides whether they may be cloned (`read_new_project`)."""
+def url_check(parse: ParseUrl) -> Callable[[str], None]:
+    """A check of a field. Accepts private hosts: the configuration decides whether they may be cloned (`read_url`)."""
+
+    def check(text: str) -> None:
+        try:
+            parse(text, EVERY_HOST)
+        except ValueError as error:
+            raise ValidationError(f"is wrong: {error}") from error
+
+    return check
+
+
+def read_url(field: str, parse: ParseUrl, text: str, allow_private_hosts: Sequence[str]) -> GitUrl:
+    """The value of this field. Raises Invalid for a host that builds may not reach."""
     try:
-        parse_git_url(text, ("0.0.0.0/0", "::/0"))
+        return parse(text, allow_private_hosts)
     except ValueError as error:
-        raise ValidationError(f"is wrong: {error}") from error
+        sentence = f"{field} is wrong: {error}"
+        raise Invalid(sentence, {field: sentence}) from error
 
 
 def _check_branch(text: str) -> None:
@@ -180,7 +195,7 @@ class _Project(marshmallow.Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=MAX_URL_LENGTH, error=f"has from 1 to {MAX_URL_LENGTH} characters"),
-            _check_git_url,
+            url_check(parse_git_url),
         ],
         metadata={
             "format": "git-url",
@@ -251,16 +266,20 @@ class EmptyRequest(marshmallow.Schema):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewProject:
+    """`variables`: loaded VariableRequests."""
+
     name: str
     source: Source
     settings: Settings
+    variables: Sequence[Mapping[str, Any]] = ()
 
 
 def read_new_project(body: Mapping[str, Any], allow_private_hosts: Sequence[str]) -> NewProject:
     """Raises Invalid with a sentence for each field that is wrong."""
     values = load(ProjectRequest(), body)
-    git_url = _read_git_url(values["gitUrl"], allow_private_hosts)
-    return NewProject(values["name"], GitRef(git_url, values["branch"] or None), Settings(**_chosen(values)))
+    git_url = read_url("gitUrl", parse_git_url, values["gitUrl"], allow_private_hosts)
+    source = GitRef(str(git_url), values["branch"] or None)
+    return NewProject(values["name"], source, Settings(**_chosen(values)), values["variables"] or ())
 
 
 def read_project_change(
@@ -270,7 +289,7 @@ def read_project_change(
     values = load(ProjectChange(), body)
     changed: dict[str, Any] = {name: values[name] for name in ("name", "slug") if name in values}
     if "gitUrl" in values:
-        changed["git_url"] = _read_git_url(values["gitUrl"], allow_private_hosts)
+        changed["git_url"] = str(read_url("gitUrl", parse_git_url, values["gitUrl"], allow_private_hosts))
     if "branch" in values:
         changed["branch"] = values["branch"] or None
 
@@ -279,14 +298,6 @@ def read_project_change(
         return dataclasses.replace(project, **changed, settings=settings)
 
     return edit, values.get("keepOldAddress", True)
-
-
-def _read_git_url(text: str, allow_private_hosts: Sequence[str]) -> str:
-    try:
-        return str(parse_git_url(text, allow_private_hosts))
-    except ValueError as error:
-        sentence = f"gitUrl is wrong: {error}"
-        raise Invalid(sentence, {"gitUrl": sentence}) from error
 
 
 def read_overrides(values: Mapping[str, Any]) -> Settings:
