@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from builder.checkout import check_deadline, open_file, opened_folder
+from builder.checkout import check_deadline, open_file, opened_folder, opened_inner
 
 MAGIC = b"buildspace-1\n"
 RECORD = struct.Struct(">cHIQq")
@@ -102,11 +102,8 @@ class _Packer:
     def _add(self, folder: int, name: str, path: str, depth: int) -> None:
         mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            try:
+            with opened_inner(name, folder) as inner:
                 self.add_folder(inner, path, depth + 1)
-            finally:
-                os.close(inner)
         elif stat.S_ISREG(mode):
             self._add_file(open_file(name, folder), path)
         elif stat.S_ISLNK(mode):

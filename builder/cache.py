@@ -27,12 +27,12 @@ from builder.archive import BadArchive, Count, Unpackable
 from builder.checkout import Checkout, open_file, opened_folder
 from builder.detect import Plan
 from builder.errors import BuildFailed, Ended, Lost
+from builder.lockfiles import INSTALLED_KINDS
 from builder.logs import LineSender
 from builder.managers import Choice
 from builder.protocol.calls import SAVE_SECONDS, Job
 from builder.toolchain import Toolchain
 from builder.upload import megabytes
-from builder.wishes import read_object
 
 FORMAT = 1
 RESTORE_SECONDS = 120.0
@@ -48,7 +48,6 @@ CONFIGURATIONS = (
 PATCHES = ("patches", ".yarn/patches")
 OWN_SCRIPTS = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
 """An install runs them for the project itself, and they may read and write any file of it."""
-KINDS = ("dependencies", "devDependencies", "optionalDependencies")
 FRAMEWORK_CACHES = (".next/cache", ".astro", ".cache")
 INSTALLED_NAMES = frozenset({".bin", ".pnpm", ".store"})
 """Names with a dot in node_modules that an install makes. Others, such as `.vite`, are caches of programs."""
@@ -196,14 +195,14 @@ def plan_use(plan: Plan, choice: Choice, toolchain: Toolchain, checkout: Checkou
 
 def _check_package(checkout: Checkout, folder: PurePosixPath) -> None:
     try:
-        package = read_object(checkout, folder / "package.json")
+        package = checkout.read_object(folder / "package.json")
     except BuildFailed as error:
         raise Unpackable(f"{folder / 'package.json'} is too large") from error
     scripts = package.get("scripts")
     own = [name for name in OWN_SCRIPTS if isinstance(scripts, dict) and scripts.get(name)]
     if own:
         raise Unpackable(f"{folder / 'package.json'} has the script `{own[0]}`, which an install has to run")
-    for kind in KINDS:
+    for kind in INSTALLED_KINDS:
         wanted = package.get(kind)
         for name, version in wanted.items() if isinstance(wanted, dict) else ():
             if str(version).startswith(("file:", "link:", "portal:")):

@@ -44,6 +44,16 @@ def opened_folder(root: Path, relative: PurePosixPath) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def opened_inner(name: str, folder: int) -> Iterator[int]:
+    """A descriptor of a folder in an open folder. Raises OSError for anything else, and for a link."""
+    descriptor = os.open(name, _FOLDER, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def open_file(name: str, folder: int) -> int:
     """A descriptor of a regular file in an open folder. Raises OSError for anything else; never waits for a writer."""
     descriptor = os.open(name, _FILE, dir_fd=folder)
@@ -108,6 +118,13 @@ class Checkout:
         if not isinstance(found, dict):
             raise ValueError("It is not an object.")
         return found
+
+    def read_object(self, path: PurePosixPath) -> dict[str, Any]:
+        """As `read_json`; empty if the file is missing or holds anything but an object."""
+        try:
+            return self.read_json(path) or {}
+        except ValueError:
+            return {}
 
     def has(self, path: PurePosixPath) -> bool:
         """Whether this is a regular file."""

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from builder.checkout import PAGES, check_deadline, open_file, opened_folder
+from builder.checkout import PAGES, check_deadline, open_file, opened_folder, opened_inner
 from builder.errors import BuildFailed
 from builder.leaks import NO_LEAKS, FileSearch, Leak, Leaks, explain_leak
 from builder.links import Links, TooManyLinks
@@ -151,11 +151,8 @@ class _Walk:
 
     def _enter(self, folder: int, name: str, path: str, depth: int) -> None:
         self._folders.append(path)
-        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        try:
+        with opened_inner(name, folder) as inner:
             self.visit(inner, f"{path}/", depth + 1)
-        finally:
-            os.close(inner)
 
     def _take(self, folder: int, name: str, path: str) -> None:
         descriptor = open_file(name, folder)
@@ -223,7 +220,7 @@ def read_file(root: Path, folder: PurePosixPath, path: str) -> Iterator[bytes]:
 
 def is_single_page(files: Sequence[ManifestFile]) -> bool:
     """One page, at the root: it handles every path itself."""
-    pages = {file.path for file in files if file.path.endswith((".html", ".htm"))}
+    pages = {file.path for file in files if file.path.endswith(PAGES)}
     return pages - ERROR_PAGES == {"index.html"}
 
 

@@ -14,6 +14,7 @@ from builder.checkout import HERE, Checkout
 from builder.errors import BuildFailed
 from builder.frameworks import FRAMEWORKS, PLAIN_OUTPUTS, Framework, find_framework
 from builder.generators import complete, needs_refusal
+from builder.lockfiles import INSTALLED_KINDS
 from builder.managers import Choice, choose_manager
 from builder.programs import named_programs
 from builder.protocol.calls import Job
@@ -23,7 +24,7 @@ from builder.settings.reading import read_settings
 from builder.settings.resolved import Resolved
 from builder.shell import shell_command, shell_line
 
-KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+KINDS = (*INSTALLED_KINDS, "peerDependencies")
 PLAIN = "Static HTML"
 MAX_CONFIGURED_OUTPUTS = 20
 _PLAIN_BUILD = re.compile(r"\s*(?:(?:npm|pnpm|yarn|bun)(?: run)? build|(?:npx )?[a-z-]+ build)\s*\Z")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from builder.checkout import Checkout
 from builder.node import SYSTEM_PATH
+from builder.wishes import tool_version
 
 ASK_SECONDS = 10.0
 NAMES = ("python3", *(f"python3.{minor}" for minor in range(20, 7, -1)))
@@ -72,18 +73,13 @@ def read_python_wish(variables: Mapping[str, str], checkout: Checkout, root: Pur
         "PYTHON_VERSION": variables.get("PYTHON_VERSION", ""),
         "runtime.txt": checkout.read_start(root / "runtime.txt"),
         ".python-version": checkout.read_start(root / ".python-version"),
-        ".tool-versions": _tool_version(checkout.read_start(root / ".tool-versions")),
+        ".tool-versions": tool_version(checkout.read_start(root / ".tool-versions"), "python"),
     }
     for source, text in texts.items():
         if pin := next((line.strip() for line in text.splitlines() if _PIN.match(line.strip())), ""):
             return PythonWish(pin, source)
     found = _REQUIRED.search(checkout.read(root / "pyproject.toml") or "")
     return PythonWish(found[1], "pyproject.toml") if found else None
-
-
-def _tool_version(text: str) -> str:
-    words = (line.partition("#")[0].split() for line in text.splitlines())
-    return next((found[1] for found in words if len(found) > 1 and found[0] == "python"), "")
 
 
 def find_pythons(environ: Mapping[str, str] = os.environ) -> list[Python]:

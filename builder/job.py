@@ -254,10 +254,8 @@ class Build:
         names = {**dict.fromkeys(sorted(plan.programs), False), **({own: True} if own else {})}
         if python is not None:
             names["uv"] = True
-        added = [
-            await fetch_program(name, self._with_variables(plan, {}), self._wheels, needed=needed)
-            for name, needed in names.items()
-        ]
+        variables = self._with_variables(plan, {})
+        added = [await fetch_program(name, variables, self._wheels, needed=needed) for name, needed in names.items()]
         for name, each in zip(names, added, strict=True):
             for note in each.notes:
                 await self._log.say(note)

@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 
 from builder.checkout import Checkout
 from builder.errors import BuildFailed
-from builder.wishes import read_object
 
-KINDS = ("dependencies", "devDependencies", "optionalDependencies")
+INSTALLED_KINDS = ("dependencies", "devDependencies", "optionalDependencies")
+"""The tables of package.json whose packages an install of the project brings."""
 MAX_SHOWN = 5
 _REFUSED = re.compile(
     r"can only install packages when your package\.json|can only install with an existing package-lock"
@@ -77,8 +77,8 @@ def compare(checkout: Checkout, root: PurePosixPath, lockfile: str) -> Iterator[
     except BuildFailed:
         # It is too large to be searched.
         return
-    package = read_object(checkout, root / "package.json")
-    for kind in KINDS:
+    package = checkout.read_object(root / "package.json")
+    for kind in INSTALLED_KINDS:
         wanted = package.get(kind)
         for name, version in wanted.items() if isinstance(wanted, dict) else ():
             if isinstance(version, str) and not _is_locked(lock, name, version):

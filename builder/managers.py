@@ -11,7 +11,6 @@ from typing import Any
 
 from builder.checkout import Checkout
 from builder.semver import Version, parse_range
-from builder.wishes import read_object
 
 _FIELD = re.compile(r"(npm|pnpm|yarn|bun)@([^\s+]{1,100})(?:\+([a-z0-9]{1,10}\.[0-9A-Fa-f]{1,200}))?\Z")
 _LOCK_VERSIONS = {
@@ -174,7 +173,7 @@ def find_install_root(checkout: Checkout, package_root: PurePosixPath) -> PurePo
 def _is_member(checkout: Checkout, folder: PurePosixPath, package_root: PurePosixPath) -> bool:
     if checkout.has(folder / "pnpm-workspace.yaml"):
         return True
-    workspaces = read_object(checkout, folder / "package.json").get("workspaces")
+    workspaces = checkout.read_object(folder / "package.json").get("workspaces")
     patterns = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
     relative = str(package_root.relative_to(folder))
     return isinstance(patterns, list) and _is_matched(relative, [item for item in patterns if isinstance(item, str)])
@@ -191,7 +190,7 @@ def _is_matched(relative: str, patterns: Sequence[str]) -> bool:
 
 
 def _read_named(checkout: Checkout, root: PurePosixPath) -> tuple[Manager | None, list[str]]:
-    package = read_object(checkout, root / "package.json")
+    package = checkout.read_object(root / "package.json")
     field = package.get("packageManager")
     if isinstance(field, str):
         found = _FIELD.match(field)
@@ -232,7 +231,7 @@ def _complete(manager: Manager, checkout: Checkout, root: PurePosixPath, lockfil
         environment = {f"{prefix}_config_{name}": value for name, value in off.items() for prefix in ("npm", "pnpm")}
         return dataclasses.replace(manager, environment=environment)
     if manager.name == "npm":
-        has_policy = "allowScripts" in read_object(checkout, root / "package.json")
+        has_policy = "allowScripts" in checkout.read_object(root / "package.json")
         has_policy = has_policy or "allow-scripts" in checkout.read_start(root / ".npmrc")
         return dataclasses.replace(manager, has_script_policy=has_policy)
     return _complete_yarn(manager, checkout, root, text) if manager.name == "yarn" else manager

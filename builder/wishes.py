@@ -49,12 +49,13 @@ def _wishes(setting: str | None, checkout: Checkout, root: PurePosixPath) -> Ite
         for name in (".nvmrc", ".node-version"):
             if text := _first_line(checkout.read_start(folder / name)):
                 yield name, text
-        if text := _tool_version(checkout.read_start(folder / ".tool-versions")):
+        tools = checkout.read_start(folder / ".tool-versions")
+        if text := tool_version(tools, "nodejs", "node").removeprefix("latest:"):
             yield ".tool-versions", text
         if text := _volta(checkout, folder):
             yield "volta.node", text
     for folder in folders:
-        package = read_object(checkout, folder / "package.json")
+        package = checkout.read_object(folder / "package.json")
         if text := _dev_engine(package):
             yield "devEngines.runtime", text
         if text := _text(_object(package.get("engines")).get("node")):
@@ -66,19 +67,19 @@ def _first_line(text: str) -> str:
     return next((line for line in lines if line), "")
 
 
-def _tool_version(text: str) -> str:
-    """asdf and mise: `nodejs 22.11.0 20.18.0`, the first of which is preferred."""
+def tool_version(text: str, *names: str) -> str:
+    """What a .tool-versions file, of asdf or mise, says: `nodejs 22.11.0 20.18.0`, the first of which is preferred."""
     for line in text.splitlines():
         words = line.partition("#")[0].split()
-        if len(words) > 1 and words[0] in ("nodejs", "node"):
-            return words[1].removeprefix("latest:")
+        if len(words) > 1 and words[0] in names:
+            return words[1]
     return ""
 
 
 def _volta(checkout: Checkout, folder: PurePosixPath) -> str:
     path = folder / "package.json"
     for _ in range(MAX_EXTENDS):
-        volta = _object(read_object(checkout, path).get("volta"))
+        volta = _object(checkout.read_object(path).get("volta"))
         if text := _text(volta.get("node")):
             return text
         extends = _text(volta.get("extends"))
@@ -94,14 +95,6 @@ def _dev_engine(package: dict[str, Any]) -> str:
         if _object(runtime).get("name") == "node":
             return _text(_object(runtime).get("version"))
     return ""
-
-
-def read_object(checkout: Checkout, path: PurePosixPath) -> dict[str, Any]:
-    """Empty if the file is missing or holds anything but an object."""
-    try:
-        return checkout.read_json(path) or {}
-    except ValueError:
-        return {}
 
 
 def _object(value: object) -> dict[str, Any]:
